@@ -6,15 +6,19 @@
 #     [SOURCES <file>...]           relative to src/<folder>/
 #     [PUBLIC_LINK <target>...]     what its headers need
 #     [PRIVATE_LINK <target>...]    what only its sources need
-#     [PACKAGES <name>...]          find_package() names that PUBLIC_LINK comes from
-#     [PKGCONFIG <name>...]         the same for pkg-config
+#     [PACKAGES <name>...]          find_package() names of what a host links too: of PUBLIC_LINK, and
+#                                   of PRIVATE_LINK (a static library hands that on to the linker)
+#     [BUILD_PACKAGES <name>...]    find_package() names of what only building seer needs: headers
+#                                   that PRIVATE_LINK wraps in $<BUILD_INTERFACE:...>
+#     [PKGCONFIG <name>...]         PACKAGES for pkg-config
 #     [PKGCONFIG_LIBS <flag>...]    link flags where no .pc file exists
-#     [DEB_DEPENDS <package>...])   the same for Debian
+#     [DEB_DEPENDS <package>...])   PACKAGES for Debian
 #
 # makes the target seer_<folder> (alias seer::<folder>), installs it as component <folder> with an
 # export file, a .pc file and a .deb of its own. A folder without SOURCES is header-only.
 include_guard(GLOBAL)
 include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
 
 set_property(GLOBAL PROPERTY SEER_COMPONENTS "")
 
@@ -28,7 +32,7 @@ endfunction()
 
 function(seer_add_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" ""
-    "DEPENDS;HEADERS;SOURCES;PUBLIC_LINK;PRIVATE_LINK;PACKAGES;PKGCONFIG;PKGCONFIG_LIBS;DEB_DEPENDS")
+    "DEPENDS;HEADERS;SOURCES;PUBLIC_LINK;PRIVATE_LINK;PACKAGES;BUILD_PACKAGES;PKGCONFIG;PKGCONFIG_LIBS;DEB_DEPENDS")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "seer_add_library(${name}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -38,12 +42,21 @@ function(seer_add_library name)
   list(TRANSFORM arg_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/src/${name}/)
   list(TRANSFORM arg_DEPENDS PREPEND seer:: OUTPUT_VARIABLE seer_targets)
 
+  # A host may bring its own copy (FetchContent): then the targets are there already.
+  foreach(needed IN LISTS arg_PUBLIC_LINK arg_PRIVATE_LINK)
+    if(NOT TARGET ${needed})
+      foreach(package IN LISTS arg_PACKAGES arg_BUILD_PACKAGES)
+        seer_find_package(${package})
+      endforeach()
+      break()
+    endif()
+  endforeach()
+
   if(arg_SOURCES)
     set(scope PUBLIC)
     add_library(${target} ${arg_SOURCES})
     set_target_properties(${target} PROPERTIES
       POSITION_INDEPENDENT_CODE ON
-      CXX_EXTENSIONS OFF
       VERSION ${PROJECT_VERSION}
       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
@@ -54,7 +67,10 @@ function(seer_add_library name)
     add_library(${target} INTERFACE)
   endif()
   add_library(seer::${name} ALIAS ${target})
-  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  set_target_properties(${target} PROPERTIES
+    EXPORT_NAME ${name}
+    CXX_EXTENSIONS OFF
+    VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})
   target_compile_features(${target} ${scope} cxx_std_17)
   target_sources(${target} ${scope}
     FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${arg_HEADERS})
@@ -64,16 +80,6 @@ function(seer_add_library name)
   set_property(GLOBAL PROPERTY SEER_${name}_DEPENDS ${arg_DEPENDS})
   set_property(GLOBAL PROPERTY SEER_${name}_PACKAGES ${arg_PACKAGES})
   set_property(GLOBAL PROPERTY SEER_${name}_DEB_DEPENDS ${arg_DEB_DEPENDS})
-
-  # A host may bring its own copy (FetchContent): then the targets are there already.
-  foreach(needed IN LISTS arg_PUBLIC_LINK arg_PRIVATE_LINK)
-    if(NOT TARGET ${needed})
-      foreach(package IN LISTS arg_PACKAGES)
-        seer_find_package(${package})
-      endforeach()
-      break()
-    endif()
-  endforeach()
 
   if(SEER_INSTALL)
     install(TARGETS ${target} EXPORT seer-${name}
@@ -85,10 +91,10 @@ function(seer_add_library name)
       "${arg_PKGCONFIG_LIBS}")
   endif()
   # Usable straight from the build tree: find_package(seer) with seer_DIR=<build folder>.
-  if(NOT PROJECT_IS_TOP_LEVEL)
-    return()
+  if(PROJECT_IS_TOP_LEVEL)
+    export(TARGETS ${target} NAMESPACE seer::
+      FILE ${PROJECT_BINARY_DIR}/seer-${name}-targets.cmake)
   endif()
-  export(TARGETS ${target} NAMESPACE seer:: FILE ${PROJECT_BINARY_DIR}/seer-${name}-targets.cmake)
 endfunction()
 
 # find_package() with the line to type when it fails.
@@ -96,6 +102,9 @@ macro(seer_find_package package)
   set(_seer_apt_absl "libabsl-dev")
   set(_seer_apt_GTest "libgtest-dev libgmock-dev")
   set(_seer_apt_benchmark "libbenchmark-dev")
+  set(_seer_apt_Protobuf "libprotobuf-dev protobuf-compiler")
+  set(_seer_apt_Thrift "libthrift-dev libboost-dev")
+  set(_seer_apt_DNNL "libdnnl-dev")
   find_package(${package} ${ARGN} QUIET GLOBAL)
   if(NOT ${package}_FOUND)
     message(FATAL_ERROR "seer: the package '${package}' was not found. On Debian or Ubuntu:\n"
@@ -104,19 +113,33 @@ macro(seer_find_package package)
 endmacro()
 
 function(_seer_install_pc name sources depends requires libs)
+  string(REPLACE "_" "-" PC_NAME ${name})
+  string(REPLACE "_" "-" depends "${depends}")
   list(TRANSFORM depends PREPEND seer-)
   list(JOIN depends " " seer_requires)
   list(JOIN requires " " requires)
   list(JOIN libs " " libs)
   string(STRIP "${seer_requires} ${requires}" PC_REQUIRES)
-  set(PC_NAME ${name})
   set(PC_LIBS "${libs}")
   if(sources)
     string(STRIP "-L\${libdir} -lseer_${name} ${libs}" PC_LIBS)
   endif()
-  configure_file(${PROJECT_SOURCE_DIR}/src/cmake/seer-component.pc.in
-    ${PROJECT_BINARY_DIR}/seer-${name}.pc @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/seer-${name}.pc
+  # Relative to the .pc file, so that the installed tree can be moved.
+  if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+    set(PC_PREFIX ${CMAKE_INSTALL_PREFIX})
+    set(PC_LIBDIR ${CMAKE_INSTALL_LIBDIR})
+  else()
+    file(RELATIVE_PATH up /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
+    string(REGEX REPLACE "/$" "" PC_PREFIX "\${pcfiledir}/${up}")
+    set(PC_LIBDIR "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+  endif()
+  set(PC_INCLUDEDIR "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+  if(IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
+    set(PC_INCLUDEDIR ${CMAKE_INSTALL_INCLUDEDIR})
+  endif()
+  configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/seer-component.pc.in
+    ${PROJECT_BINARY_DIR}/seer-${PC_NAME}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/seer-${PC_NAME}.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT ${name})
 endfunction()
 
@@ -126,18 +149,19 @@ function(seer_export_package)
   get_property(components GLOBAL PROPERTY SEER_COMPONENTS)
   set(SEER_COMPONENT_TABLE "set(_seer_components ${components})\n")
   foreach(name IN LISTS components)
-    get_property(depends GLOBAL PROPERTY SEER_${name}_DEPENDS)
-    get_property(packages GLOBAL PROPERTY SEER_${name}_PACKAGES)
-    string(APPEND SEER_COMPONENT_TABLE
-      "set(_seer_${name}_depends ${depends})\nset(_seer_${name}_packages ${packages})\n")
+    foreach(what IN ITEMS DEPENDS PACKAGES DEB_DEPENDS)
+      get_property(values GLOBAL PROPERTY SEER_${name}_${what})
+      string(APPEND SEER_COMPONENT_TABLE "set(_seer_${name}_${what} ${values})\n")
+    endforeach()
   endforeach()
-  configure_file(${PROJECT_SOURCE_DIR}/src/cmake/seer-config.cmake.in
-    ${PROJECT_BINARY_DIR}/seer-config.cmake @ONLY)
+  set(here ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+  configure_file(${here}/seer-config.cmake.in ${PROJECT_BINARY_DIR}/seer-config.cmake @ONLY)
   write_basic_package_version_file(${PROJECT_BINARY_DIR}/seer-config-version.cmake
     COMPATIBILITY SameMinorVersion)
-  set(find_modules ${PROJECT_SOURCE_DIR}/src/cmake/FindThrift.cmake
-    ${PROJECT_SOURCE_DIR}/src/cmake/FindDNNL.cmake)
-  file(COPY ${find_modules} DESTINATION ${PROJECT_BINARY_DIR})
+  set(find_modules ${here}/FindThrift.cmake ${here}/FindDNNL.cmake)
+  foreach(module IN LISTS find_modules)
+    configure_file(${module} ${PROJECT_BINARY_DIR} COPYONLY)
+  endforeach()
   if(NOT SEER_INSTALL)
     return()
   endif()
