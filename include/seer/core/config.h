@@ -6,6 +6,10 @@
 
 #include "seer/core/version.h"
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "seer's byte formats are little-endian, and so must the machine be"
+#endif
+
 // A bug in seer or in its caller, checked in debug builds only. What a host can get wrong at run
 // time is an absl::Status, never a SEER_DCHECK.
 #define SEER_DCHECK(condition) assert(condition)

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "absl/status/statusor.h"
 #include "seer/core/config.h"
@@ -40,6 +41,12 @@ class TickPeriod {
   }
   constexpr std::int64_t StartNs(Tick tick) const { return tick * ns_; }
   constexpr std::int64_t EndNs(Tick tick) const { return (tick + 1) * ns_; }
+
+  // Whether StartNs and EndNs of the tick fit into 64 bits: a tick from outside should be asked.
+  constexpr bool Contains(Tick tick) const {
+    return tick >= std::numeric_limits<std::int64_t>::min() / ns_ &&
+           tick < std::numeric_limits<std::int64_t>::max() / ns_;
+  }
 
   friend constexpr bool operator==(TickPeriod a, TickPeriod b) { return a.ns_ == b.ns_; }
   friend constexpr bool operator!=(TickPeriod a, TickPeriod b) { return a.ns_ != b.ns_; }

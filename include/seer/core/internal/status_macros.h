@@ -19,8 +19,9 @@
     if (!seer_internal_status.ok()) return seer_internal_status; \
   } while (false)
 
-#define SEER_ASSIGN_OR_RETURN(declaration, expression) \
-  SEER_INTERNAL_ASSIGN_OR_RETURN(SEER_INTERNAL_CONCAT(seer_result_, __LINE__), declaration, expression)
+#define SEER_ASSIGN_OR_RETURN(declaration, expression)                                      \
+  SEER_INTERNAL_ASSIGN_OR_RETURN(SEER_INTERNAL_CONCAT(seer_result_, __LINE__), declaration, \
+                                 expression)
 #define SEER_INTERNAL_ASSIGN_OR_RETURN(result, declaration, expression) \
   auto result = (expression);                                           \
   if (!result.ok()) return std::move(result).status();                  \

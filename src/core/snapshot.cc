@@ -1,0 +1,140 @@
+#include "seer/core/snapshot.h"
+
+#include <algorithm>
+
+SEER_BEGIN_NAMESPACE
+
+namespace {
+
+using Column = std::vector<std::uint32_t>;
+
+// An empty column stands for zeros, so a zero needs no column.
+void SetCell(Column& column, std::size_t size, std::size_t i, std::uint32_t value) {
+  if (column.empty()) {
+    if (value == 0) return;
+    column.assign(size, 0);
+  }
+  column[i] = value;
+}
+
+std::uint32_t Cell(const Column& column, std::size_t i) { return column.empty() ? 0 : column[i]; }
+
+bool SameColumn(const Column& a, const Column& b) {
+  if (a.size() == b.size()) return a == b;
+  const Column& values = a.empty() ? b : a;
+  return std::all_of(values.begin(), values.end(), [](std::uint32_t v) { return v == 0; });
+}
+
+void SetBit(std::uint8_t& bits, std::size_t bit, bool on) {
+  bits = static_cast<std::uint8_t>((bits & ~(1u << bit)) | (unsigned{on} << bit));
+}
+
+}  // namespace
+
+void ChannelTable::Reset(std::size_t instances) {
+  for (Columns& c : columns_) {
+    for (Column* column :
+         {&c.depth, &c.width, &c.arrivals, &c.departures, &c.bytes_low, &c.bytes_high}) {
+      column->clear();
+    }
+  }
+  for (auto* bits : {&coverage_, &counted_, &shared_}) bits->assign(instances, 0);
+  missing_.fill(Missing::kNotMissing);
+}
+
+void ChannelTable::Set(InstanceId instance, Channel channel, const ChannelSample& sample) {
+  const std::size_t i = instance.value();
+  SEER_DCHECK(i < size());
+  if (i >= size()) return;
+  Columns& c = columns_[Index(channel)];
+  SetCell(c.depth, size(), i, sample.depth);
+  SetCell(c.width, size(), i, sample.width);
+  SetCell(c.arrivals, size(), i, sample.arrivals);
+  SetCell(c.departures, size(), i, sample.departures);
+  SetBit(coverage_[i], Index(channel), true);
+  SetBit(counted_[i], Index(channel), sample.counted);
+  SetBit(shared_[i], Index(channel), sample.shared);
+}
+
+std::optional<ChannelSample> ChannelTable::Get(InstanceId instance, Channel channel) const {
+  if (!coverage(instance).Has(channel)) return std::nullopt;
+  const std::size_t i = instance.index();
+  const Columns& c = At(channel);
+  ChannelSample sample;
+  sample.depth = Cell(c.depth, i);
+  sample.width = Cell(c.width, i);
+  sample.arrivals = Cell(c.arrivals, i);
+  sample.departures = Cell(c.departures, i);
+  sample.counted = ChannelMask(counted_[i]).Has(channel);
+  sample.shared = ChannelMask(shared_[i]).Has(channel);
+  return sample;
+}
+
+ChannelMask ChannelTable::coverage(InstanceId instance) const {
+  return instance.value() < size() ? ChannelMask(coverage_[instance.value()]) : ChannelMask();
+}
+
+void ChannelTable::SetBytes(InstanceId instance, Channel channel, std::uint64_t bytes) {
+  const std::size_t i = instance.value();
+  SEER_DCHECK(i < size());
+  if (i >= size()) return;
+  Columns& c = columns_[Index(channel)];
+  SetCell(c.bytes_low, size(), i, static_cast<std::uint32_t>(bytes));
+  SetCell(c.bytes_high, size(), i, static_cast<std::uint32_t>(bytes >> 32));
+}
+
+std::uint64_t ChannelTable::bytes(InstanceId instance, Channel channel) const {
+  if (instance.value() >= size()) return 0;
+  const Columns& c = At(channel);
+  return std::uint64_t{Cell(c.bytes_high, instance.value())} << 32 |
+         Cell(c.bytes_low, instance.value());
+}
+
+bool operator==(const ChannelTable& a, const ChannelTable& b) {
+  if (a.coverage_ != b.coverage_ || a.counted_ != b.counted_ || a.shared_ != b.shared_ ||
+      a.missing_ != b.missing_) {
+    return false;
+  }
+  for (std::size_t i = 0; i < kChannels; ++i) {
+    const ChannelTable::Columns& x = a.columns_[i];
+    const ChannelTable::Columns& y = b.columns_[i];
+    if (!SameColumn(x.depth, y.depth) || !SameColumn(x.width, y.width) ||
+        !SameColumn(x.arrivals, y.arrivals) || !SameColumn(x.departures, y.departures) ||
+        !SameColumn(x.bytes_low, y.bytes_low) || !SameColumn(x.bytes_high, y.bytes_high)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void EdgeTable::Reset(std::size_t edges) {
+  seen_.assign(edges, 0);
+  for (Column* column : {&outstanding_, &width_, &made_}) column->clear();
+}
+
+void EdgeTable::Set(EdgeId edge, const EdgeSample& sample) {
+  const std::size_t i = edge.value();
+  SEER_DCHECK(i < size());
+  if (i >= size()) return;
+  seen_[i] = 1;
+  SetCell(outstanding_, size(), i, sample.outstanding);
+  SetCell(width_, size(), i, sample.width);
+  SetCell(made_, size(), i, sample.made);
+}
+
+std::optional<EdgeSample> EdgeTable::Get(EdgeId edge) const {
+  if (edge.value() >= size() || seen_[edge.value()] == 0) return std::nullopt;
+  const std::size_t i = edge.value();
+  EdgeSample sample;
+  sample.outstanding = Cell(outstanding_, i);
+  sample.width = Cell(width_, i);
+  sample.made = Cell(made_, i);
+  return sample;
+}
+
+bool operator==(const EdgeTable& a, const EdgeTable& b) {
+  return a.seen_ == b.seen_ && SameColumn(a.outstanding_, b.outstanding_) &&
+         SameColumn(a.width_, b.width_) && SameColumn(a.made_, b.made_);
+}
+
+SEER_END_NAMESPACE

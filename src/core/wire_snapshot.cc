@@ -1,0 +1,262 @@
+// Snapshot as bytes. Sections: 1 header, 2 channels, 3 edges, 4 classes, 5 health.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/wire_io.h"
+#include "seer/core/internal/strings.h"
+
+SEER_BEGIN_NAMESPACE
+
+namespace internal {
+
+namespace {
+
+enum Tag : std::uint32_t { kHeader = 1, kChannelsTag = 2, kEdges = 3, kClasses = 4, kHealth = 5 };
+
+// Which columns of a channel follow. An empty column stands for zeros and is not sent.
+enum ColumnBit : std::uint8_t {
+  kDepth = 1,
+  kWidth = 2,
+  kArrivals = 4,
+  kDepartures = 8,
+  kBytesLow = 16,
+  kBytesHigh = 32,
+  kKnownColumns = 63,
+};
+
+constexpr std::size_t kClassBytes = 18;  // the smallest class: three numbers and no bucket
+
+std::uint8_t PresenceBit(const std::vector<std::uint32_t>& column, std::uint8_t bit) {
+  return column.empty() ? std::uint8_t{0} : bit;
+}
+
+}  // namespace
+
+// The only code beside ChannelTable and EdgeTable that knows their columns.
+struct SnapshotWire {
+  static void WriteChannels(const ChannelTable& table, WireWriter& w) {
+    w.Number(static_cast<std::uint32_t>(table.size()));
+    w.Numbers(table.coverage_.data(), table.size());
+    w.Numbers(table.counted_.data(), table.size());
+    w.Numbers(table.shared_.data(), table.size());
+    w.Number(static_cast<std::uint8_t>(kChannels));
+    for (std::size_t i = 0; i < kChannels; ++i) {
+      const ChannelTable::Columns& c = table.columns_[i];
+      w.Number(static_cast<std::uint8_t>(table.missing_[i]));
+      w.Number(static_cast<std::uint8_t>(
+          PresenceBit(c.depth, kDepth) | PresenceBit(c.width, kWidth) |
+          PresenceBit(c.arrivals, kArrivals) | PresenceBit(c.departures, kDepartures) |
+          PresenceBit(c.bytes_low, kBytesLow) | PresenceBit(c.bytes_high, kBytesHigh)));
+      for (const auto* column :
+           {&c.depth, &c.width, &c.arrivals, &c.departures, &c.bytes_low, &c.bytes_high}) {
+        w.Column(*column);
+      }
+    }
+  }
+
+  static absl::Status ReadChannels(WireReader r, ChannelTable* table) {
+    table->Reset(0);
+    if (r.empty()) return absl::OkStatus();
+    std::size_t size = 0;
+    SEER_RETURN_IF_ERROR(r.Count("instances", 3, Topology::kMaxRows, &size));
+    table->Reset(size);
+    SEER_RETURN_IF_ERROR(r.Numbers("coverage", size, &table->coverage_));
+    SEER_RETURN_IF_ERROR(r.Numbers("counted", size, &table->counted_));
+    SEER_RETURN_IF_ERROR(r.Numbers("shared", size, &table->shared_));
+    // A newer version may know channels that this one does not: their columns come last and are
+    // never reached, and their bits are dropped here.
+    std::uint8_t everywhere = ChannelMask::All().bits();
+    for (std::size_t i = 0; i < size; ++i) {
+      table->coverage_[i] &= ChannelMask::All().bits();
+      table->counted_[i] &= table->coverage_[i];
+      table->shared_[i] &= table->coverage_[i];
+      everywhere &= table->coverage_[i];
+    }
+    std::uint8_t channels = 0;
+    SEER_RETURN_IF_ERROR(r.Number("channels", &channels));
+    for (std::size_t i = 0; i < std::min<std::size_t>(channels, kChannels); ++i) {
+      SEER_RETURN_IF_ERROR(ReadChannel(r, i, everywhere, table));
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status ReadChannel(WireReader& r, std::size_t i, std::uint8_t everywhere,
+                                  ChannelTable* table) {
+    std::uint8_t missing = 0;
+    std::uint8_t present = 0;
+    SEER_RETURN_IF_ERROR(r.Number("missing", &missing));
+    SEER_RETURN_IF_ERROR(r.Number("columns", &present));
+    if ((present & ~kKnownColumns) != 0) {
+      return r.Error("columns", absl::StrCat("channel ", i, " has columns of a later format, ",
+                                             static_cast<int>(present)));
+    }
+    table->missing_[i] = missing < kMissings ? static_cast<Missing>(missing) : Missing::kFailed;
+    ChannelTable::Columns& c = table->columns_[i];
+    const std::pair<std::uint8_t, std::vector<std::uint32_t>*> columns[] = {
+        {kDepth, &c.depth},           {kWidth, &c.width},        {kArrivals, &c.arrivals},
+        {kDepartures, &c.departures}, {kBytesLow, &c.bytes_low}, {kBytesHigh, &c.bytes_high}};
+    for (const auto& [bit, column] : columns) {
+      if ((present & bit) == 0) continue;
+      SEER_RETURN_IF_ERROR(
+          r.Column(ChannelName(static_cast<Channel>(i)).data(), table->size(), column));
+      // A missing cell holds zeros, whatever the sender put there.
+      if ((everywhere >> i & 1) == 0) {
+        for (std::size_t row = 0; row < table->size(); ++row) {
+          if ((table->coverage_[row] >> i & 1) == 0) (*column)[row] = 0;
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  static void WriteEdges(const EdgeTable& table, WireWriter& w) {
+    w.Number(static_cast<std::uint32_t>(table.size()));
+    w.Numbers(table.seen_.data(), table.size());
+    w.Number(static_cast<std::uint8_t>(PresenceBit(table.outstanding_, 1) |
+                                       PresenceBit(table.width_, 2) | PresenceBit(table.made_, 4)));
+    for (const auto* column : {&table.outstanding_, &table.width_, &table.made_}) {
+      w.Column(*column);
+    }
+  }
+
+  static absl::Status ReadEdges(WireReader r, EdgeTable* table) {
+    table->Reset(0);
+    if (r.empty()) return absl::OkStatus();
+    std::size_t size = 0;
+    SEER_RETURN_IF_ERROR(r.Count("edges", 1, Topology::kMaxRows, &size));
+    table->Reset(size);
+    SEER_RETURN_IF_ERROR(r.Numbers("seen", size, &table->seen_));
+    bool all_seen = true;
+    for (std::uint8_t& seen : table->seen_) {
+      seen &= 1;
+      all_seen = all_seen && seen;
+    }
+    std::uint8_t present = 0;
+    SEER_RETURN_IF_ERROR(r.Number("columns", &present));
+    const std::pair<const char*, std::vector<std::uint32_t>*> columns[] = {
+        {"outstanding", &table->outstanding_}, {"width", &table->width_}, {"made", &table->made_}};
+    for (std::size_t i = 0; i < 3; ++i) {
+      if ((present >> i & 1) == 0) continue;
+      SEER_RETURN_IF_ERROR(r.Column(columns[i].first, size, columns[i].second));
+      for (std::size_t row = 0; !all_seen && row < size; ++row) {
+        if (table->seen_[row] == 0) (*columns[i].second)[row] = 0;
+      }
+    }
+    return absl::OkStatus();
+  }
+};
+
+namespace {
+
+void WriteClasses(const std::vector<ClassSample>& classes, WireWriter& w) {
+  w.Number(static_cast<std::uint32_t>(classes.size()));
+  for (const ClassSample& sample : classes) {
+    w.Number(sample.count);
+    w.Number(sample.over_target);
+    w.Number(sample.oldest_open_ns);
+    const auto buckets = sample.latency.buckets();
+    w.Number(static_cast<std::uint16_t>(buckets.size()));
+    for (const LatencyHistogram::Bucket& bucket : buckets) {
+      w.Number(bucket.index);
+      w.Number(bucket.count);
+    }
+  }
+}
+
+absl::Status ReadClasses(WireReader r, std::vector<ClassSample>* classes) {
+  std::size_t size = 0;
+  if (!r.empty()) {
+    SEER_RETURN_IF_ERROR(r.Count("classes", kClassBytes, Topology::kMaxRows, &size));
+  }
+  classes->resize(size);
+  for (ClassSample& sample : *classes) {
+    SEER_RETURN_IF_ERROR(r.Number("count", &sample.count));
+    SEER_RETURN_IF_ERROR(r.Number("over_target", &sample.over_target));
+    SEER_RETURN_IF_ERROR(r.Number("oldest_open_ns", &sample.oldest_open_ns));
+    std::uint16_t used = 0;
+    SEER_RETURN_IF_ERROR(r.Number("latency.buckets", &used));
+    SEER_RETURN_IF_ERROR(r.Need("latency.buckets", used, 6));
+    sample.latency.Clear();
+    sample.latency.Reserve(used);
+    for (std::size_t i = 0; i < used; ++i) {
+      LatencyHistogram::Bucket bucket;
+      SEER_RETURN_IF_ERROR(r.Number("latency.index", &bucket.index));
+      SEER_RETURN_IF_ERROR(r.Number("latency.count", &bucket.count));
+      const absl::Status appended = sample.latency.Append(bucket);
+      if (!appended.ok()) return r.Error("latency", ToStd(appended.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadHeader(WireReader r, Snapshot* snapshot) {
+  SEER_RETURN_IF_ERROR(r.Origin(&snapshot->origin));
+  std::int64_t period_ns = 0;
+  SEER_RETURN_IF_ERROR(r.Number("tick", &snapshot->tick));
+  SEER_RETURN_IF_ERROR(r.Number("period_ns", &period_ns));
+  absl::StatusOr<TickPeriod> period = TickPeriod::FromNs(period_ns);
+  if (!period.ok()) return r.Error("period_ns", ToStd(period.status().message()));
+  snapshot->period = *period;
+  if (!period->Contains(snapshot->tick)) {
+    return r.Error("tick", absl::StrCat(snapshot->tick,
+                                        " lies outside the time that 64 bits of "
+                                        "nanoseconds can hold"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadHealth(WireReader r, NodeHealth* health) {
+  *health = NodeHealth();
+  if (r.empty()) return absl::OkStatus();
+  SEER_RETURN_IF_ERROR(r.Number("spans_dropped", &health->spans_dropped));
+  SEER_RETURN_IF_ERROR(r.Number("counter_errors", &health->counter_errors));
+  SEER_RETURN_IF_ERROR(r.Number("segments_skipped", &health->segments_skipped));
+  SEER_RETURN_IF_ERROR(r.Number("probe_errors", &health->probe_errors));
+  return r.Number("late_ns", &health->late_ns);
+}
+
+absl::Status ReadSnapshot(const WireSections& sections, Snapshot* snapshot) {
+  SEER_RETURN_IF_ERROR(ReadHeader({"Snapshot.header", sections.Get(kHeader)}, snapshot));
+  SEER_RETURN_IF_ERROR(SnapshotWire::ReadChannels({"Snapshot.channels", sections.Get(kChannelsTag)},
+                                                  &snapshot->instances));
+  SEER_RETURN_IF_ERROR(
+      SnapshotWire::ReadEdges({"Snapshot.edges", sections.Get(kEdges)}, &snapshot->edges));
+  SEER_RETURN_IF_ERROR(
+      ReadClasses({"Snapshot.classes", sections.Get(kClasses)}, &snapshot->classes));
+  return ReadHealth({"Snapshot.health", sections.Get(kHealth)}, &snapshot->health);
+}
+
+}  // namespace
+}  // namespace internal
+
+void EncodeTo(const Snapshot& snapshot, std::string* bytes) {
+  using namespace internal;  // NOLINT(google-build-using-namespace): the format's own file
+  WireWriter w(WireKind::kSnapshot, bytes);
+  // A guess for the usual case of two or three one-byte columns per channel.
+  w.Reserve(256 + snapshot.instances.size() * 28 + snapshot.edges.size() * 4);
+  w.Section(kHeader);
+  w.Origin(snapshot.origin);
+  w.Number(snapshot.tick);
+  w.Number(snapshot.period.ns());
+  w.Section(kChannelsTag);
+  SnapshotWire::WriteChannels(snapshot.instances, w);
+  w.Section(kEdges);
+  SnapshotWire::WriteEdges(snapshot.edges, w);
+  w.Section(kClasses);
+  WriteClasses(snapshot.classes, w);
+  w.Section(kHealth);
+  w.Number(snapshot.health.spans_dropped);
+  w.Number(snapshot.health.counter_errors);
+  w.Number(snapshot.health.segments_skipped);
+  w.Number(snapshot.health.probe_errors);
+  w.Number(snapshot.health.late_ns);
+  w.Finish();
+}
+
+absl::Status DecodeTo(std::string_view bytes, Snapshot* snapshot) {
+  return internal::DecodeMessage(WireKind::kSnapshot, bytes, snapshot, internal::ReadSnapshot);
+}
+
+SEER_END_NAMESPACE
