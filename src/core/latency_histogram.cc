@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -20,16 +21,16 @@ constexpr std::uint32_t kMaxCount = std::numeric_limits<std::uint32_t>::max();
 
 // Below 16 a bucket holds one value; from there on the index is the position of the highest bit
 // followed by the four bits below it.
-std::uint16_t LatencyHistogram::BucketOf(std::int64_t latency_ns) {
+std::uint32_t LatencyHistogram::BucketOf(std::int64_t latency_ns) {
   if (latency_ns < kBucketsPerOctave) {
-    return static_cast<std::uint16_t>(std::max<std::int64_t>(latency_ns, 0));
+    return static_cast<std::uint32_t>(std::max<std::int64_t>(latency_ns, 0));
   }
   const auto value = static_cast<std::uint64_t>(latency_ns);
   const int high_bit = 63 - __builtin_clzll(value);
   const auto sub = (value >> (high_bit - kSubBits)) & (kBucketsPerOctave - 1);
   const std::uint64_t index =
       static_cast<std::uint64_t>(high_bit - kSubBits + 1) * kBucketsPerOctave + sub;
-  return static_cast<std::uint16_t>(std::min<std::uint64_t>(index, kBuckets - 1));
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(index, kBuckets - 1));
 }
 
 std::int64_t LatencyHistogram::LowerNs(std::size_t index) {
@@ -39,11 +40,11 @@ std::int64_t LatencyHistogram::LowerNs(std::size_t index) {
   return (kBucketsPerOctave + sub) << (octave - 1);
 }
 
-void LatencyHistogram::Add(std::uint16_t index, std::uint32_t count) {
+void LatencyHistogram::Add(std::uint32_t index, std::uint32_t count) {
   if (count == 0) return;
   const auto at = std::lower_bound(
       buckets_.begin(), buckets_.end(), index,
-      [](const Bucket& bucket, std::uint16_t wanted) { return bucket.index < wanted; });
+      [](const Bucket& bucket, std::uint32_t wanted) { return bucket.index < wanted; });
   if (at == buckets_.end() || at->index != index) {
     buckets_.insert(at, Bucket{index, count});
   } else {
@@ -83,19 +84,23 @@ std::int64_t LatencyHistogram::Quantile(double q) const {
   return LowerNs(index) + (LowerNs(index + 1) - LowerNs(index)) / 2;
 }
 
-absl::Status LatencyHistogram::Append(Bucket bucket) {
-  const int last = buckets_.empty() ? -1 : buckets_.back().index;
-  if (bucket.index <= last || bucket.index >= kBuckets) {
-    return absl::InvalidArgumentError(absl::StrCat("bucket index ", bucket.index, " after ", last,
-                                                   "; indexes must increase and stay below ",
-                                                   kBuckets));
+absl::StatusOr<LatencyHistogram> LatencyHistogram::FromBuckets(std::vector<Bucket> buckets) {
+  std::int64_t last = -1;
+  for (const Bucket& bucket : buckets) {
+    if (bucket.index <= last || bucket.index >= kBuckets) {
+      return absl::InvalidArgumentError(absl::StrCat("bucket index ", bucket.index, " after ", last,
+                                                     "; indexes must increase and stay below ",
+                                                     kBuckets));
+    }
+    if (bucket.count == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("bucket ", bucket.index, " counts 0; leave empty buckets out"));
+    }
+    last = bucket.index;
   }
-  if (bucket.count == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("bucket ", bucket.index, " counts 0; leave empty buckets out"));
-  }
-  buckets_.push_back(bucket);
-  return absl::OkStatus();
+  LatencyHistogram histogram;
+  histogram.buckets_ = std::move(buckets);
+  return histogram;
 }
 
 SEER_END_NAMESPACE

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "absl/strings/str_cat.h"
 #include "core/crc32c.h"
 #include "seer/core/internal/strings.h"
@@ -43,6 +47,24 @@ void NarrowBlock(const std::uint32_t* from, std::size_t count, char* to) {
   }
 }
 
+// Numbers that are known to fit into a byte: the usual case by far.
+void NarrowBlockToBytes(const std::uint32_t* from, std::size_t count, char* to) {
+  std::size_t i = 0;
+#if defined(__SSE2__)
+  // The packs saturate, which the compiler cannot know to be harmless here: 3 of them for 16
+  // numbers instead of 14 instructions.
+  const auto load = [from](std::size_t at) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
+  };
+  for (; i + 16 <= count; i += 16) {
+    const __m128i low = _mm_packs_epi32(load(i), load(i + 4));
+    const __m128i high = _mm_packs_epi32(load(i + 8), load(i + 12));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm_packus_epi16(low, high));
+  }
+#endif
+  NarrowBlock<std::uint8_t>(from + i, count - i, to + i);
+}
+
 template <typename Narrow>
 void WidenBlock(const char* from, std::size_t count, std::uint32_t* to) {
   for (std::size_t i = 0; i < count; ++i) to[i] = LoadNumber<Narrow>(from + i * sizeof(Narrow));
@@ -56,7 +78,7 @@ std::size_t EncodeBlock(const std::uint32_t* values, std::size_t count, char* to
   *to++ = static_cast<char>(width);
   switch (width) {
     case 1:
-      NarrowBlock<std::uint8_t>(values, count, to);
+      NarrowBlockToBytes(values, count, to);
       break;
     case 2:
       NarrowBlock<std::uint16_t>(values, count, to);

@@ -57,55 +57,80 @@ struct SnapshotWire {
   }
 
   static absl::Status ReadChannels(WireReader r, ChannelTable* table) {
-    table->Reset(0);
-    if (r.empty()) return absl::OkStatus();
     std::size_t size = 0;
-    SEER_RETURN_IF_ERROR(r.Count("instances", 3, Topology::kMaxRows, &size));
-    table->Reset(size);
-    SEER_RETURN_IF_ERROR(r.Numbers("coverage", size, &table->coverage_));
-    SEER_RETURN_IF_ERROR(r.Numbers("counted", size, &table->counted_));
-    SEER_RETURN_IF_ERROR(r.Numbers("shared", size, &table->shared_));
-    // A newer version may know channels that this one does not: their columns come last and are
-    // never reached, and their bits are dropped here.
-    std::uint8_t everywhere = ChannelMask::All().bits();
-    for (std::size_t i = 0; i < size; ++i) {
-      table->coverage_[i] &= ChannelMask::All().bits();
-      table->counted_[i] &= table->coverage_[i];
-      table->shared_[i] &= table->coverage_[i];
-      everywhere &= table->coverage_[i];
-    }
     std::uint8_t channels = 0;
-    SEER_RETURN_IF_ERROR(r.Number("channels", &channels));
-    for (std::size_t i = 0; i < std::min<std::size_t>(channels, kChannels); ++i) {
-      SEER_RETURN_IF_ERROR(ReadChannel(r, i, everywhere, table));
+    std::uint8_t everywhere = ChannelMask::All().bits();
+    if (!r.empty()) {
+      SEER_RETURN_IF_ERROR(r.Count("instances", 3, Topology::kMaxRows, &size));
+    }
+    if (size != table->size()) table->Reset(size);  // else every column below is overwritten
+    table->missing_.fill(Missing::kNotMissing);
+    if (!r.empty()) {
+      SEER_RETURN_IF_ERROR(r.Numbers("coverage", size, &table->coverage_));
+      SEER_RETURN_IF_ERROR(r.Numbers("counted", size, &table->counted_));
+      SEER_RETURN_IF_ERROR(r.Numbers("shared", size, &table->shared_));
+      everywhere = ReadMasks(table);
+      SEER_RETURN_IF_ERROR(r.Number("channels", &channels));
+    }
+    for (std::size_t i = 0; i < kChannels; ++i) {
+      std::uint8_t present = 0;
+      if (i < channels) {
+        SEER_RETURN_IF_ERROR(ReadChannelHeader(r, i, &present, table));
+      }
+      SEER_RETURN_IF_ERROR(ReadColumns(r, i, present, everywhere, table));
     }
     return absl::OkStatus();
   }
 
-  static absl::Status ReadChannel(WireReader& r, std::size_t i, std::uint8_t everywhere,
-                                  ChannelTable* table) {
+  // A newer version may know channels that this one does not: their columns come last and are never
+  // reached, and their bits are dropped here. Returns the channels that every instance has.
+  static std::uint8_t ReadMasks(ChannelTable* table) {
+    // Pointers of our own: a byte that is written could be part of the vectors themselves, for all
+    // the compiler knows, and the loop would not become SIMD code.
+    std::uint8_t* const coverage = table->coverage_.data();
+    std::uint8_t* const counted = table->counted_.data();
+    std::uint8_t* const shared = table->shared_.data();
+    std::uint8_t everywhere = ChannelMask::All().bits();
+    for (std::size_t i = 0, size = table->size(); i < size; ++i) {
+      const std::uint8_t seen = coverage[i] & ChannelMask::All().bits();
+      coverage[i] = seen;
+      counted[i] &= seen;
+      shared[i] &= seen;
+      everywhere &= seen;
+    }
+    return everywhere;
+  }
+
+  static absl::Status ReadChannelHeader(WireReader& r, std::size_t i, std::uint8_t* present,
+                                        ChannelTable* table) {
     std::uint8_t missing = 0;
-    std::uint8_t present = 0;
     SEER_RETURN_IF_ERROR(r.Number("missing", &missing));
-    SEER_RETURN_IF_ERROR(r.Number("columns", &present));
-    if ((present & ~kKnownColumns) != 0) {
+    SEER_RETURN_IF_ERROR(r.Number("columns", present));
+    if ((*present & ~kKnownColumns) != 0) {
       return r.Error("columns", absl::StrCat("channel ", i, " has columns of a later format, ",
-                                             static_cast<int>(present)));
+                                             static_cast<int>(*present)));
     }
     table->missing_[i] = missing < kMissings ? static_cast<Missing>(missing) : Missing::kFailed;
+    return absl::OkStatus();
+  }
+
+  static absl::Status ReadColumns(WireReader& r, std::size_t i, std::uint8_t present,
+                                  std::uint8_t everywhere, ChannelTable* table) {
     ChannelTable::Columns& c = table->columns_[i];
     const std::pair<std::uint8_t, std::vector<std::uint32_t>*> columns[] = {
         {kDepth, &c.depth},           {kWidth, &c.width},        {kArrivals, &c.arrivals},
         {kDepartures, &c.departures}, {kBytesLow, &c.bytes_low}, {kBytesHigh, &c.bytes_high}};
     for (const auto& [bit, column] : columns) {
-      if ((present & bit) == 0) continue;
+      if ((present & bit) == 0) {
+        column->clear();
+        continue;
+      }
       SEER_RETURN_IF_ERROR(
           r.Column(ChannelName(static_cast<Channel>(i)).data(), table->size(), column));
       // A missing cell holds zeros, whatever the sender put there.
-      if ((everywhere >> i & 1) == 0) {
-        for (std::size_t row = 0; row < table->size(); ++row) {
-          if ((table->coverage_[row] >> i & 1) == 0) (*column)[row] = 0;
-        }
+      if ((everywhere >> i & 1) != 0) continue;
+      for (std::size_t row = 0; row < table->size(); ++row) {
+        if ((table->coverage_[row] >> i & 1) == 0) (*column)[row] = 0;
       }
     }
     return absl::OkStatus();
@@ -122,26 +147,37 @@ struct SnapshotWire {
   }
 
   static absl::Status ReadEdges(WireReader r, EdgeTable* table) {
-    table->Reset(0);
-    if (r.empty()) return absl::OkStatus();
     std::size_t size = 0;
-    SEER_RETURN_IF_ERROR(r.Count("edges", 1, Topology::kMaxRows, &size));
-    table->Reset(size);
-    SEER_RETURN_IF_ERROR(r.Numbers("seen", size, &table->seen_));
-    bool all_seen = true;
-    for (std::uint8_t& seen : table->seen_) {
-      seen &= 1;
-      all_seen = all_seen && seen;
-    }
     std::uint8_t present = 0;
-    SEER_RETURN_IF_ERROR(r.Number("columns", &present));
+    bool all_seen = true;
+    if (!r.empty()) {
+      SEER_RETURN_IF_ERROR(r.Count("edges", 1, Topology::kMaxRows, &size));
+    }
+    if (size != table->size()) table->Reset(size);
+    if (!r.empty()) {
+      SEER_RETURN_IF_ERROR(r.Numbers("seen", size, &table->seen_));
+      std::uint8_t* const seen = table->seen_.data();
+      for (std::size_t i = 0; i < size; ++i) {
+        seen[i] &= 1;
+        all_seen &= seen[i] != 0;
+      }
+      SEER_RETURN_IF_ERROR(r.Number("columns", &present));
+      if (present > 7) {
+        return r.Error("columns",
+                       absl::StrCat("columns of a later format, ", static_cast<int>(present)));
+      }
+    }
     const std::pair<const char*, std::vector<std::uint32_t>*> columns[] = {
         {"outstanding", &table->outstanding_}, {"width", &table->width_}, {"made", &table->made_}};
     for (std::size_t i = 0; i < 3; ++i) {
-      if ((present >> i & 1) == 0) continue;
-      SEER_RETURN_IF_ERROR(r.Column(columns[i].first, size, columns[i].second));
+      std::vector<std::uint32_t>& column = *columns[i].second;
+      if ((present >> i & 1) == 0) {
+        column.clear();
+        continue;
+      }
+      SEER_RETURN_IF_ERROR(r.Column(columns[i].first, size, &column));
       for (std::size_t row = 0; !all_seen && row < size; ++row) {
-        if (table->seen_[row] == 0) (*columns[i].second)[row] = 0;
+        if (table->seen_[row] == 0) column[row] = 0;
       }
     }
     return absl::OkStatus();
@@ -158,10 +194,7 @@ void WriteClasses(const std::vector<ClassSample>& classes, WireWriter& w) {
     w.Number(sample.oldest_open_ns);
     const auto buckets = sample.latency.buckets();
     w.Number(static_cast<std::uint16_t>(buckets.size()));
-    for (const LatencyHistogram::Bucket& bucket : buckets) {
-      w.Number(bucket.index);
-      w.Number(bucket.count);
-    }
+    w.Records(buckets.data(), buckets.size() * sizeof(LatencyHistogram::Bucket));
   }
 }
 
@@ -177,16 +210,11 @@ absl::Status ReadClasses(WireReader r, std::vector<ClassSample>* classes) {
     SEER_RETURN_IF_ERROR(r.Number("oldest_open_ns", &sample.oldest_open_ns));
     std::uint16_t used = 0;
     SEER_RETURN_IF_ERROR(r.Number("latency.buckets", &used));
-    SEER_RETURN_IF_ERROR(r.Need("latency.buckets", used, 6));
-    sample.latency.Clear();
-    sample.latency.Reserve(used);
-    for (std::size_t i = 0; i < used; ++i) {
-      LatencyHistogram::Bucket bucket;
-      SEER_RETURN_IF_ERROR(r.Number("latency.index", &bucket.index));
-      SEER_RETURN_IF_ERROR(r.Number("latency.count", &bucket.count));
-      const absl::Status appended = sample.latency.Append(bucket);
-      if (!appended.ok()) return r.Error("latency", ToStd(appended.message()));
-    }
+    std::vector<LatencyHistogram::Bucket> buckets = sample.latency.TakeBuckets();
+    SEER_RETURN_IF_ERROR(r.Numbers("latency.buckets", used, &buckets));
+    absl::StatusOr<LatencyHistogram> latency = LatencyHistogram::FromBuckets(std::move(buckets));
+    if (!latency.ok()) return r.Error("latency", ToStd(latency.status().message()));
+    sample.latency = *std::move(latency);
   }
   return absl::OkStatus();
 }

@@ -73,15 +73,18 @@ TEST(LatencyHistogram, MergeEqualsRecordingEverything) {
   EXPECT_EQ(a.Quantile(0.5), 0);
 }
 
-TEST(LatencyHistogram, AppendRefusesWhatCannotBe) {
-  LatencyHistogram histogram;
-  ASSERT_TRUE(histogram.Append({5, 1}).ok());
-  for (const LatencyHistogram::Bucket& bad :
-       {LatencyHistogram::Bucket{5, 1}, LatencyHistogram::Bucket{4, 1},
-        LatencyHistogram::Bucket{640, 1}, LatencyHistogram::Bucket{6, 0}}) {
-    EXPECT_TRUE(absl::IsInvalidArgument(histogram.Append(bad)));
+TEST(LatencyHistogram, FromBucketsRefusesWhatCannotBe) {
+  using Buckets = std::vector<LatencyHistogram::Bucket>;
+  for (const Buckets& bad : {Buckets{{5, 1}, {5, 1}}, Buckets{{5, 1}, {4, 1}}, Buckets{{640, 1}},
+                             Buckets{{0xffffffff, 1}}, Buckets{{6, 0}}}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(LatencyHistogram::FromBuckets(bad).status()));
   }
-  EXPECT_EQ(histogram.count(), 1u);
+  const Buckets good = {{0, 1}, {5, 2}, {639, 3}};
+  absl::StatusOr<LatencyHistogram> histogram = LatencyHistogram::FromBuckets(good);
+  ASSERT_TRUE(histogram.ok());
+  EXPECT_EQ(histogram->count(), 6u);
+  EXPECT_EQ(histogram->TakeBuckets(), good);
+  EXPECT_TRUE(histogram->empty());
 }
 
 }  // namespace

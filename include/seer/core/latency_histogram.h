@@ -16,9 +16,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "seer/core/config.h"
 
@@ -30,7 +31,7 @@ class LatencyHistogram {
   static constexpr std::size_t kBuckets = 40 * kBucketsPerOctave;  // up to 2^43 ns
 
   struct Bucket {
-    std::uint16_t index;
+    std::uint32_t index;
     std::uint32_t count;  // stays at its maximum instead of wrapping around
     friend bool operator==(const Bucket& a, const Bucket& b) {
       return a.index == b.index && a.count == b.count;
@@ -51,12 +52,12 @@ class LatencyHistogram {
 
   // Buckets in use, by index.
   absl::Span<const Bucket> buckets() const { return buckets_; }
-  // Rebuilds a histogram bucket by bucket: each index larger than the one before and below
-  // kBuckets, each count above 0. Else InvalidArgument, and the histogram stays as it was.
-  [[nodiscard]] absl::Status Append(Bucket bucket);
-  void Reserve(std::size_t buckets) { buckets_.reserve(buckets); }
+  // Strictly increasing indexes below kBuckets and counts above 0, else InvalidArgument.
+  static absl::StatusOr<LatencyHistogram> FromBuckets(std::vector<Bucket> buckets);
+  // The buckets with their memory, to be filled and handed back; the histogram is empty then.
+  std::vector<Bucket> TakeBuckets() { return std::exchange(buckets_, {}); }
 
-  static std::uint16_t BucketOf(std::int64_t latency_ns);
+  static std::uint32_t BucketOf(std::int64_t latency_ns);
   // The latencies of a bucket: [LowerNs(index), LowerNs(index + 1)).
   static std::int64_t LowerNs(std::size_t index);
 
@@ -66,7 +67,7 @@ class LatencyHistogram {
   friend bool operator!=(const LatencyHistogram& a, const LatencyHistogram& b) { return !(a == b); }
 
  private:
-  void Add(std::uint16_t index, std::uint32_t count);
+  void Add(std::uint32_t index, std::uint32_t count);
 
   std::vector<Bucket> buckets_;  // by index
 };
