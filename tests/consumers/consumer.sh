@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# Uses seer as hosts do: installs the build into an empty prefix, then configures, builds and runs small
+# programs against it, with everything hidden that they must not need.
+#
+#   consumer.sh SETTINGS CASE        CASE: a function below; SETTINGS: written by CMake
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$1"
+case_name=$2
+out=$work/$case_name
+rm -rf "$out"
+mkdir -p "$out"
+
+# ---- What a host must not need unless its role allows it: package, a header of it, its library.
+hideable='
+Thrift      thrift/Thrift.h            libthrift
+Boost       boost/version.hpp          libboost
+Eigen3      Eigen/Core                 libeigen
+DNNL        oneapi/dnnl/dnnl.hpp       libdnnl
+dnnl        dnnl.hpp                   libgomp
+OpenCL      CL/cl.h                    libOpenCL
+zstd        zstd.h                     libzstd
+ZLIB        zlib.h                     libz.so
+simdjson    simdjson.h                 libsimdjson
+Protobuf    google/protobuf/message.h  libprotobuf
+GTest       gtest/gtest.h              libgtest
+benchmark   benchmark/benchmark.h      libbenchmark
+'
+# hide [PACKAGE...]: everything but these. Sets `disable` (for cmake) and `hidden_libraries`, fills $out/hidden.
+hide() {
+  local package header library
+  disable=()
+  hidden_libraries=()
+  while read -r package header library; do
+    [ -n "$package" ] || continue
+    case " $* " in *" $package "*) continue ;; esac
+    disable+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON")
+    hidden_libraries+=("$library")
+    mkdir -p "$out/hidden/$(dirname "$header")"
+    echo "#error \"$header is hidden: this host must not need it\"" >"$out/hidden/$header"
+  done <<<"$hideable"
+}
+
+fail() {
+  printf '%s\n' "$*"
+  exit 1
+}
+# fails_with 'PART OF THE MESSAGE' command...
+fails_with() {
+  local message=$1 output
+  shift
+  if output=$("$@" 2>&1); then fail "succeeds, but should say: $message"; fi
+  # CMake wraps lines.
+  output=$(printf '%s' "$output" | tr -s ' \n' ' ')
+  case "$output" in *"$message"*) ;; *) fail "fails, but not with '$message':" "$output" ;; esac
+}
+
+# configure DIRECTORY [cmake arguments...]
+configure() {
+  local directory=$1
+  shift
+  "$cmake" --no-warn-unused-cli -S "$here/$directory" -B "$out/build" -G "$generator" \
+    -DCMAKE_CXX_EXTENSIONS=OFF -DCMAKE_BUILD_TYPE="$build_type" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_STANDARD="$cxx_standard" \
+    -DCMAKE_CXX_COMPILER_LAUNCHER="$launcher" -DCMAKE_CXX_FLAGS="$cxx_flags -I$out/hidden -I$out" \
+    -DCMAKE_PREFIX_PATH="$prefix" -DSEER_VERSION="$version" \
+    ${disable[@]+"${disable[@]}"} "$@"
+}
+build_and_run() {
+  # `|| fail`, as fails_with turns `set -e` off.
+  "$cmake" --build "$out/build" --target program || fail 'does not compile'
+  local program=$out/build/program needed library
+  "$program" || fail "$program exits with $?"
+  needed=$(readelf -d "$program" | grep NEEDED) || fail "readelf finds no library that $program needs"
+  for library in ${hidden_libraries[@]+"${hidden_libraries[@]}"}; do
+    case "$needed" in *"[$library"*) fail "$program needs $library:" "$needed" ;; esac
+  done
+}
+# The components of a role that exist in this version of seer.
+existing() {
+  local component found=
+  for component in "$@"; do
+    case " $components " in *" $component "*) found="$found${found:+;}$component" ;; esac
+  done
+  printf '%s' "$found"
+}
+# all_headers 'a;b' FILE: includes every public header of the components, in the order of the alphabet.
+all_headers() {
+  local component
+  for component in ${1//;/ }; do
+    (cd "$prefix/include" && find "seer/$component" -name '*.h' | LC_ALL=C sort)
+  done | sed 's/.*/#include "&"/' >"$2"
+  [ -s "$2" ] || fail "no header is installed for $1"
+}
+# role NAME 'PACKAGES IT MAY NEED' COMPONENT...
+role() {
+  local name=$1 may_need=$2
+  shift 2
+  local wanted
+  wanted=$(existing "$@")
+  hide $may_need
+  all_headers "$wanted" "$out/headers.cc"
+  configure host -DSEER_COMPONENTS="$wanted" \
+    -DSEER_PROGRAM="$here/$name/main.cc;${extra_source:-$out/headers.cc}" || fail 'does not configure'
+  build_and_run
+}
+
+# ---- The cases.
+
+installed() {
+  rm -rf "$prefix"
+  "$cmake" --install "$build" --prefix "$prefix"
+}
+
+# DESIGN: what each kind of host links. Components join their role as soon as they exist.
+microservice() { role microservice 'Thrift Boost' core queue trace thrift; }
+node_agent() { role node_agent '' core probe queue hwmon act; }
+control_plane() { role control_plane '' core window nn predict hwmon advise insight; }
+
+# The roles above would notice: the same with a header, and with a library, that is hidden.
+notices_hidden() {
+  echo '#include <Eigen/Core>' >"$out/bad.cc"
+  extra_source=$out/bad.cc
+  fails_with 'Eigen/Core is hidden' role microservice '' core
+  echo >"$out/bad.cc"
+  cxx_flags="$cxx_flags -Wl,--no-as-needed -lgomp"
+  fails_with 'needs libgomp' role microservice '' core
+}
+
+build_tree() {
+  hide
+  configure host -Dseer_DIR="$build" -DCMAKE_PREFIX_PATH= -DSEER_COMPONENTS=core \
+    -DSEER_PROGRAM="$here/microservice/main.cc"
+  build_and_run
+}
+# An installed tree works where it was moved to; and without COMPONENTS all that is installed is loaded.
+moved() {
+  cp -a "$prefix" "$out/elsewhere"
+  prefix=$out/elsewhere
+  hide
+  configure host -DSEER_PROGRAM="$here/microservice/main.cc"
+  grep -q "^seer_DIR:PATH=$out/elsewhere/" "$out/build/CMakeCache.txt" || fail 'found another one'
+  build_and_run
+}
+
+wrong_component() {
+  fails_with "seer has no component 'crystal_ball'. It has: $components." \
+    configure host -DSEER_COMPONENTS='core;crystal_ball' -DSEER_PROGRAM="$here/microservice/main.cc"
+}
+optional_component() {
+  configure host -DSEER_COMPONENTS=core -DSEER_OPTIONAL_COMPONENTS=crystal_ball \
+    -DSEER_PROGRAM="$here/microservice/main.cc"
+}
+missing_dependency() {
+  fails_with "seer's component 'core' needs the package 'absl', which was not found. On Debian or Ubuntu: sudo apt install libabsl-dev" \
+    configure host -DSEER_COMPONENTS=core -DCMAKE_DISABLE_FIND_PACKAGE_absl=ON \
+    -DSEER_PROGRAM="$here/microservice/main.cc"
+}
+# While MAJOR is 0 sources are compatible within a MINOR only.
+wrong_version() {
+  local major minor
+  IFS=. read -r major minor _ <<<"$version"
+  for version in "$major.$((minor + 1))" "$major.$minor.999" "$((major + 1)).0"; do
+    fails_with 'Could not find a configuration file for package "seer" that is compatible' \
+      configure host -DSEER_COMPONENTS=core -DSEER_PROGRAM="$here/microservice/main.cc"
+  done
+  if [ "$minor" -gt 0 ]; then
+    version=$major.$((minor - 1))
+    fails_with 'Could not find a configuration file for package "seer" that is compatible' \
+      configure host -DSEER_COMPONENTS=core -DSEER_PROGRAM="$here/microservice/main.cc"
+  fi
+  version=$major.$minor
+  configure host -DSEER_COMPONENTS=core -DSEER_PROGRAM="$here/microservice/main.cc"
+}
+
+add_subdirectory() {
+  hide
+  configure subdirectory -DSEER_SOURCE_DIR="$source" -DCMAKE_PREFIX_PATH="$prefix_path" \
+    -DSEER_PROGRAM="$here/microservice/main.cc"
+  build_and_run
+  "$cmake" --install "$out/build" --prefix "$out/installed"
+  [ ! -e "$out/installed/include" ] || fail 'seer installed itself with the host'
+}
+add_subdirectory_shared() {
+  configure subdirectory -DSEER_SOURCE_DIR="$source" -DCMAKE_PREFIX_PATH="$prefix_path" \
+    -DBUILD_SHARED_LIBS=ON -DSEER_PROGRAM="$here/control_plane/main.cc"
+  build_and_run
+  readelf -d "$out/build/program" | grep -q 'NEEDED.*libseer_core.so' || fail 'not a shared library'
+}
+
+# No CMake on the host's side.
+pkg_config() {
+  export PKG_CONFIG_PATH=$prefix/lib/pkgconfig:$prefix/lib64/pkgconfig:${PKG_CONFIG_PATH:-}
+  local component flags
+  for component in $components; do
+    component=seer-${component//_/-}
+    [ "$(pkg-config --modversion "$component")" = "$version" ] || fail "$component has another version"
+    pkg-config --print-errors --exists "$component"
+  done
+  flags=$(pkg-config --cflags --libs seer-core)
+  # Unquoted: flags are words.
+  "$cxx" -std=c++17 $cxx_flags -o "$out/program" "$here/microservice/main.cc" $flags
+  "$out/program"
+  case "$cxx_flags" in *-fsanitize*) return ;; esac  # which cannot be linked statically
+  flags=$(pkg-config --static --cflags --libs seer-core)
+  "$cxx" -std=c++17 $cxx_flags -static -o "$out/program-static" "$here/microservice/main.cc" $flags
+  "$out/program-static"
+}
+
+two_translation_units() {
+  all_headers "${components// /;}" "$out/all_seer_headers.h"
+  configure host -DSEER_COMPONENTS="${components// /;}" \
+    -DSEER_PROGRAM="$here/two_translation_units/one.cc;$here/two_translation_units/two.cc"
+  build_and_run
+}
+no_exceptions() {
+  local wanted
+  wanted=$(existing core queue trace)
+  all_headers "$wanted" "$out/all_seer_headers.h"
+  cxx_flags="$cxx_flags -fno-exceptions -fno-rtti"
+  configure host -DSEER_COMPONENTS="$wanted" -DSEER_PROGRAM="$here/no_exceptions/main.cc"
+  build_and_run
+}
+
+"$case_name"

@@ -1,0 +1,58 @@
+// A node agent: numbers what runs on its node, samples the queues once, and encodes what the
+// control plane needs. Also what comes down: a recommendation, read before anybody acts on it.
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "seer/core/clock.h"
+#include "seer/core/recommendation.h"
+#include "seer/core/snapshot.h"
+#include "seer/core/topology.h"
+#include "seer/core/wire.h"
+
+int main() {
+  seer::ManualClock clock(1'700'000'000'000'000'000);
+  absl::StatusOr<seer::Topology> topology = seer::Topology::OfNode("node-1", 1);
+  if (!topology.ok()) return 1;
+  const auto node = topology->AddNode("node-1");
+  const auto cart = topology->AddService("cart", "shop");
+  const auto database = topology->AddService("cart-db", "shop");
+  if (!node.ok() || !cart.ok() || !database.ok()) return 1;
+  const auto edge = topology->AddEdge(*cart, *database);
+  const auto instance = topology->AddInstance(*cart, "cart-0", *node);
+  if (!edge.ok() || !instance.ok()) return 1;
+
+  seer::Snapshot snapshot;
+  snapshot.origin = topology->origin();
+  snapshot.tick = snapshot.period.TickAt(clock.NowNs());
+  snapshot.instances.Reset(topology->instances().size());
+  snapshot.edges.Reset(topology->edges().size());
+  seer::ChannelSample queued;
+  queued.depth = 12;
+  snapshot.instances.Set(*instance, seer::Channel::kQueued, queued);
+  snapshot.instances.set_missing(seer::Channel::kNic, seer::Missing::kNoPermission);
+  seer::EdgeSample calls;
+  calls.outstanding = 5;
+  snapshot.edges.Set(*edge, calls);
+
+  const std::string numbering = seer::Encode(*topology);
+  const std::string sample = seer::Encode(snapshot);
+  const absl::StatusOr<seer::WireHeader> header = seer::PeekWire(sample);
+  if (!header.ok() || header->kind != seer::WireKind::kSnapshot ||
+      header->message_bytes != sample.size()) {
+    std::fprintf(stderr, "the header does not describe the message\n");
+    return 1;
+  }
+
+  // Bytes that are no recommendation must be refused, not acted upon.
+  if (seer::Decode<seer::Recommendation>(sample).ok()) {
+    std::fprintf(stderr, "a snapshot passed for a recommendation\n");
+    return 1;
+  }
+  const seer::Recommendation recommendation;
+  if (!seer::Decode<seer::Recommendation>(seer::Encode(recommendation)).ok()) {
+    std::fprintf(stderr, "the recommendation does not survive its bytes\n");
+    return 1;
+  }
+  std::printf("topology %zu bytes, snapshot %zu bytes\n", numbering.size(), sample.size());
+}
