@@ -221,4 +221,147 @@ no_exceptions() {
   build_and_run
 }
 
+# ---- The Find modules, as installed. On Debian neither package has a CMake config that works.
+
+modules() { dirname "$(find "$prefix" -name FindThrift.cmake)"; }
+# find_module PACKAGE 'TARGETS' 'APT LINE'
+find_module() {
+  local arguments=(-DPACKAGE="$1" -DTARGETS="$2" -DSEER_MODULES="$(modules)" -DSEER_VERSION=)
+  configure find_module "${arguments[@]}"
+  build_and_run
+  fails_with 'Found unsuitable version' configure find_module "${arguments[@]}" -DSEER_VERSION=99
+  # A root without anything in it hides all that is installed.
+  rm -rf "$out/build"
+  fails_with "$3" configure find_module "${arguments[@]}" -DCMAKE_FIND_ROOT_PATH="$out/empty" \
+    -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY \
+    -DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=ONLY
+}
+find_thrift() {
+  find_module Thrift 'thrift::thrift;thrift::thriftnb' 'sudo apt install libthrift-dev libboost-dev'
+  # libthrift-dev does not bring Boost, which its headers include.
+  rm -rf "$out/build"
+  fails_with 'missing: Thrift_Boost_INCLUDE_DIR' configure find_module -DPACKAGE=Thrift \
+    -DTARGETS=thrift::thrift -DSEER_MODULES="$(modules)" -DSEER_VERSION= \
+    -DThrift_INCLUDE_DIR=/usr/include -DThrift_LIBRARY=/usr/lib/libthrift.so \
+    -DCMAKE_FIND_ROOT_PATH="$out/empty" -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY
+}
+find_dnnl() { find_module DNNL DNNL::dnnl 'sudo apt install libdnnl-dev'; }
+
+# ---- Several rooms: what a component brings along, and what it does not look for.
+
+# host_of_rooms COMPONENTS PROGRAM [cmake arguments...]
+host_of_rooms() {
+  local wanted=$1 program=$2
+  shift 2
+  rm -rf "$out/build"
+  configure host -DSEER_COMPONENTS="$wanted" -DSEER_PROGRAM="$here/rooms/$program.cc" "$@"
+}
+rooms() {
+  local version=0.1 rooms_build=$out/rooms
+  "$cmake" -S "$here/rooms" -B "$rooms_build" -G "$generator" -DSEER_SOURCE_DIR="$source" \
+    -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="$cxx_flags" -DCMAKE_BUILD_TYPE="$build_type" \
+    -DCMAKE_INSTALL_PREFIX=/usr
+  "$cmake" --build "$rooms_build" --target all all_verify_interface_header_sets
+  prefix=$out/prefix
+  "$cmake" --install "$rooms_build" --prefix "$prefix"
+
+  hide
+  host_of_rooms queue queue_main
+  build_and_run
+  host_of_rooms nn nn_main  # DNNL was needed to build it, and is not needed to use it
+  build_and_run
+  fails_with "seer's component 'thrift' needs the package 'Thrift', which was not found. On Debian or Ubuntu: sudo apt install libthrift-dev libboost-dev" \
+    host_of_rooms thrift thrift_main
+  host_of_rooms queue queue_main -DSEER_OPTIONAL_COMPONENTS=thrift
+  build_and_run
+  rm -rf "$out/hidden"
+  disable=()
+  hidden_libraries=()
+  host_of_rooms 'nn;thrift' thrift_main
+  build_and_run
+  host_of_rooms thrift thrift_main -Dseer_DIR="$rooms_build" -DCMAKE_PREFIX_PATH=
+  build_and_run
+
+  # pkg-config follows the same edges.
+  export PKG_CONFIG_PATH
+  PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name seer-thrift.pc)"):${PKG_CONFIG_PATH:-}
+  "$cxx" -std=c++17 $cxx_flags -o "$out/program" "$here/rooms/thrift_main.cc" \
+    $(pkg-config --cflags --libs seer-thrift)
+  "$out/program"
+  case " $(pkg-config --libs seer-queue) " in *thrift*) fail 'seer-queue asks for Thrift' ;; esac
+
+  # One package installed, the others not.
+  prefix=$out/core_only
+  "$cmake" --install "$rooms_build" --prefix "$prefix" --component core
+  fails_with "seer's component 'queue' is not installed (its package is libseer-queue-dev)." \
+    host_of_rooms queue queue_main
+  # Without COMPONENTS: what is installed, and that is not the others.
+  host_of_rooms '' core_main -DSEER_OPTIONAL_COMPONENTS=
+  build_and_run
+
+  (cd "$rooms_build" && cpack -G DEB >/dev/null)
+  [ "$(deb_field "$rooms_build" thrift Depends)" = \
+    'libthrift-dev, libboost-dev, libseer-core-dev (= 0.1.0), libseer-queue-dev (= 0.1.0)' ] ||
+    fail "libseer-thrift-dev depends on: $(deb_field "$rooms_build" thrift Depends)"
+  [ "$(deb_field "$rooms_build" nn Depends)" = 'libseer-core-dev (= 0.1.0)' ] ||
+    fail "libseer-nn-dev depends on: $(deb_field "$rooms_build" nn Depends)"
+
+  # The build step that compiles each header alone fails on one that leans on another.
+  cp -a "$here/rooms" "$out/leaning"
+  sed -i '/#include "seer/d' "$out/leaning/include/seer/queue/queue.h"
+  "$cmake" -S "$out/leaning" -B "$out/leaning/build" -G "$generator" -DSEER_SOURCE_DIR="$source" \
+    -DCMAKE_CXX_COMPILER="$cxx" >/dev/null
+  fails_with 'seer/queue/queue.h:' "$cmake" --build "$out/leaning/build" \
+    --target seer_queue_verify_interface_header_sets
+}
+
+# ---- Debian packages.
+
+deb_of() { # deb_of FOLDER COMPONENT
+  local found
+  found=$(echo "$1"/libseer-"${2//_/-}"-dev_*.deb)
+  [ -f "$found" ] || fail "no package of $2: $found"
+  printf '%s' "$found"
+}
+deb_field() { dpkg-deb -f "$(deb_of "$1" "$2")" "$3"; }
+
+debian_packages() {
+  local deb_build=$out/deb component contents root=$out/root multiarch
+  "$cmake" -S "$source" -B "$deb_build" -G "$generator" -DCMAKE_INSTALL_PREFIX=/usr \
+    -DCMAKE_BUILD_TYPE="$build_type" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="$cxx_flags" \
+    -DCMAKE_CXX_STANDARD="$cxx_standard" -DCMAKE_CXX_COMPILER_LAUNCHER="$launcher" \
+    -DCMAKE_PREFIX_PATH="$prefix_path" -DSEER_BUILD_TESTS=OFF -DSEER_BUILD_EXAMPLES=OFF
+  "$cmake" --build "$deb_build"
+  (cd "$deb_build" && cpack -G DEB && cpack -G TGZ)
+  multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || "$cxx" -print-multiarch)
+
+  mkdir "$root"
+  [ "$(ls "$deb_build"/*.deb | wc -l)" = "$(wc -w <<<"$components")" ] ||
+    fail 'not one package per component:' "$(ls "$deb_build"/*.deb)"
+  for component in $components; do
+    [ "$(deb_field "$deb_build" "$component" Version)" = "$version" ] || fail "$component: version"
+    [ "$(deb_field "$deb_build" "$component" Section)" = libdevel ] || fail "$component: section"
+    contents=$(dpkg-deb -c "$(deb_of "$deb_build" "$component")" | awk '$1 !~ /^d/ { print $6 }')
+    # Exactly this component's headers, in the folder that bears its name.
+    diff <(cd "$source/include" && find "seer/$component" -name '*.h' | LC_ALL=C sort) \
+      <(sed -n 's:^\./usr/include/::p' <<<"$contents" | LC_ALL=C sort) || fail "$component: headers"
+    for file in "./usr/lib/$multiarch/cmake/seer/seer-$component-targets.cmake" \
+      "./usr/lib/$multiarch/pkgconfig/seer-${component//_/-}.pc" \
+      "./usr/share/doc/libseer-${component//_/-}-dev/copyright"; do
+      grep -qxF "$file" <<<"$contents" || fail "$component lacks $file:" "$contents"
+    done
+    ! grep -v -e '^\./usr/include/seer/' -e "^\./usr/lib/$multiarch/" -e '^\./usr/share/doc/' \
+      <<<"$contents" || fail "$component has files in other places"
+    dpkg-deb -x "$(deb_of "$deb_build" "$component")" "$root"
+  done
+  grep -q 'libabsl-dev' <<<"$(deb_field "$deb_build" core Depends)" || fail 'core does not need Abseil'
+  tar -tzf "$deb_build"/seer-*.tar.gz | grep -q 'include/seer/core/version.h' || fail 'the .tar.gz lacks files'
+
+  # What the packages hold is a seer that works.
+  prefix=$root/usr
+  configure host -DSEER_COMPONENTS="${components// /;}" -DCMAKE_LIBRARY_ARCHITECTURE="$multiarch" \
+    -DSEER_PROGRAM="$here/node_agent/main.cc"
+  build_and_run
+}
+
 "$case_name"

@@ -1,0 +1,3 @@
+#pragma once
+#include "seer/core/core.h"
+std::string NnName();

@@ -1,0 +1,3 @@
+#pragma once
+#include "seer/core/core.h"
+inline std::string QueueName() { return CoreName() + " queue"; }

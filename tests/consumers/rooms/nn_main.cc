@@ -1,0 +1,2 @@
+#include "seer/nn/nn.h"
+int main() { return NnName() == "core nn" ? 0 : 1; }
