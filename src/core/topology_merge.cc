@@ -11,6 +11,27 @@
 
 SEER_BEGIN_NAMESPACE
 
+namespace {
+
+// Maps the rows of one table. find(row) gives our row of the same key, if any; merge(row, found)
+// brings ours up to date or adds it. Tombstones come last, when all that lives has been added, for
+// a name that was removed may be alive again further down the table.
+template <typename Row, typename RowId, typename Find, typename MergeRow>
+absl::Status MergeTable(absl::Span<const Row> rows, std::vector<RowId>& ids, const Find& find,
+                        const MergeRow& merge) {
+  ids.resize(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].removed) continue;
+    SEER_ASSIGN_OR_RETURN(ids[i], merge(rows[i], find(rows[i])));
+  }
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].removed) ids[i] = find(rows[i]).value_or(RowId());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<TopologyMap> Topology::Merge(const Topology& other) {
   const std::uint64_t version = origin_.topology_version;
   TopologyMap map;
@@ -58,33 +79,29 @@ absl::Status Topology::MergeServices(const Topology& other, TopologyMap& map) {
       ++map.renamed_services;
     }
   }
-  map.services.reserve(other.services().size());
-  for (const Service& row : other.services()) {
-    std::optional<ServiceId> ours = FindService(row.name);
-    if (!row.removed && !ours) {
-      SEER_ASSIGN_OR_RETURN(ours, AddService(row.name, row.application));
-      // For whoever merges this one in turn, and knows the service by its old name.
-      services_.rows[ours->value()].renamed_from = row.renamed_from;
-      ++map.added;
-    } else if (!row.removed && !row.application.empty()) {
-      SEER_RETURN_IF_ERROR(SetApplication(*ours, row.application));
-    }
-    map.services.push_back(ours.value_or(ServiceId()));
-  }
-  return absl::OkStatus();
+  return MergeTable(
+      other.services(), map.services, [this](const Service& row) { return FindService(row.name); },
+      [&](const Service& row, std::optional<ServiceId> ours) -> absl::StatusOr<ServiceId> {
+        if (!ours) {
+          SEER_ASSIGN_OR_RETURN(ours, AddService(row.name, row.application));
+          // For whoever merges this one in turn, and knows the service by its old name.
+          services_.rows[ours->value()].renamed_from = row.renamed_from;
+          ++map.added;
+        } else if (!row.application.empty()) {
+          SEER_RETURN_IF_ERROR(SetApplication(*ours, row.application));
+        }
+        return *ours;
+      });
 }
 
 absl::Status Topology::MergeNodes(const Topology& other, TopologyMap& map) {
-  map.nodes.reserve(other.nodes().size());
-  for (const Node& row : other.nodes()) {
-    std::optional<NodeId> ours = FindNode(row.name);
-    if (!row.removed && !ours) {
-      SEER_ASSIGN_OR_RETURN(ours, AddNode(row.name));
-      ++map.added;
-    }
-    map.nodes.push_back(ours.value_or(NodeId()));
-  }
-  return absl::OkStatus();
+  return MergeTable(
+      other.nodes(), map.nodes, [this](const Node& row) { return FindNode(row.name); },
+      [&](const Node& row, std::optional<NodeId> ours) -> absl::StatusOr<NodeId> {
+        if (ours) return *ours;
+        ++map.added;
+        return AddNode(row.name);
+      });
 }
 
 absl::Status Topology::MergeInstances(const Topology& other, TopologyMap& map) {
@@ -124,54 +141,50 @@ absl::Status Topology::MergeInstances(const Topology& other, TopologyMap& map) {
 }
 
 absl::Status Topology::MergeEdges(const Topology& other, TopologyMap& map) {
-  map.edges.reserve(other.edges().size());
-  for (const Edge& row : other.edges()) {
-    const ServiceId caller = map[row.caller];
-    const ServiceId callee = map[row.callee];
-    // A removed caller without counterpart here is not the virtual client.
-    std::optional<EdgeId> ours;
-    if (row.caller.valid() == caller.valid()) ours = FindEdge(caller, callee);
-    if (!row.removed && !ours) {
-      SEER_ASSIGN_OR_RETURN(ours, AddEdge(caller, callee, row.kind));
-      ++map.added;
-    } else if (!row.removed) {
-      SEER_RETURN_IF_ERROR(SetKind(*ours, row.kind));
-    }
-    map.edges.push_back(ours.value_or(EdgeId()));
-  }
-  return absl::OkStatus();
+  return MergeTable(
+      other.edges(), map.edges,
+      [&](const Edge& row) {
+        // A removed caller without counterpart here is not the virtual client.
+        const ServiceId caller = map[row.caller];
+        return row.caller.valid() == caller.valid() ? FindEdge(caller, map[row.callee])
+                                                    : std::nullopt;
+      },
+      [&](const Edge& row, std::optional<EdgeId> ours) -> absl::StatusOr<EdgeId> {
+        if (ours) {
+          SEER_RETURN_IF_ERROR(SetKind(*ours, row.kind));
+          return *ours;
+        }
+        ++map.added;
+        return AddEdge(map[row.caller], map[row.callee], row.kind);
+      });
 }
 
 absl::Status Topology::MergeClasses(const Topology& other, TopologyMap& map) {
-  map.classes.reserve(other.classes().size());
-  for (const RequestClass& row : other.classes()) {
-    const ServiceId entry = map[row.entry];
-    std::optional<ClassId> ours = FindRequestClass(row.application, row.name);
-    if (!row.removed && !ours) {
-      SEER_ASSIGN_OR_RETURN(ours, AddRequestClass(row.application, row.name, row.target, entry));
-      ++map.added;
-    } else if (!row.removed) {
-      if (request_class(*ours).target != row.target) ++map.changed_targets;
-      SEER_RETURN_IF_ERROR(SetTarget(*ours, row.target));
-      if (entry.valid()) SEER_RETURN_IF_ERROR(SetEntry(*ours, entry));
-    }
-    map.classes.push_back(ours.value_or(ClassId()));
-  }
-  return absl::OkStatus();
+  return MergeTable(
+      other.classes(), map.classes,
+      [this](const RequestClass& row) { return FindRequestClass(row.application, row.name); },
+      [&](const RequestClass& row, std::optional<ClassId> ours) -> absl::StatusOr<ClassId> {
+        const ServiceId entry = map[row.entry];
+        if (!ours) {
+          ++map.added;
+          return AddRequestClass(row.application, row.name, row.target, entry);
+        }
+        if (request_class(*ours).target != row.target) ++map.changed_targets;
+        SEER_RETURN_IF_ERROR(SetTarget(*ours, row.target));
+        if (entry.valid()) SEER_RETURN_IF_ERROR(SetEntry(*ours, entry));
+        return *ours;
+      });
 }
 
 absl::Status Topology::MergeMethods(const Topology& other, TopologyMap& map) {
-  map.methods.reserve(other.methods().size());
-  for (const Method& row : other.methods()) {
-    const ServiceId service = map[row.service];
-    std::optional<MethodId> ours = FindMethod(service, row.name);
-    if (!row.removed && !ours) {
-      SEER_ASSIGN_OR_RETURN(ours, AddMethod(service, row.name));
-      ++map.added;
-    }
-    map.methods.push_back(ours.value_or(MethodId()));
-  }
-  return absl::OkStatus();
+  return MergeTable(
+      other.methods(), map.methods,
+      [&](const Method& row) { return FindMethod(map[row.service], row.name); },
+      [&](const Method& row, std::optional<MethodId> ours) -> absl::StatusOr<MethodId> {
+        if (ours) return *ours;
+        ++map.added;
+        return AddMethod(map[row.service], row.name);
+      });
 }
 
 absl::StatusOr<Topology::Renumbered> Topology::Compacted(std::uint64_t new_epoch) const {
