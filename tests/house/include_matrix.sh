@@ -116,8 +116,9 @@ includes() { sources | xargs -r grep -nHE '^[[:space:]]*#[[:space:]]*include' ||
     public = file ~ /^include\/seer\//
     room = public ? piece[3] : piece[2]
     library = public || kind == "src"
-    # Tests and benchmarks of a room may look inside it; nobody else may.
+    # Tests and benchmarks of a room may look inside it, fuzzers inside every room; nobody else may.
     insider = library || ((kind == "tests" || kind == "benchmarks") && (room in row)) ? room : ""
+    if (file ~ /^tests\/fuzz\//) insider = "*"
 
     if (path ~ /\.\.\//) bad(where "a path with ../")
 
@@ -128,12 +129,12 @@ includes() { sources | xargs -r grep -nHE '^[[:space:]]*#[[:space:]]*include' ||
       else if (library && other != room && !has(row[room], other))
         bad(where room " may not include " other " (" readme ")")
       # The internals of core serve all rooms; those of another room serve that room alone.
-      if (path ~ /\/internal\// && other != insider && !(other == "core" && insider != ""))
+      if (path ~ /\/internal\// && other != insider && insider != "*" && !(other == "core" && insider != ""))
         bad(where "the internals of " other " are its own")
       if (!quoted) bad(where "seer headers are included with quotes")
     } else if (quoted && split(path, piece, "/") > 1 && (piece[1] in row)) {
       # src/<room>/x.h, written <room>/x.h
-      if (piece[1] != insider) bad(where "src/" piece[1] " is private to " piece[1])
+      if (piece[1] != insider && insider != "*") bad(where "src/" piece[1] " is private to " piece[1])
       if (public) bad(where "a public header cannot include a private one: it is not installed")
     } else if (public && quoted && path !~ /^absl\//) {
       bad(where "public headers include seer/... and absl/... with quotes, the rest with <>")

@@ -65,6 +65,7 @@ END
   write src/core/private.h <<<'#pragma once'
   write tests/core/a_test.cc <<<$'#include "core/private.h"\n#include "seer/core/internal/i.h"'
   write tests/core/CMakeLists.txt <<<'seer_add_test(core a_test.cc)'
+  write tests/fuzz/a_fuzz.cc <<<$'#include "core/private.h"\n#include "seer/core/internal/i.h"'
   write examples/demo/main.cc <<<'#include "seer/queue/q.h"'
 }
 
@@ -75,6 +76,7 @@ include_matrix() {
     write declared <<<$'core\nqueue core\nthrift core queue\nnn core\nnn_onednn core nn'
   }
   one() { # one 'MESSAGE' FILE: standard input is appended to FILE of a good tree
+    mkdir -p "$(dirname "$tree/$2")"
     cat >>"$tree/$2"
     fails "$1" check
     reset
@@ -90,6 +92,7 @@ include_matrix() {
   one 'do not show Eigen/Core' include/seer/core/a.h <<<'#include <Eigen/Core>'
   one 'do not show oneapi/dnnl/dnnl.hpp' include/seer/core/a.h <<<'#include <oneapi/dnnl/dnnl.hpp>'
   one 'src/core is private to core' examples/demo/main.cc <<<'#include "core/private.h"'
+  one 'src/core is private to core' tests/consumers/demo/main.cc <<<'#include "core/private.h"'
   one 'a public header cannot include a private one' include/seer/core/a.h <<<'#include "core/private.h"'
   one 'public headers include seer/' include/seer/core/a.h <<<'#include "b.h"'
   one 'the internals of core are its own' examples/demo/main.cc <<<'#include "seer/core/internal/i.h"'
