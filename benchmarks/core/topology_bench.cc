@@ -6,7 +6,6 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-
 #include <cstdint>
 #include <cstdlib>
 #include <random>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "benchmarks/harness/figure.h"
 #include "seer/core/topology.h"
 #include "seer/core/topology_order.h"
 
@@ -184,6 +184,8 @@ void BM_Merge(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 BENCHMARK(BM_Merge)->Arg(1000)->Arg(10000)->Unit(benchmark::kMicrosecond);
+
+SEER_FIGURE(order, Time("core.topology10k_ms", "ms", "<= 8", "BM_Order/10000"));
 
 }  // namespace
 }  // namespace seer

@@ -76,8 +76,7 @@ ChannelMask ChannelTable::coverage(InstanceId instance) const {
 
 void ChannelTable::SetBytes(InstanceId instance, Channel channel, std::uint64_t bytes) {
   const std::size_t i = instance.value();
-  SEER_DCHECK(i < size());
-  if (i >= size()) return;
+  if (!coverage(instance).Has(channel)) return;
   Columns& c = columns_[Index(channel)];
   SetCell(c.bytes_low, size(), i, static_cast<std::uint32_t>(bytes));
   SetCell(c.bytes_high, size(), i, static_cast<std::uint32_t>(bytes >> 32));

@@ -19,6 +19,7 @@ constexpr std::string_view kMagic = "SEER";
 constexpr std::size_t kBodySizeAt = 8;
 constexpr std::size_t kChecksumAt = 12;
 constexpr std::size_t kSectionHeaderBytes = 8;
+constexpr std::size_t kMaxBodyBytes = 0xffffffffu;  // what the header can say
 
 template <typename T>
 T LoadNumber(const char* bytes) {
@@ -204,6 +205,10 @@ void WireWriter::Origin(const seer::Origin& origin) {
 
 void WireWriter::Finish() {
   CloseSection();
+  if (used_ - kWireHeaderBytes > kMaxBodyBytes) {
+    out_->clear();  // see EncodeTo()
+    return;
+  }
   out_->resize(used_);
   char* const header = &(*out_)[0];
   std::copy(kMagic.begin(), kMagic.end(), header);

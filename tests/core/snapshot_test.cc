@@ -69,6 +69,9 @@ TEST(ChannelTable, EqualityIsOfSamplesNotOfColumns) {
 
 TEST(ChannelTable, BytesBesideAChannel) {
   ChannelTable table(2);
+  table.SetBytes(InstanceId(1), Channel::kSocket, 9);
+  EXPECT_EQ(table.bytes(InstanceId(1), Channel::kSocket), 0u) << "the channel was not seen";
+  table.Set(InstanceId(1), Channel::kSocket, Depth(1));
   table.SetBytes(InstanceId(1), Channel::kSocket, std::uint64_t{5} << 40 | 7);
   EXPECT_EQ(table.bytes(InstanceId(1), Channel::kSocket), std::uint64_t{5} << 40 | 7);
   EXPECT_EQ(table.bytes(InstanceId(0), Channel::kSocket), 0u);
@@ -85,13 +88,6 @@ TEST(EdgeTable, SeenAndMissing) {
   EXPECT_EQ(table.made()[1], 90u);
   table.Reset(2);
   EXPECT_EQ(table.Get(EdgeId(1)), std::nullopt);
-}
-
-TEST(Names, EveryValueHasOne) {
-  for (std::size_t i = 0; i < kMissings; ++i) {
-    EXPECT_NE(MissingName(static_cast<Missing>(i)), "?");
-  }
-  EXPECT_EQ(MissingName(static_cast<Missing>(kMissings)), "?");
 }
 
 }  // namespace

@@ -83,7 +83,8 @@ class ChannelTable {
   // Which channels of the instance were seen; empty for an unknown instance.
   ChannelMask coverage(InstanceId instance) const;
 
-  // Beside kSocket and kSend, in bytes: unread and unsent data. 0 where unknown.
+  // Beside kSocket and kSend, in bytes: unread and unsent data. After Set(), as what was not seen
+  // has no bytes either: else ignored. 0 where unknown.
   void SetBytes(InstanceId instance, Channel channel, std::uint64_t bytes);
   std::uint64_t bytes(InstanceId instance, Channel channel) const;
 

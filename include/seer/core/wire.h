@@ -12,7 +12,8 @@
 //   seer::EncodeTo(snapshot, &bytes);
 //   absl::Status status = seer::DecodeTo(bytes, &snapshot);
 //
-// Over a byte stream, PeekWire() tells from the first 16 bytes how many the message has.
+// Over a byte stream, PeekWire() tells from the first 16 bytes how many the message has. It says what
+// the sender says, up to 4 GiB: bound it before making room.
 //
 // The format (README.md beside this file) is little-endian, versioned apart from the library, and
 // protected by CRC-32C. Any minor version reads any other of the same major version: what is new is
@@ -72,7 +73,8 @@ struct WireHeader {
 // Looks at the first 16 bytes only: says nothing about whether the rest is sound.
 absl::StatusOr<WireHeader> PeekWire(std::string_view bytes);
 
-// Replaces what `bytes` holds; reuses its memory.
+// Replaces what `bytes` holds; reuses its memory. A value of more than 4 GiB, which only a runaway
+// program makes, leaves `bytes` empty.
 void EncodeTo(const Topology& topology, std::string* bytes);
 void EncodeTo(const Snapshot& snapshot, std::string* bytes);
 void EncodeTo(const SpanBatch& batch, std::string* bytes);
