@@ -2,7 +2,7 @@
 # A check that cannot fail checks nothing: builds small trees with one mistake each and expects the check
 # to name it, and one without mistakes that has to pass.
 #
-#   selftest.sh <check>      include_matrix, sources, links, symbols or readme
+#   selftest.sh <check>      include_matrix, sources, links, symbols, readme or debian
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tree=$(mktemp -d)
@@ -228,10 +228,70 @@ readme() {
   fails 'not closed' extract
 }
 
+# Not a check of the tree but what tests/run and the others install packages with: with a dpkg and an apt
+# that only write down what they are asked.
+debian() {
+  local log=$tree/log
+  fake() { # fake COMMAND: standard input is its body
+    { echo '#!/bin/bash'; cat; } | write "bin/$1"
+    chmod +x "$tree/bin/$1"
+  }
+  machine() { # machine PACKAGE...: these are installed
+    rm -rf "${tree:?}"/*
+    local package
+    {
+      echo 'shift 3'
+      for package in "$@"; do
+        echo "case \" \$* \" in *' $package '*) echo 'installed $package' ;; esac"
+      done
+      echo 'exit 1'  # as dpkg-query does when it does not know one of them
+    } | fake dpkg-query
+    fake apt-get <<END
+echo "apt-get \$*" >>$log
+case "\$*" in
+  *update*) touch $tree/lists ;;
+  *install*) [ ! -e $tree/stale ] || [ -e $tree/lists ] ;;
+esac
+END
+    fake id <<<'echo 0'
+    fake sudo <<<"echo \"sudo \$*\" >>$log; [ \"\$1\" != -n ] || shift; exec \"\$@\""
+    : >"$log"
+  }
+  need() { PATH=$tree/bin:$PATH bash -euo pipefail -c '. "$0"; seer_need "$@"' "$here/../../src/cmake/debian.sh" "$@"; }
+  logged() { # logged 'LINE' of the log
+    cases=$((cases + 1))
+    grep -qF -- "$1" "$log" || { printf 'case %d: no "%s" in\n' $cases "$1"; cat "$log"; exit 1; }
+  }
+  machine libabsl-dev ninja-build
+  passes need libabsl-dev ninja-build bash@nothing
+  [ ! -s "$log" ] || { echo 'nothing was missing, and yet:'; cat "$log"; exit 1; }
+  passes need libabsl-dev libgtest-dev no-such-command@libgmock-dev
+  logged 'install -y --no-install-recommends libgtest-dev libgmock-dev'
+  ! grep -q -e update -e sudo "$log" || { echo 'neither update nor sudo was needed'; exit 1; }
+  machine
+  touch "$tree/stale"  # the package lists are: installing fails until they are fetched
+  passes need libabsl-dev
+  logged 'update'
+  machine
+  fake apt-get <<<'echo "E: no network"; exit 100'
+  fails 'By hand: sudo apt-get install libabsl-dev' need libabsl-dev
+  fails 'E: no network' need libabsl-dev
+  machine
+  fake id <<<'echo 1000'
+  passes need libabsl-dev
+  logged 'sudo -n env DEBIAN_FRONTEND=noninteractive apt-get'
+  machine
+  fake id <<<'echo 1000'
+  rm "$tree/bin/sudo"
+  for command in bash sed mktemp rm tail cat env touch; do ln -s "$(command -v $command)" "$tree/bin/$command"; done
+  fails 'neither root nor sudo' env PATH="$tree/bin" bash -euc '. "$0"; seer_need libabsl-dev' \
+    "$here/../../src/cmake/debian.sh"
+}
+
 case "${1:-}" in
-  include_matrix | sources | links | symbols | readme) ;;
+  include_matrix | sources | links | symbols | readme | debian) ;;
   *)
-    echo "usage: selftest.sh include_matrix|sources|links|symbols|readme" >&2
+    echo "usage: selftest.sh include_matrix|sources|links|symbols|readme|debian" >&2
     exit 2
     ;;
 esac
