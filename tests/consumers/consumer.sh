@@ -184,7 +184,7 @@ add_subdirectory_shared() {
   configure subdirectory -DSEER_SOURCE_DIR="$source" -DCMAKE_PREFIX_PATH="$prefix_path" \
     -DBUILD_SHARED_LIBS=ON -DSEER_PROGRAM="$here/control_plane/main.cc"
   build_and_run
-  readelf -d "$out/build/program" | grep -q 'NEEDED.*libseer_core.so' || fail 'not a shared library'
+  grep -q 'NEEDED.*libseer_core.so' <<<"$(readelf -d "$out/build/program")" || fail 'not a shared library'
 }
 
 # No CMake on the host's side.
@@ -355,7 +355,9 @@ debian_packages() {
     dpkg-deb -x "$(deb_of "$deb_build" "$component")" "$root"
   done
   grep -q 'libabsl-dev' <<<"$(deb_field "$deb_build" core Depends)" || fail 'core does not need Abseil'
-  tar -tzf "$deb_build"/seer-*.tar.gz | grep -q 'include/seer/core/version.h' || fail 'the .tar.gz lacks files'
+  # Not `| grep -q`: it stops reading at the first match, and with pipefail tar's SIGPIPE would count.
+  grep -q 'include/seer/core/version.h' <<<"$(tar -tzf "$deb_build"/seer-*.tar.gz)" ||
+    fail 'the .tar.gz lacks files'
 
   # What the packages hold is a seer that works.
   prefix=$root/usr

@@ -41,7 +41,7 @@ while IFS=$'\t' read -r file line target; do
   if [ ! -e "$resolved" ]; then
     echo "$file:$line: $target does not exist"
     status=1
-  elif [ -n "$anchor" ] && [ -f "$resolved" ] && ! anchors "$resolved" | grep -qxF -- "$anchor"; then
+  elif [ -n "$anchor" ] && [ -f "$resolved" ] && ! grep -qxF -- "$anchor" <<<"$(anchors "$resolved")"; then
     echo "$file:$line: $target: no such heading"
     status=1
   fi
