@@ -23,14 +23,18 @@ std::vector<Figure>& Figures() {
   return figures;
 }
 
-// The usual console output, and every repetition kept.
+// Keeps every repetition; shows their median and spread only.
 class Collector : public benchmark::ConsoleReporter {
  public:
   explicit Collector(OutputOptions options) : ConsoleReporter(options) {}
 
   void ReportRuns(const std::vector<Run>& runs) override {
+    std::vector<Run> shown;
     for (const Run& run : runs) {
       if (run.error_occurred) failed_ = true;
+      if (run.error_occurred || run.aggregate_name == "median" || run.aggregate_name == "cv") {
+        shown.push_back(run);
+      }
       if (run.run_type != Run::RT_Iteration || run.error_occurred) continue;
       Samples& samples = samples_[Name(run)];
       const bool real_time = run.benchmark_name().find("/real_time") != std::string::npos;
@@ -40,7 +44,7 @@ class Collector : public benchmark::ConsoleReporter {
         samples.counters[name].push_back(counter.value);
       }
     }
-    ConsoleReporter::ReportRuns(runs);
+    ConsoleReporter::ReportRuns(shown);
   }
 
   bool failed() const { return failed_; }
@@ -128,16 +132,15 @@ int Main(int argc, char** argv) {
   // In front of the caller's own options, which win.
   std::string defaults[] = {quick ? "--benchmark_repetitions=3" : "--benchmark_repetitions=15",
                             quick ? "--benchmark_min_time=0.01" : "--benchmark_min_time=0.05",
-                            "--benchmark_enable_random_interleaving=true",
-                            "--benchmark_display_aggregates_only=true"};
+                            "--benchmark_enable_random_interleaving=true"};
   int at = 1;
   for (std::string& option : defaults) args.insert(args.begin() + at++, option.data());
   int count = static_cast<int>(args.size());
   benchmark::Initialize(&count, args.data());
   if (benchmark::ReportUnrecognizedArguments(count, args.data())) return 2;
 
-  Collector collector(isatty(1) != 0 ? benchmark::ConsoleReporter::OO_Defaults
-                                     : benchmark::ConsoleReporter::OO_Tabular);
+  Collector collector(isatty(1) != 0 ? benchmark::ConsoleReporter::OO_Color
+                                     : benchmark::ConsoleReporter::OO_None);
   benchmark::RunSpecifiedBenchmarks(&collector);
   if (!figures.empty()) WriteFigures(collector, figures);
   return collector.failed() ? 1 : 0;
