@@ -100,7 +100,7 @@ absl::Status CheckKind(const Place& place, EdgeKind kind) {
 }
 
 absl::Status CheckTarget(const Place& place, const QosTarget& target) {
-  const absl::Status status = target.Validate();
+  absl::Status status = target.Validate();
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat(place.Text(), ".", status.message()));
 }

@@ -42,10 +42,10 @@ constexpr std::size_t kRowBytes<RequestClass> = 36;
 template <>
 constexpr std::size_t kRowBytes<Method> = 12;
 
-// One column: a field of every row. `Rows` is const when writing.
-template <typename Io, typename Rows, typename Field>
-absl::Status Column(Io& io, const char* name, Rows& rows, Field field) {
-  for (auto& row : rows) SEER_RETURN_IF_ERROR(io(name, field(row)));
+// One column: a member of every row, or a member of that. `Rows` is const when writing.
+template <typename Io, typename Rows, typename... Members>
+absl::Status Column(Io& io, const char* name, Rows& rows, Members... members) {
+  for (auto& row : rows) SEER_RETURN_IF_ERROR(io(name, (row.*....*members)));
   return absl::OkStatus();
 }
 
@@ -80,51 +80,49 @@ absl::Status FlagColumn(Io& io, Rows& rows) {
 // The columns of each table, chosen by the row's type.
 template <typename Io, typename Rows>
 absl::Status Columns(Io& io, Rows& rows, const Service*) {
-  SEER_RETURN_IF_ERROR(Column(io, "name", rows, [](auto& r) -> auto& { return r.name; }));
-  SEER_RETURN_IF_ERROR(
-      Column(io, "application", rows, [](auto& r) -> auto& { return r.application; }));
-  return Column(io, "renamed_from", rows, [](auto& r) -> auto& { return r.renamed_from; });
+  SEER_RETURN_IF_ERROR(Column(io, "name", rows, &Service::name));
+  SEER_RETURN_IF_ERROR(Column(io, "application", rows, &Service::application));
+  return Column(io, "renamed_from", rows, &Service::renamed_from);
 }
 
 template <typename Io, typename Rows>
 absl::Status Columns(Io& io, Rows& rows, const Node*) {
-  return Column(io, "name", rows, [](auto& r) -> auto& { return r.name; });
+  return Column(io, "name", rows, &Node::name);
 }
 
 template <typename Io, typename Rows>
 absl::Status Columns(Io& io, Rows& rows, const Instance*) {
-  SEER_RETURN_IF_ERROR(Column(io, "name", rows, [](auto& r) -> auto& { return r.name; }));
-  SEER_RETURN_IF_ERROR(Column(io, "service", rows, [](auto& r) -> auto& { return r.service; }));
-  SEER_RETURN_IF_ERROR(Column(io, "node", rows, [](auto& r) -> auto& { return r.node; }));
-  SEER_RETURN_IF_ERROR(Column(io, "cgroup", rows, [](auto& r) -> auto& { return r.cgroup; }));
-  return Column(io, "pids", rows, [](auto& r) -> auto& { return r.pids; });
+  SEER_RETURN_IF_ERROR(Column(io, "name", rows, &Instance::name));
+  SEER_RETURN_IF_ERROR(Column(io, "service", rows, &Instance::service));
+  SEER_RETURN_IF_ERROR(Column(io, "node", rows, &Instance::node));
+  SEER_RETURN_IF_ERROR(Column(io, "cgroup", rows, &Instance::cgroup));
+  return Column(io, "pids", rows, &Instance::pids);
 }
 
 template <typename Io, typename Rows>
 absl::Status Columns(Io& io, Rows& rows, const Edge*) {
-  SEER_RETURN_IF_ERROR(Column(io, "caller", rows, [](auto& r) -> auto& { return r.caller; }));
-  return Column(io, "callee", rows, [](auto& r) -> auto& { return r.callee; });
+  SEER_RETURN_IF_ERROR(Column(io, "caller", rows, &Edge::caller));
+  return Column(io, "callee", rows, &Edge::callee);
 }
 
 template <typename Io, typename Rows>
 absl::Status Columns(Io& io, Rows& rows, const RequestClass*) {
-  SEER_RETURN_IF_ERROR(Column(io, "name", rows, [](auto& r) -> auto& { return r.name; }));
+  SEER_RETURN_IF_ERROR(Column(io, "name", rows, &RequestClass::name));
+  SEER_RETURN_IF_ERROR(Column(io, "application", rows, &RequestClass::application));
+  SEER_RETURN_IF_ERROR(Column(io, "entry", rows, &RequestClass::entry));
   SEER_RETURN_IF_ERROR(
-      Column(io, "application", rows, [](auto& r) -> auto& { return r.application; }));
-  SEER_RETURN_IF_ERROR(Column(io, "entry", rows, [](auto& r) -> auto& { return r.entry; }));
-  SEER_RETURN_IF_ERROR(Column(io, "target.latency_ns", rows,
-                              [](auto& r) -> auto& { return r.target.latency_ns; }));
-  SEER_RETURN_IF_ERROR(Column(io, "target.allowed_ppm", rows,
-                              [](auto& r) -> auto& { return r.target.allowed_ppm; }));
+      Column(io, "target.latency_ns", rows, &RequestClass::target, &QosTarget::latency_ns));
   SEER_RETURN_IF_ERROR(
-      Column(io, "target.window_ms", rows, [](auto& r) -> auto& { return r.target.window_ms; }));
-  return Column(io, "target.min_over", rows, [](auto& r) -> auto& { return r.target.min_over; });
+      Column(io, "target.allowed_ppm", rows, &RequestClass::target, &QosTarget::allowed_ppm));
+  SEER_RETURN_IF_ERROR(
+      Column(io, "target.window_ms", rows, &RequestClass::target, &QosTarget::window_ms));
+  return Column(io, "target.min_over", rows, &RequestClass::target, &QosTarget::min_over);
 }
 
 template <typename Io, typename Rows>
 absl::Status Columns(Io& io, Rows& rows, const Method*) {
-  SEER_RETURN_IF_ERROR(Column(io, "name", rows, [](auto& r) -> auto& { return r.name; }));
-  return Column(io, "service", rows, [](auto& r) -> auto& { return r.service; });
+  SEER_RETURN_IF_ERROR(Column(io, "name", rows, &Method::name));
+  return Column(io, "service", rows, &Method::service);
 }
 
 template <typename Row>

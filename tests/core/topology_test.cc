@@ -18,7 +18,6 @@ namespace seer {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 using absl::StatusCode;

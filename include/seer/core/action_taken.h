@@ -43,6 +43,7 @@ struct ActionTaken {
            a.action == b.action && a.outcome == b.outcome && a.value_before == b.value_before &&
            a.value_after == b.value_after && a.time_ns == b.time_ns && a.detail == b.detail;
   }
+  friend bool operator!=(const ActionTaken& a, const ActionTaken& b) { return !(a == b); }
 };
 
 SEER_END_NAMESPACE

@@ -114,6 +114,7 @@ struct HwReading {
            a.interval_ns == b.interval_ns && a.requests == b.requests && a.instance == b.instance &&
            a.node == b.node;
   }
+  friend bool operator!=(const HwReading& a, const HwReading& b) { return !(a == b); }
 };
 
 SEER_END_NAMESPACE

@@ -172,6 +172,7 @@ struct SpanBatch {
     return a.origin == b.origin && a.instance == b.instance && a.sequence == b.sequence &&
            a.dropped == b.dropped && a.spans == b.spans;
   }
+  friend bool operator!=(const SpanBatch& a, const SpanBatch& b) { return !(a == b); }
 };
 
 SEER_END_NAMESPACE

@@ -12,8 +12,8 @@
 //   seer::EncodeTo(snapshot, &bytes);
 //   absl::Status status = seer::DecodeTo(bytes, &snapshot);
 //
-// Over a byte stream, PeekWire() tells from the first 16 bytes how many the message has. It says what
-// the sender says, up to 4 GiB: bound it before making room.
+// Over a byte stream, PeekWire() tells from the first 16 bytes how many the message has. It says
+// what the sender says, up to 4 GiB: bound it before making room.
 //
 // The format (README.md beside this file) is little-endian, versioned apart from the library, and
 // protected by CRC-32C. Any minor version reads any other of the same major version: what is new is

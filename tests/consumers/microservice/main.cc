@@ -28,7 +28,7 @@ int main() {
   const std::string bytes = seer::Encode(batch);
 
   const absl::StatusOr<seer::SpanBatch> read = seer::Decode<seer::SpanBatch>(bytes);
-  if (!read.ok() || !(*read == batch)) {
+  if (!read.ok() || *read != batch) {
     std::fprintf(stderr, "the batch does not survive its bytes\n");
     return 1;
   }
