@@ -46,14 +46,9 @@ TEST(ManualClock, StandsStillUntilTold) {
   EXPECT_EQ(as_seen_by_the_library.NowNs(), -1);
 }
 
-class EverySource : public testing::TestWithParam<TscClock::Source> {
- protected:
-  void SetUp() override {
-    if (GetParam() == TscClock::Source::kTsc && TscClock::BestSource() != TscClock::Source::kTsc) {
-      GTEST_SKIP() << "this machine has no invariant counter";
-    }
-  }
-};
+// Both sources on every machine: where the counter is not one to trust in production
+// (BestSource()), it still counts well enough for the arithmetic that is tested here.
+class EverySource : public testing::TestWithParam<TscClock::Source> {};
 INSTANTIATE_TEST_SUITE_P(, EverySource,
                          testing::Values(TscClock::Source::kTsc, TscClock::Source::kClockGettime),
                          [](const auto& source) {
@@ -121,12 +116,9 @@ TEST_P(EverySource, ALargeOffsetIsAJumpAndCounted) {
 }
 
 TEST(TscClock, AMovedMachineWithAnotherCounterIsLearntAnew) {
-  if (TscClock::BestSource() != TscClock::Source::kTsc) {
-    GTEST_SKIP() << "this machine has no invariant counter";
-  }
   for (double faster : {0.5, 1.2, 3.0}) {
     SCOPED_TRACE(faster);
-    TscClock clock;
+    TscClock clock(TscClock::Source::kTsc);
     FakeMachine machine = Continue(clock);
     machine.Run(kSecond);
     clock.Recalibrate(machine.now);
