@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,6 +20,15 @@
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
+
+// By its bits: under -ffast-math, which a host may compile seer with, std::isfinite() is always
+// true.
+inline bool IsFinite(double value) {
+  constexpr std::uint64_t kExponent = 0x7ff0000000000000u;
+  std::uint64_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return (bits & kExponent) != kExponent;
+}
 
 // Writes one message into a string. The string stays longer than what is written until Finish()
 // cuts it: growing it for every number would fill the new bytes with zeros each time.
@@ -44,7 +52,7 @@ class WireWriter {
     if (bytes > 0) std::memcpy(Claim(bytes), records, bytes);  // nothing may be at a null pointer
   }
   void String(std::string_view s);
-  // Compressed by blocks, see DecodeColumn().
+  // Compressed by blocks, see kColumnBlock.
   void Column(const std::uint32_t* values, std::size_t count);
   void Column(const std::vector<std::uint32_t>& values) { Column(values.data(), values.size()); }
   void Origin(const seer::Origin& origin);
@@ -75,7 +83,6 @@ class WireReader {
 
   // Nothing is left: an older version wrote the message and knew no more fields.
   bool empty() const { return bytes_.empty(); }
-  std::size_t remaining() const { return bytes_.size(); }
 
   // Floating-point numbers must be finite.
   template <typename T>
@@ -85,7 +92,7 @@ class WireReader {
     std::memcpy(value, bytes_.data(), sizeof(T));
     bytes_.remove_prefix(sizeof(T));
     if constexpr (std::is_floating_point_v<T>) {
-      if (!std::isfinite(*value)) return Error(field, "is not a finite number");
+      if (!IsFinite(*value)) return Error(field, "is not a finite number");
     }
     return absl::OkStatus();
   }
