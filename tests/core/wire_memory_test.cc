@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/crc32c.h"
 #include "seer/core/wire.h"
+#include "tests/core/wire_message.h"
 #include "tests/core/wire_samples.h"
 #include "tests/support/allocations.h"
 
@@ -75,10 +75,7 @@ void ExpectBoundedWhateverTheBytesSay(const std::string& good) {
       const std::uint32_t claims[] = {0xffffffffu, 0x7fffffffu, 1u << 20, 4096u, 255u};
       std::memcpy(&bytes[at], &claims[random() % 5], std::min<std::size_t>(4, bytes.size() - at));
     }
-    const std::string_view all = bytes;
-    const std::uint32_t crc =
-        internal::Crc32c(all.substr(kWireHeaderBytes), internal::Crc32c(all.substr(0, 12)));
-    std::memcpy(&bytes[12], &crc, 4);
+    testing::SealMessage(&bytes);
     ExpectBounded<T>(bytes);
     if (::testing::Test::HasFailure()) return;
   }

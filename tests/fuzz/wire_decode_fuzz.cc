@@ -8,9 +8,9 @@
 #include <string_view>
 #include <type_traits>
 
-#include "core/crc32c.h"
 #include "seer/core/topology_order.h"
 #include "seer/core/wire.h"
+#include "tests/core/wire_message.h"
 
 namespace seer {
 namespace {
@@ -57,12 +57,7 @@ std::string WithGoodHeader(std::string_view bytes) {
   message[4] = static_cast<char>(kWireMajor);
   message[6] = static_cast<char>(1 + static_cast<unsigned char>(message[6]) % 6);
   message[7] = 0;
-  const auto size = static_cast<std::uint32_t>(message.size() - kWireHeaderBytes);
-  std::memcpy(&message[8], &size, 4);
-  const std::string_view all = message;
-  const std::uint32_t crc =
-      internal::Crc32c(all.substr(kWireHeaderBytes), internal::Crc32c(all.substr(0, 12)));
-  std::memcpy(&message[12], &crc, 4);
+  testing::SealMessage(&message);
   return message;
 }
 

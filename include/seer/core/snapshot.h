@@ -6,7 +6,9 @@
 //
 //   seer::Snapshot snapshot;
 //   snapshot.instances.Reset(topology.instances().size());
-//   snapshot.instances.Set(nginx, seer::Channel::kQueued, {.depth = 12, .arrivals = 310, ...});
+//   seer::ChannelSample queued;
+//   queued.depth = 12;
+//   snapshot.instances.Set(nginx, seer::Channel::kQueued, queued);
 //   if (auto sample = snapshot.instances.Get(nginx, seer::Channel::kAccept)) Use(sample->depth);
 //   for (std::uint32_t depth : snapshot.instances.depths(seer::Channel::kQueued)) ...
 //
@@ -15,7 +17,8 @@
 // tick, or decoded into again (wire.h), allocates nothing once it has seen its largest tick.
 //
 // Threads: a plain value.
-// Cost:    Set and Get a few nanoseconds; 12 to 16 bytes per instance and channel in use.
+// Cost:    Set and Get about 10 ns (benchmarks/RESULTS.md); 12 to 16 bytes per instance and channel
+// in use.
 #pragma once
 
 #include <array>
