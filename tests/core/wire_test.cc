@@ -52,7 +52,7 @@ class EveryKind : public ::testing::Test {
 };
 using Kinds =
     ::testing::Types<Topology, Snapshot, SpanBatch, HwReading, Recommendation, ActionTaken>;
-TYPED_TEST_SUITE(EveryKind, Kinds);
+TYPED_TEST_SUITE(EveryKind, Kinds, );  // clang wants the empty third argument
 
 TYPED_TEST(EveryKind, RoundTrips) {
   const absl::StatusOr<TypeParam> decoded = Decode<TypeParam>(this->bytes_);
