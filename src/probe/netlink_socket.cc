@@ -105,7 +105,7 @@ absl::Status NetlinkSocket::Reconnect() {
 absl::Status NetlinkSocket::Dump(absl::Span<char> request, const DumpLimits& limits,
                                  DumpSink* sink) {
   const Clock::time_point deadline = Clock::now() + limits.time;
-  absl::Status error = absl::UnavailableError("the dump was not made");
+  absl::Status error;  // of the last attempt; every outcome but kDone sets it
   for (int attempt = 0; attempt <= std::max(limits.retries, 0); ++attempt) {
     if (!fd_) SEER_RETURN_IF_ERROR(Reconnect());
     sink->Restart();

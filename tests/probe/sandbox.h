@@ -1,0 +1,79 @@
+// Where tests may play: a network namespace of their own, and a process without privileges.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <linux/if.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "seer/probe/internal/unique_fd.h"
+
+namespace seer::testing {
+
+// Asks until it holds, for what another thread or the kernel does on its own; false after 10 s.
+template <typename Predicate>
+bool Eventually(const Predicate& holds) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+inline bool BringLoopbackUp() {
+  const internal::UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request = {};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP;
+  return ::ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0;
+}
+
+// Runs `test(isolated)` on a thread with a network namespace of its own, where nothing but the
+// test's sockets and a loopback device is; where that is not permitted, in this one.
+template <typename Test>
+void InOwnNetwork(const Test& test) {
+  std::thread([&] {
+    const bool isolated = ::unshare(CLONE_NEWNET) == 0;
+    if (isolated) {
+      EXPECT_TRUE(BringLoopbackUp()) << std::strerror(errno);
+    }
+    test(isolated);
+  }).join();
+}
+
+inline std::string OwnNetworkPath() {
+  return "/proc/" + std::to_string(::getpid()) + "/task/" + std::to_string(::syscall(SYS_gettid)) +
+         "/ns/net";
+}
+
+// Runs `test` in a child process as the user nobody, if that can be had, and gives what it returns:
+// the number of the expectation that failed, 0 for none. No EXPECT in there: nobody would see it.
+template <typename Test>
+int AsNobody(const Test& test) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::getuid() == 0) {
+      constexpr unsigned kNobody = 65534;
+      if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(200);
+    }
+    ::_exit(test());
+  }
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return 201;
+  return WEXITSTATUS(status);
+}
+
+}  // namespace seer::testing
