@@ -1,5 +1,5 @@
 // A snapshot in which every channel of every instance and every edge was seen: more than a real
-// cluster has, so the worst case for its size.
+// cluster has. What a node may also know of the time between two ticks can be added to it.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,23 @@ inline Snapshot BusySnapshot(std::uint32_t instances, std::uint32_t edges) {
     }
   }
   return snapshot;
+}
+
+// Adds a peak to every depth, and times to the queues inside the application.
+inline void AddPeaksAndTimes(Snapshot* snapshot) {
+  std::mt19937 random(20190417);
+  std::geometric_distribution<std::uint32_t> above(0.2);
+  std::poisson_distribution<std::uint32_t> wait_us(700);
+  for (std::uint32_t i = 0; i < snapshot->instances.size(); ++i) {
+    for (Channel channel : kAllChannels) {
+      ChannelSample sample = *snapshot->instances.Get(InstanceId(i), channel);
+      sample.peak = sample.depth + above(random);
+      sample.timed = ChannelMask::AppOnly().Has(channel);
+      sample.mean_depth_milli = sample.depth * 1000 + above(random) * 100;
+      sample.mean_wait_us = wait_us(random);
+      snapshot->instances.Set(InstanceId(i), channel, sample);
+    }
+  }
 }
 
 // Edges in proportion to the 386 instances with 800 edges.

@@ -16,8 +16,7 @@ Snapshot SnapshotFor(const benchmark::State& state) {
   return BusySnapshot(static_cast<std::uint32_t>(state.range(0)), EdgesFor(state.range(0)));
 }
 
-void BM_Wire(benchmark::State& state) {
-  const Snapshot snapshot = SnapshotFor(state);
+void RoundTrips(benchmark::State& state, const Snapshot& snapshot) {
   std::string bytes;
   Snapshot decoded;
   for (auto _ : state) {
@@ -29,7 +28,16 @@ void BM_Wire(benchmark::State& state) {
   if (decoded != snapshot) state.SkipWithError("the decoded snapshot differs");
   state.counters["bytes"] = static_cast<double>(bytes.size());
 }
+
+void BM_Wire(benchmark::State& state) { RoundTrips(state, SnapshotFor(state)); }
 BENCHMARK(BM_Wire)->Arg(10)->Arg(386)->Arg(10'000)->Unit(benchmark::kMicrosecond);
+
+void BM_WireTimed(benchmark::State& state) {
+  Snapshot snapshot = SnapshotFor(state);
+  AddPeaksAndTimes(&snapshot);
+  RoundTrips(state, snapshot);
+}
+BENCHMARK(BM_WireTimed)->Arg(386)->Unit(benchmark::kMicrosecond);
 
 void BM_WireEncode(benchmark::State& state) {
   const Snapshot snapshot = SnapshotFor(state);
@@ -61,6 +69,7 @@ BENCHMARK(BM_Crc32c)->Arg(1000)->Arg(12'000)->Arg(300'000);
 
 SEER_FIGURE(wire386, Time("wire.snapshot386_us", "us", "<= 12", "BM_Wire/386"));
 SEER_FIGURE(wire10k, Time("wire.snapshot10k_us", "us", "<= 250", "BM_Wire/10000"));
+SEER_FIGURE(wire_timed, Time("wire.snapshot386_timed_us", "us", "", "BM_WireTimed/386"));
 SEER_FIGURE(wire_bytes, Counter("wire.snapshot386_bytes", "B", "", "BM_Wire/386", "bytes"));
 
 }  // namespace

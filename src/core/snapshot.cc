@@ -7,6 +7,7 @@ SEER_BEGIN_NAMESPACE
 namespace {
 
 using Column = std::vector<std::uint32_t>;
+using Bits = std::vector<std::uint8_t>;
 
 // An empty column stands for zeros, so a zero needs no column.
 void SetCell(Column& column, std::size_t size, std::size_t i, std::uint32_t value) {
@@ -19,10 +20,11 @@ void SetCell(Column& column, std::size_t size, std::size_t i, std::uint32_t valu
 
 std::uint32_t Cell(const Column& column, std::size_t i) { return column.empty() ? 0 : column[i]; }
 
-bool SameColumn(const Column& a, const Column& b) {
+template <typename T>
+bool SameColumn(const std::vector<T>& a, const std::vector<T>& b) {
   if (a.size() == b.size()) return a == b;
-  const Column& values = a.empty() ? b : a;
-  return std::all_of(values.begin(), values.end(), [](std::uint32_t v) { return v == 0; });
+  const std::vector<T>& values = a.empty() ? b : a;
+  return std::all_of(values.begin(), values.end(), [](T v) { return v == 0; });
 }
 
 void SetBit(std::uint8_t& bits, std::size_t bit, bool on) {
@@ -33,12 +35,13 @@ void SetBit(std::uint8_t& bits, std::size_t bit, bool on) {
 
 void ChannelTable::Reset(std::size_t instances) {
   for (Columns& c : columns_) {
-    for (Column* column :
-         {&c.depth, &c.width, &c.arrivals, &c.departures, &c.bytes_low, &c.bytes_high}) {
+    for (Column* column : {&c.depth, &c.width, &c.arrivals, &c.departures, &c.bytes_low,
+                           &c.bytes_high, &c.peak, &c.mean_depth_milli, &c.mean_wait_us}) {
       column->clear();
     }
   }
-  for (auto* bits : {&coverage_, &counted_, &shared_}) bits->assign(instances, 0);
+  for (Bits* bits : {&coverage_, &counted_, &shared_}) bits->assign(instances, 0);
+  timed_.clear();
   missing_.fill(Missing::kNotMissing);
 }
 
@@ -51,9 +54,17 @@ void ChannelTable::Set(InstanceId instance, Channel channel, const ChannelSample
   SetCell(c.width, size(), i, sample.width);
   SetCell(c.arrivals, size(), i, sample.arrivals);
   SetCell(c.departures, size(), i, sample.departures);
+  SetCell(c.peak, size(), i, sample.peak);
   SetBit(coverage_[i], Index(channel), true);
   SetBit(counted_[i], Index(channel), sample.counted);
   SetBit(shared_[i], Index(channel), sample.shared);
+  if (timed_.empty()) {
+    if (!sample.timed) return;  // no cell has means
+    timed_.assign(size(), 0);
+  }
+  SetBit(timed_[i], Index(channel), sample.timed);
+  SetCell(c.mean_depth_milli, size(), i, sample.timed ? sample.mean_depth_milli : 0);
+  SetCell(c.mean_wait_us, size(), i, sample.timed ? sample.mean_wait_us : 0);
 }
 
 std::optional<ChannelSample> ChannelTable::Get(InstanceId instance, Channel channel) const {
@@ -67,11 +78,20 @@ std::optional<ChannelSample> ChannelTable::Get(InstanceId instance, Channel chan
   sample.departures = Cell(c.departures, i);
   sample.counted = ChannelMask(counted_[i]).Has(channel);
   sample.shared = ChannelMask(shared_[i]).Has(channel);
+  sample.peak = Cell(c.peak, i);
+  if (timed_.empty()) return sample;  // no cell has means
+  sample.timed = timed(instance).Has(channel);
+  sample.mean_depth_milli = Cell(c.mean_depth_milli, i);
+  sample.mean_wait_us = Cell(c.mean_wait_us, i);
   return sample;
 }
 
 ChannelMask ChannelTable::coverage(InstanceId instance) const {
   return instance.value() < size() ? ChannelMask(coverage_[instance.value()]) : ChannelMask();
+}
+
+ChannelMask ChannelTable::timed(InstanceId instance) const {
+  return instance.value() < timed_.size() ? ChannelMask(timed_[instance.value()]) : ChannelMask();
 }
 
 void ChannelTable::SetBytes(InstanceId instance, Channel channel, std::uint64_t bytes) {
@@ -91,7 +111,7 @@ std::uint64_t ChannelTable::bytes(InstanceId instance, Channel channel) const {
 
 bool operator==(const ChannelTable& a, const ChannelTable& b) {
   if (a.coverage_ != b.coverage_ || a.counted_ != b.counted_ || a.shared_ != b.shared_ ||
-      a.missing_ != b.missing_) {
+      !SameColumn(a.timed_, b.timed_) || a.missing_ != b.missing_) {
     return false;
   }
   for (std::size_t i = 0; i < kChannels; ++i) {
@@ -99,7 +119,9 @@ bool operator==(const ChannelTable& a, const ChannelTable& b) {
     const ChannelTable::Columns& y = b.columns_[i];
     if (!SameColumn(x.depth, y.depth) || !SameColumn(x.width, y.width) ||
         !SameColumn(x.arrivals, y.arrivals) || !SameColumn(x.departures, y.departures) ||
-        !SameColumn(x.bytes_low, y.bytes_low) || !SameColumn(x.bytes_high, y.bytes_high)) {
+        !SameColumn(x.bytes_low, y.bytes_low) || !SameColumn(x.bytes_high, y.bytes_high) ||
+        !SameColumn(x.peak, y.peak) || !SameColumn(x.mean_depth_milli, y.mean_depth_milli) ||
+        !SameColumn(x.mean_wait_us, y.mean_wait_us)) {
       return false;
     }
   }

@@ -71,10 +71,24 @@ void WidenBlock(const char* from, std::size_t count, std::uint32_t* to) {
   for (std::size_t i = 0; i < count; ++i) to[i] = LoadNumber<Narrow>(from + i * sizeof(Narrow));
 }
 
+// All bits that occur in the numbers.
+std::uint32_t BitsOf(const std::uint32_t* values, std::size_t count) {
+  // Sixteen lanes: one alone is a loop of five instructions whose speed depends on where the linker
+  // puts it (30 % of the time to encode).
+  std::uint32_t lanes[16] = {};
+  std::size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    for (std::size_t lane = 0; lane < 16; ++lane) lanes[lane] |= values[i + lane];
+  }
+  std::uint32_t all = 0;
+  for (; i < count; ++i) all |= values[i];
+  for (const std::uint32_t lane : lanes) all |= lane;
+  return all;
+}
+
 // Bytes written.
 std::size_t EncodeBlock(const std::uint32_t* values, std::size_t count, char* to) {
-  std::uint32_t all = 0;
-  for (std::size_t i = 0; i < count; ++i) all |= values[i];
+  const std::uint32_t all = BitsOf(values, count);
   const std::size_t width = all < 0x100 ? 1 : all < 0x10000 ? 2 : 4;
   *to++ = static_cast<char>(width);
   switch (width) {

@@ -1,4 +1,5 @@
-// Snapshot as bytes. Sections: 1 header, 2 channels, 3 edges, 4 classes, 5 health.
+// Snapshot as bytes. Sections: 1 header, 2 channels, 3 edges, 4 classes, 5 health; since version
+// 0.2 also 6 peaks and 7 timed, each only if it says something.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -13,9 +14,17 @@ namespace internal {
 
 namespace {
 
-enum Tag : std::uint32_t { kHeader = 1, kChannelsTag = 2, kEdges = 3, kClasses = 4, kHealth = 5 };
+enum Tag : std::uint32_t {
+  kHeader = 1,
+  kChannelsTag = 2,
+  kEdges = 3,
+  kClasses = 4,
+  kHealth = 5,
+  kPeaks = 6,
+  kTimed = 7,
+};
 
-// Which columns of a channel follow. An empty column stands for zeros and is not sent.
+// Which columns of a channel follow in section 2. An empty column stands for zeros and is not sent.
 enum ColumnBit : std::uint8_t {
   kDepth = 1,
   kWidth = 2,
@@ -25,6 +34,10 @@ enum ColumnBit : std::uint8_t {
   kBytesHigh = 32,
   kKnownColumns = 63,
 };
+
+// The same for sections 6 and 7.
+enum PeakBit : std::uint8_t { kPeak = 1 };
+enum TimedBit : std::uint8_t { kMeanDepth = 1, kMeanWait = 2, kKnownTimed = 3 };
 
 constexpr std::size_t kClassBytes = 18;  // the smallest class: three numbers and no bucket
 
@@ -56,6 +69,31 @@ struct SnapshotWire {
     }
   }
 
+  static void WritePeaks(const ChannelTable& table, WireWriter& w) {
+    bool any = false;
+    for (const ChannelTable::Columns& c : table.columns_) any |= !c.peak.empty();
+    if (!any) return;
+    w.Section(kPeaks);
+    w.Number(static_cast<std::uint8_t>(kChannels));
+    for (const ChannelTable::Columns& c : table.columns_) {
+      w.Number(PresenceBit(c.peak, kPeak));
+      w.Column(c.peak);
+    }
+  }
+
+  static void WriteTimed(const ChannelTable& table, WireWriter& w) {
+    if (table.timed_.empty()) return;  // there are no means then
+    w.Section(kTimed);
+    w.Numbers(table.timed_.data(), table.timed_.size());
+    w.Number(static_cast<std::uint8_t>(kChannels));
+    for (const ChannelTable::Columns& c : table.columns_) {
+      w.Number(static_cast<std::uint8_t>(PresenceBit(c.mean_depth_milli, kMeanDepth) |
+                                         PresenceBit(c.mean_wait_us, kMeanWait)));
+      w.Column(c.mean_depth_milli);
+      w.Column(c.mean_wait_us);
+    }
+  }
+
   static absl::Status ReadChannels(WireReader r, ChannelTable* table) {
     std::size_t size = 0;
     std::uint8_t channels = 0;
@@ -69,7 +107,8 @@ struct SnapshotWire {
       SEER_RETURN_IF_ERROR(r.Numbers("coverage", size, &table->coverage_));
       SEER_RETURN_IF_ERROR(r.Numbers("counted", size, &table->counted_));
       SEER_RETURN_IF_ERROR(r.Numbers("shared", size, &table->shared_));
-      everywhere = ReadMasks(table);
+      DropUnknownChannels(table);
+      everywhere = Everywhere(table->coverage_);
       SEER_RETURN_IF_ERROR(r.Number("channels", &channels));
     }
     for (std::size_t i = 0; i < kChannels; ++i) {
@@ -83,21 +122,25 @@ struct SnapshotWire {
   }
 
   // A newer version may know channels that this one does not: their columns come last and are never
-  // reached, and their bits are dropped here. Returns the channels that every instance has.
-  static std::uint8_t ReadMasks(ChannelTable* table) {
+  // reached, and their bits are dropped here.
+  static void DropUnknownChannels(ChannelTable* table) {
     // Pointers of our own: a byte that is written could be part of the vectors themselves, for all
     // the compiler knows, and the loop would not become SIMD code.
     std::uint8_t* const coverage = table->coverage_.data();
     std::uint8_t* const counted = table->counted_.data();
     std::uint8_t* const shared = table->shared_.data();
-    std::uint8_t everywhere = ChannelMask::All().bits();
     for (std::size_t i = 0, size = table->size(); i < size; ++i) {
       const std::uint8_t seen = coverage[i] & ChannelMask::All().bits();
       coverage[i] = seen;
       counted[i] &= seen;
       shared[i] &= seen;
-      everywhere &= seen;
     }
+  }
+
+  // The channels that every instance has.
+  static std::uint8_t Everywhere(const std::vector<std::uint8_t>& masks) {
+    std::uint8_t everywhere = ChannelMask::All().bits();
+    for (const std::uint8_t mask : masks) everywhere &= mask;
     return everywhere;
   }
 
@@ -105,13 +148,18 @@ struct SnapshotWire {
                                         ChannelTable* table) {
     std::uint8_t missing = 0;
     SEER_RETURN_IF_ERROR(r.Number("missing", &missing));
-    SEER_RETURN_IF_ERROR(r.Number("columns", present));
-    if ((*present & ~kKnownColumns) != 0) {
-      return r.Error("columns", absl::StrCat("channel ", i, " has columns of a later format, ",
-                                             static_cast<int>(*present)));
-    }
+    SEER_RETURN_IF_ERROR(ReadPresence(r, i, kKnownColumns, present));
     table->missing_[i] = missing < kMissings ? static_cast<Missing>(missing) : Missing::kFailed;
     return absl::OkStatus();
+  }
+
+  // The mask of the columns of channel `i` that follow.
+  static absl::Status ReadPresence(WireReader& r, std::size_t i, std::uint8_t known,
+                                   std::uint8_t* present) {
+    SEER_RETURN_IF_ERROR(r.Number("columns", present));
+    if ((*present & ~known) == 0) return absl::OkStatus();
+    return r.Error("columns", absl::StrCat("channel ", i, " has columns of a later format, ",
+                                           static_cast<int>(*present)));
   }
 
   static absl::Status ReadColumns(WireReader& r, std::size_t i, std::uint8_t present,
@@ -121,17 +169,72 @@ struct SnapshotWire {
         {kDepth, &c.depth},           {kWidth, &c.width},        {kArrivals, &c.arrivals},
         {kDepartures, &c.departures}, {kBytesLow, &c.bytes_low}, {kBytesHigh, &c.bytes_high}};
     for (const auto& [bit, column] : columns) {
-      if ((present & bit) == 0) {
-        column->clear();
-        continue;
+      SEER_RETURN_IF_ERROR(
+          ReadColumn(r, i, (present & bit) != 0, table->coverage_, everywhere, column));
+    }
+    return absl::OkStatus();
+  }
+
+  // One column of channel `i`, with a cell for each byte of `masks`. A cell whose mask lacks the
+  // channel holds zero, whatever the sender put there; `everywhere` are the channels that no mask
+  // lacks.
+  static absl::Status ReadColumn(WireReader& r, std::size_t i, bool present,
+                                 const std::vector<std::uint8_t>& masks, std::uint8_t everywhere,
+                                 std::vector<std::uint32_t>* column) {
+    if (!present) {
+      column->clear();
+      return absl::OkStatus();
+    }
+    SEER_RETURN_IF_ERROR(
+        r.Column(ChannelName(static_cast<Channel>(i)).data(), masks.size(), column));
+    if ((everywhere >> i & 1) != 0) return absl::OkStatus();
+    for (std::size_t row = 0; row < masks.size(); ++row) {
+      if ((masks[row] >> i & 1) == 0) (*column)[row] = 0;
+    }
+    return absl::OkStatus();
+  }
+
+  // Sections 6 and 7 have a row for each instance of section 2, which is read before them.
+  static absl::Status ReadPeaks(WireReader r, ChannelTable* table) {
+    std::uint8_t channels = 0;
+    std::uint8_t everywhere = 0;
+    if (!r.empty()) {
+      SEER_RETURN_IF_ERROR(r.Number("channels", &channels));
+      everywhere = Everywhere(table->coverage_);
+    }
+    for (std::size_t i = 0; i < kChannels; ++i) {
+      std::uint8_t present = 0;
+      if (i < channels) {
+        SEER_RETURN_IF_ERROR(ReadPresence(r, i, kPeak, &present));
       }
       SEER_RETURN_IF_ERROR(
-          r.Column(ChannelName(static_cast<Channel>(i)).data(), table->size(), column));
-      // A missing cell holds zeros, whatever the sender put there.
-      if ((everywhere >> i & 1) != 0) continue;
-      for (std::size_t row = 0; row < table->size(); ++row) {
-        if ((table->coverage_[row] >> i & 1) == 0) (*column)[row] = 0;
+          ReadColumn(r, i, present != 0, table->coverage_, everywhere, &table->columns_[i].peak));
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status ReadTimed(WireReader r, ChannelTable* table) {
+    std::uint8_t channels = 0;
+    std::uint8_t everywhere = 0;
+    table->timed_.clear();
+    if (!r.empty()) {
+      SEER_RETURN_IF_ERROR(r.Numbers("timed", table->size(), &table->timed_));
+      const std::uint8_t* const coverage = table->coverage_.data();  // see DropUnknownChannels()
+      std::uint8_t* const timed = table->timed_.data();
+      for (std::size_t i = 0, size = table->size(); i < size; ++i) timed[i] &= coverage[i];
+      SEER_RETURN_IF_ERROR(r.Number("channels", &channels));
+      everywhere = Everywhere(table->timed_);
+    }
+    for (std::size_t i = 0; i < kChannels; ++i) {
+      ChannelTable::Columns& c = table->columns_[i];
+      std::uint8_t present = 0;
+      if (i < channels) {
+        SEER_RETURN_IF_ERROR(ReadPresence(r, i, kKnownTimed, &present));
       }
+      SEER_RETURN_IF_ERROR(ReadColumn(r, i, (present & kMeanDepth) != 0, table->timed_, everywhere,
+                                      &c.mean_depth_milli));
+      SEER_RETURN_IF_ERROR(
+          ReadColumn(r, i, (present & kMeanWait) != 0, table->timed_, everywhere, &c.mean_wait_us));
     }
     return absl::OkStatus();
   }
@@ -242,13 +345,22 @@ absl::Status ReadHealth(WireReader r, NodeHealth* health) {
   SEER_RETURN_IF_ERROR(r.Number("counter_errors", &health->counter_errors));
   SEER_RETURN_IF_ERROR(r.Number("segments_skipped", &health->segments_skipped));
   SEER_RETURN_IF_ERROR(r.Number("probe_errors", &health->probe_errors));
-  return r.Number("late_ns", &health->late_ns);
+  SEER_RETURN_IF_ERROR(r.Number("late_ns", &health->late_ns));
+  if (r.empty()) return absl::OkStatus();  // version 0.1 ends here
+  SEER_RETURN_IF_ERROR(r.Number("missed_ticks", &health->missed_ticks));
+  SEER_RETURN_IF_ERROR(r.Number("processes", &health->processes));
+  SEER_RETURN_IF_ERROR(r.Number("dead_processes", &health->dead_processes));
+  return r.Number("inexact_reads", &health->inexact_reads);
 }
 
 absl::Status ReadSnapshot(const WireSections& sections, Snapshot* snapshot) {
   SEER_RETURN_IF_ERROR(ReadHeader({"Snapshot.header", sections.Get(kHeader)}, snapshot));
   SEER_RETURN_IF_ERROR(SnapshotWire::ReadChannels({"Snapshot.channels", sections.Get(kChannelsTag)},
                                                   &snapshot->instances));
+  SEER_RETURN_IF_ERROR(
+      SnapshotWire::ReadPeaks({"Snapshot.peaks", sections.Get(kPeaks)}, &snapshot->instances));
+  SEER_RETURN_IF_ERROR(
+      SnapshotWire::ReadTimed({"Snapshot.timed", sections.Get(kTimed)}, &snapshot->instances));
   SEER_RETURN_IF_ERROR(
       SnapshotWire::ReadEdges({"Snapshot.edges", sections.Get(kEdges)}, &snapshot->edges));
   SEER_RETURN_IF_ERROR(
@@ -280,6 +392,12 @@ void EncodeTo(const Snapshot& snapshot, std::string* bytes) {
   w.Number(snapshot.health.segments_skipped);
   w.Number(snapshot.health.probe_errors);
   w.Number(snapshot.health.late_ns);
+  w.Number(snapshot.health.missed_ticks);
+  w.Number(snapshot.health.processes);
+  w.Number(snapshot.health.dead_processes);
+  w.Number(snapshot.health.inexact_reads);
+  SnapshotWire::WritePeaks(snapshot.instances, w);
+  SnapshotWire::WriteTimed(snapshot.instances, w);
   w.Finish();
 }
 

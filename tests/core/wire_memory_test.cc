@@ -94,6 +94,7 @@ TEST(WireMemory, ASteadyStreamOfSnapshotsAllocatesNothing) {
   std::vector<Snapshot> ticks;
   for (std::uint32_t seed = 0; seed < 8; ++seed) {
     ticks.push_back(testing::SampleSnapshot(386, 800, seed));
+    ticks.push_back(testing::SampleSnapshotOfVersion01(386, 800, seed));  // no peaks, no times
   }
   std::string bytes;
   Snapshot decoded;

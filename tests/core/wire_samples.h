@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -32,15 +34,18 @@ inline Topology SampleTopology() {
   return t;
 }
 
-// Every channel covered by some instances but not by all, a shared queue, bytes, inexact depths.
-inline Snapshot SampleSnapshot(std::size_t instances = 3, std::size_t edges = 4,
-                               std::uint32_t seed = 1) {
+// Small numbers mostly, large ones now and then: every block width occurs.
+inline std::uint32_t SampleNumber(std::mt19937& random) {
+  const auto r = static_cast<std::uint32_t>(random());
+  return r % 50 == 0 ? r : r % 11 == 0 ? r % 60'000 : r % 100;
+}
+
+// What wire version 0.1 knew of a snapshot. Every channel covered by some instances but not by all,
+// a shared queue, bytes, inexact depths.
+inline Snapshot SampleSnapshotOfVersion01(std::size_t instances = 3, std::size_t edges = 4,
+                                          std::uint32_t seed = 1) {
   std::mt19937 random(seed);
-  // Small numbers mostly, large ones now and then: every block width occurs.
-  const auto number = [&]() -> std::uint32_t {
-    const auto r = static_cast<std::uint32_t>(random());
-    return r % 50 == 0 ? r : r % 11 == 0 ? r % 60'000 : r % 100;
-  };
+  const auto number = [&] { return SampleNumber(random); };
   Snapshot s;
   s.origin = {"node-7", 42, 9};
   s.tick = 17'000'000'123;
@@ -75,6 +80,31 @@ inline Snapshot SampleSnapshot(std::size_t instances = 3, std::size_t edges = 4,
   s.classes[0].oldest_open_ns = 1'234'567;
   for (int i = 0; i < 300; ++i) s.classes[0].latency.Record(1'000'000 + 1000 * number());
   s.health = {1, 2, 3, 4, -5};
+  return s;
+}
+
+// The same with all that is known today: peaks of some queues, and some that are timed.
+inline Snapshot SampleSnapshot(std::size_t instances = 3, std::size_t edges = 4,
+                               std::uint32_t seed = 1) {
+  Snapshot s = SampleSnapshotOfVersion01(instances, edges, seed);
+  std::mt19937 random(seed + 1);
+  for (std::uint32_t i = 0; i < instances; ++i) {
+    for (Channel channel : kAllChannels) {
+      std::optional<ChannelSample> sample = s.instances.Get(InstanceId(i), channel);
+      if (!sample) continue;
+      if (random() % 4 != 0) sample->peak = SampleNumber(random);
+      if (sample->counted && random() % 3 != 0) {
+        sample->timed = true;
+        sample->mean_depth_milli = SampleNumber(random);
+        sample->mean_wait_us = SampleNumber(random);
+      }
+      s.instances.Set(InstanceId(i), channel, *sample);
+    }
+  }
+  s.health.missed_ticks = 6;
+  s.health.processes = 7;
+  s.health.dead_processes = 8;
+  s.health.inexact_reads = 9;
   return s;
 }
 

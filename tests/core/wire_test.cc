@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <random>
 #include <string>
 
@@ -54,6 +56,52 @@ using Kinds =
     ::testing::Types<Topology, Snapshot, SpanBatch, HwReading, Recommendation, ActionTaken>;
 TYPED_TEST_SUITE(EveryKind, Kinds, );  // clang wants the empty third argument
 
+std::string GoldenPath(int minor, WireKind kind) {
+  static_assert(kWireMajor == 0, "");
+  return SEER_TESTDATA "/wire/v0." + std::to_string(minor) + "/" + std::string(WireKindName(kind)) +
+         ".bin";
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file.is_open()) << path;
+  return std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+}
+
+// The sample as version 0.1 knew it.
+template <typename T>
+T OfVersion01(const T& sample) {
+  return sample;
+}
+Snapshot OfVersion01(const Snapshot&) { return seer::testing::SampleSnapshotOfVersion01(); }
+
+// The contents of the sections by their tags.
+std::map<std::uint32_t, std::string> SectionsOf(const std::string& message) {
+  std::map<std::uint32_t, std::string> sections;
+  for (std::size_t at = kWireHeaderBytes; at + 8 <= message.size();) {
+    std::uint32_t tag = 0;
+    std::uint32_t size = 0;
+    std::memcpy(&tag, &message[at], 4);
+    std::memcpy(&size, &message[at + 4], 4);
+    sections[tag] = message.substr(at + 8, size);
+    at += 8 + size;
+  }
+  return sections;
+}
+
+// A message of these sections.
+std::string MessageOf(const std::string& header, const std::map<std::uint32_t, std::string>& all) {
+  std::string message = header.substr(0, kWireHeaderBytes);
+  for (const auto& [tag, bytes] : all) {
+    const auto size = static_cast<std::uint32_t>(bytes.size());
+    message.append(reinterpret_cast<const char*>(&tag), 4);
+    message.append(reinterpret_cast<const char*>(&size), 4);
+    message += bytes;
+  }
+  SealMessage(&message);
+  return message;
+}
+
 TYPED_TEST(EveryKind, RoundTrips) {
   const absl::StatusOr<TypeParam> decoded = Decode<TypeParam>(this->bytes_);
   ASSERT_TRUE(decoded.ok()) << decoded.status();
@@ -76,22 +124,40 @@ TYPED_TEST(EveryKind, EncodeToReplacesWhatTheBufferHeld) {
   EXPECT_EQ(buffer, this->bytes_);
 }
 
-// The bytes of version 0.1, kept for ever: a change of the format has to be a decision.
-// SEER_UPDATE_GOLDENS writes them anew.
+// The bytes of every version, kept for ever: a change of the format has to be a decision.
+// SEER_UPDATE_GOLDENS writes those of the current one anew.
 TYPED_TEST(EveryKind, ReadsAndWritesTheGoldenBytes) {
-  const std::string path = std::string(SEER_TESTDATA "/wire/v0.1/") +
-                           std::string(WireKindName(Sample<TypeParam>::kKind)) + ".bin";
+  const std::string path = GoldenPath(kWireMinor, Sample<TypeParam>::kKind);
   if (std::getenv("SEER_UPDATE_GOLDENS") != nullptr) {
     std::ofstream(path, std::ios::binary) << this->bytes_;
   }
-  std::ifstream file(path, std::ios::binary);
-  ASSERT_TRUE(file.is_open()) << path;
-  const std::string golden((std::istreambuf_iterator<char>(file)),
-                           std::istreambuf_iterator<char>());
+  const std::string golden = ReadFile(path);
   EXPECT_TRUE(golden == this->bytes_) << "the format changed: raise kWireMinor or kWireMajor";
   const absl::StatusOr<TypeParam> decoded = Decode<TypeParam>(golden);
   ASSERT_TRUE(decoded.ok()) << decoded.status();
   EXPECT_TRUE(*decoded == this->value_);
+}
+
+TYPED_TEST(EveryKind, ReadsTheBytesOfOlderVersions) {
+  const TypeParam then = OfVersion01(this->value_);
+  const std::string golden = ReadFile(GoldenPath(1, Sample<TypeParam>::kKind));
+  TypeParam out = this->value_;  // what the older version did not know must not stay behind
+  const absl::Status status = DecodeTo(golden, &out);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(out == then);
+}
+
+// What an older reader needs: whatever it knows is where it was.
+TYPED_TEST(EveryKind, NewVersionsAddOnlySectionsAndFieldsAtTheirEnd) {
+  const std::string golden = ReadFile(GoldenPath(1, Sample<TypeParam>::kKind));
+  const std::map<std::uint32_t, std::string> then = SectionsOf(golden);
+  const std::map<std::uint32_t, std::string> now = SectionsOf(this->bytes_);
+  ASSERT_FALSE(then.empty());
+  for (const auto& [tag, bytes] : then) {
+    SCOPED_TRACE(tag);
+    ASSERT_EQ(now.count(tag), 1u);
+    EXPECT_TRUE(now.at(tag).substr(0, bytes.size()) == bytes);
+  }
 }
 
 TYPED_TEST(EveryKind, PeekTellsKindAndSize) {
@@ -273,6 +339,89 @@ TEST(Wire, WhatWasNotSeenIsZeroWhateverTheSenderPutThere) {
   EXPECT_EQ(decoded->instances.Get(InstanceId(1), Channel::kNic), std::nullopt);
   EXPECT_EQ(decoded->instances.depths(Channel::kNic)[1], 0u);
   EXPECT_EQ(decoded->instances.depths(Channel::kNic)[0], 7u);
+}
+
+TEST(Wire, PeaksAndTimesThatAreNotThereTakeNoByte) {
+  const Snapshot plain = seer::testing::SampleSnapshotOfVersion01();
+  const std::map<std::uint32_t, std::string> sections = SectionsOf(Encode(plain));
+  EXPECT_EQ(sections.count(6), 0u);
+  EXPECT_EQ(sections.count(7), 0u);
+  Snapshot out = seer::testing::SampleSnapshot();
+  ASSERT_TRUE(DecodeTo(Encode(plain), &out).ok());
+  EXPECT_TRUE(out == plain) << "and nothing stays behind of what the value held";
+}
+
+TEST(Wire, PeaksOfTheMissingAndMeansOfTheUntimedAreZeroWhateverTheSenderPutThere) {
+  Snapshot snapshot;
+  snapshot.instances.Reset(2);
+  ChannelSample sample;
+  sample.depth = 1;
+  sample.peak = 7;
+  sample.timed = true;
+  sample.mean_depth_milli = 8;
+  sample.mean_wait_us = 9;
+  snapshot.instances.Set(InstanceId(0), Channel::kNic, sample);
+  snapshot.instances.Set(InstanceId(1), Channel::kNic, sample);
+  const std::string bytes = Encode(snapshot);
+  const std::map<std::uint32_t, std::string> sections = SectionsOf(bytes);
+
+  auto untimed = sections;
+  ASSERT_EQ(untimed.at(7)[1], 1);
+  untimed.at(7)[1] = 0;
+  absl::StatusOr<Snapshot> decoded = Decode<Snapshot>(MessageOf(bytes, untimed));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->instances.Get(InstanceId(0), Channel::kNic), sample);
+  sample.timed = false;
+  sample.mean_depth_milli = sample.mean_wait_us = 0;
+  EXPECT_EQ(decoded->instances.Get(InstanceId(1), Channel::kNic), sample);
+
+  auto unseen = sections;
+  ASSERT_EQ(unseen.at(2)[4 + 1], 1) << "the coverage byte of instance 1";
+  unseen.at(2)[4 + 1] = 0;
+  decoded = Decode<Snapshot>(MessageOf(bytes, unseen));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_TRUE(decoded->instances.timed(InstanceId(1)).empty());
+  EXPECT_EQ(decoded->instances.peaks(Channel::kNic)[1], 0u);
+  EXPECT_EQ(decoded->instances.mean_depths_milli(Channel::kNic)[1], 0u);
+  EXPECT_EQ(decoded->instances.mean_waits_us(Channel::kNic)[1], 0u);
+  EXPECT_EQ(decoded->instances.peaks(Channel::kNic)[0], 7u);
+}
+
+TEST(Wire, PeaksAndTimesThatContradictTheInstancesAreRefusedByName) {
+  const std::string bytes = Encode(seer::testing::SampleSnapshot());
+  struct Case {
+    const char* what;
+    std::uint32_t tag;
+    std::string contents;
+    const char* error;
+  };
+  // The sample has three instances.
+  for (const Case& c : {
+           Case{"a column of a later format", 6, std::string("\x01\x02", 2),
+                "Snapshot.peaks.columns"},
+           Case{"a column cut short", 6, std::string("\x01\x01\x01\x05\x05", 5),
+                "Snapshot.peaks.nic"},
+           Case{"a width that is none", 6, std::string("\x01\x01\x03\x05\x05\x05", 6),
+                "Snapshot.peaks.nic"},
+           Case{"two masks for three instances", 7, std::string("\x01\x01", 2),
+                "Snapshot.timed.timed"},
+           Case{"masks and nothing else", 7, std::string("\x01\x01\x01", 3),
+                "Snapshot.timed.channels"},
+           Case{"a mean of a later format", 7, std::string("\x01\x01\x01\x01\x04", 5),
+                "Snapshot.timed.columns"},
+       }) {
+    SCOPED_TRACE(c.what);
+    auto sections = SectionsOf(bytes);
+    sections.at(c.tag) = c.contents;
+    const absl::Status status = Decode<Snapshot>(MessageOf(bytes, sections)).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.error));
+  }
+  // Without the section of the instances, there are none that could have peaks.
+  auto sections = SectionsOf(bytes);
+  sections.erase(2);
+  const absl::Status status = Decode<Snapshot>(MessageOf(bytes, sections)).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
 }
 
 TEST(Wire, NumbersThatAreNotFiniteAreRefusedByName) {

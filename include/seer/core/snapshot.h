@@ -12,13 +12,16 @@
 //   if (auto sample = snapshot.instances.Get(nginx, seer::Channel::kAccept)) Use(sample->depth);
 //   for (std::uint32_t depth : snapshot.instances.depths(seer::Channel::kQueued)) ...
 //
+// "During the tick" means since the node's snapshot before: when ticks were missed between the two
+// (NodeHealth::missed_ticks), what happened in them is in this snapshot.
+//
 // Invariants: a missing cell holds zeros; all columns have the table's size or are empty, and an
 // empty column stands for zeros. Reset() keeps the memory, so a snapshot that is filled anew every
 // tick, or decoded into again (wire.h), allocates nothing once it has seen its largest tick.
 //
 // Threads: a plain value.
 // Cost:    Set and Get about 10 ns (benchmarks/RESULTS.md); 12 to 16 bytes per instance and channel
-// in use.
+// in use, 4 more where there are peaks and 8 more where queues are timed.
 #pragma once
 
 #include <array>
@@ -52,9 +55,24 @@ struct ChannelSample {
   bool counted = false;
   bool shared = false;  // the depth is the aggregate of a queue that other services use too
 
+  // The deepest that the node saw of the queue if it looked more than once during the tick, the
+  // look at the tick's end included; 0 if it did not. So the deepest that the queue was is at least
+  // max(depth, peak); between two looks it may have been deeper.
+  std::uint32_t peak = 0;
+
+  // Of a queue that keeps the times itself (`timed`) and so misses nothing between two looks; else
+  // zeros. What is too large for its field is the field's largest value.
+  bool timed = false;
+  std::uint32_t mean_depth_milli = 0;  // mean over all moments of the tick, in thousandths
+  // Mean over the requests that left during the tick; 0 if none did. Microseconds, as 32 bits of
+  // nanoseconds would end at 4 s, which a backlog exceeds; they reach 71 minutes.
+  std::uint32_t mean_wait_us = 0;
+
   friend bool operator==(const ChannelSample& a, const ChannelSample& b) {
     return a.depth == b.depth && a.width == b.width && a.arrivals == b.arrivals &&
-           a.departures == b.departures && a.counted == b.counted && a.shared == b.shared;
+           a.departures == b.departures && a.counted == b.counted && a.shared == b.shared &&
+           a.peak == b.peak && a.timed == b.timed && a.mean_depth_milli == b.mean_depth_milli &&
+           a.mean_wait_us == b.mean_wait_us;
   }
 };
 
@@ -79,12 +97,15 @@ class ChannelTable {
   void Reset(std::size_t instances);
   std::size_t size() const { return coverage_.size(); }
 
-  // An instance outside the table is a bug of the caller and is ignored.
+  // An instance outside the table is a bug of the caller and is ignored. So are the means of a
+  // sample that is not `timed`.
   void Set(InstanceId instance, Channel channel, const ChannelSample& sample);
   // Nothing where the channel was not seen, or the instance is unknown to this table.
   std::optional<ChannelSample> Get(InstanceId instance, Channel channel) const;
   // Which channels of the instance were seen; empty for an unknown instance.
   ChannelMask coverage(InstanceId instance) const;
+  // Which of those are `timed`: where a mean of zero is a mean.
+  ChannelMask timed(InstanceId instance) const;
 
   // Beside kSocket and kSend, in bytes: unread and unsent data. After Set(), as what was not seen
   // has no bytes either: else ignored. 0 where unknown.
@@ -98,6 +119,13 @@ class ChannelTable {
   absl::Span<const std::uint32_t> departures(Channel channel) const {
     return At(channel).departures;
   }
+  absl::Span<const std::uint32_t> peaks(Channel channel) const { return At(channel).peak; }
+  absl::Span<const std::uint32_t> mean_depths_milli(Channel channel) const {
+    return At(channel).mean_depth_milli;
+  }
+  absl::Span<const std::uint32_t> mean_waits_us(Channel channel) const {
+    return At(channel).mean_wait_us;
+  }
 
   void set_missing(Channel channel, Missing why) { missing_[Index(channel)] = why; }
   Missing missing(Channel channel) const { return missing_[Index(channel)]; }
@@ -110,6 +138,7 @@ class ChannelTable {
   struct Columns {
     std::vector<std::uint32_t> depth, width, arrivals, departures;
     std::vector<std::uint32_t> bytes_low, bytes_high;
+    std::vector<std::uint32_t> peak, mean_depth_milli, mean_wait_us;
   };
   static std::size_t Index(Channel channel) { return static_cast<std::size_t>(channel); }
   const Columns& At(Channel channel) const { return columns_[Index(channel)]; }
@@ -117,6 +146,7 @@ class ChannelTable {
   std::array<Columns, kChannels> columns_;
   // By InstanceId, one bit per channel (ChannelMask).
   std::vector<std::uint8_t> coverage_, counted_, shared_;
+  std::vector<std::uint8_t> timed_;  // so too, or empty: then nothing is timed and has means
   std::array<Missing, kChannels> missing_ = {};
 };
 
@@ -164,17 +194,24 @@ struct ClassSample {
   }
 };
 
-// What seer itself lost or could not do on this node during the tick.
+// What seer itself lost or could not do on this node during the tick, and how much it looked at.
 struct NodeHealth {
   std::uint64_t spans_dropped = 0;     // rings that were full
   std::uint64_t counter_errors = 0;    // leaves without an enter, corrected
   std::uint64_t segments_skipped = 0;  // shared-memory segments that could not be read
   std::uint64_t probe_errors = 0;
   std::int64_t late_ns = 0;  // how long after the tick's end the counters were read
+  // Ticks directly before this one that have no snapshot: what happened in them is in this one.
+  std::uint64_t missed_ticks = 0;
+  std::uint64_t processes = 0;       // whose counters were read
+  std::uint64_t dead_processes = 0;  // found dead during the tick
+  std::uint64_t inexact_reads = 0;  // counters that moved while they were read: depths with a width
   friend bool operator==(const NodeHealth& a, const NodeHealth& b) {
     return a.spans_dropped == b.spans_dropped && a.counter_errors == b.counter_errors &&
            a.segments_skipped == b.segments_skipped && a.probe_errors == b.probe_errors &&
-           a.late_ns == b.late_ns;
+           a.late_ns == b.late_ns && a.missed_ticks == b.missed_ticks &&
+           a.processes == b.processes && a.dead_processes == b.dead_processes &&
+           a.inexact_reads == b.inexact_reads;
   }
 };
 

@@ -50,7 +50,7 @@
 SEER_BEGIN_NAMESPACE
 
 inline constexpr int kWireMajor = 0;
-inline constexpr int kWireMinor = 1;
+inline constexpr int kWireMinor = 2;
 inline constexpr std::size_t kWireHeaderBytes = 16;
 
 enum class WireKind : std::uint8_t {
