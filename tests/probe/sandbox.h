@@ -1,6 +1,7 @@
 // Where tests may play: a network namespace of their own, and a process without privileges.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/if.h>
 #include <linux/sockios.h>
@@ -57,6 +58,19 @@ void InOwnNetwork(const Test& test) {
 inline std::string OwnNetworkPath() {
   return "/proc/" + std::to_string(::getpid()) + "/task/" + std::to_string(::syscall(SYS_gettid)) +
          "/ns/net";
+}
+
+// Runs `look` on a thread of the process's first network, where InOwnNetwork() came from.
+template <typename Look>
+void InFirstNetwork(const Look& look) {
+  std::thread([&] {
+    const internal::UniqueFd first(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+    // Not permitted where InOwnNetwork() was not either: then this is it already.
+    if (::setns(first.get(), CLONE_NEWNET) != 0) {
+      EXPECT_EQ(errno, EPERM);
+    }
+    look();
+  }).join();
 }
 
 // Runs `test` in a child process as the user nobody, if that can be had, and gives what it returns:

@@ -286,8 +286,7 @@ TEST(SocketDepths, AnotherNamespaceIsSeenFromOutsideAndOurOwnStaysOurs) {
     const Server server(Family::kIpv4);
     const UniqueFd client = server.Connect();
     const std::string there = testing::OwnNetworkPath();
-    // A thread that lives in the process's own network.
-    std::thread([&] {
+    testing::InFirstNetwork([&] {
       SocketProbeOptions options;
       options.ports = {server.port()};
       const auto namespace_here = [] {
@@ -295,11 +294,6 @@ TEST(SocketDepths, AnotherNamespaceIsSeenFromOutsideAndOurOwnStaysOurs) {
         EXPECT_GT(::readlink("/proc/thread-self/ns/net", target, sizeof(target) - 1), 0);
         return std::string(target);
       };
-      if (isolated) {
-        // Threads inherit: go back to where the process's first thread is.
-        const UniqueFd home(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-        EXPECT_EQ(::setns(home.get(), CLONE_NEWNET), 0) << std::strerror(errno);
-      }
       const std::string before = namespace_here();
       absl::StatusOr<SocketProbe> probe = SocketProbe::OpenInNamespace(there, options);
       EXPECT_TRUE(probe.ok()) << probe.status();
@@ -310,9 +304,9 @@ TEST(SocketDepths, AnotherNamespaceIsSeenFromOutsideAndOurOwnStaysOurs) {
       if (isolated) {
         std::vector<PortDepths> rows;
         EXPECT_TRUE(OpenFor({server.port()}).Sample(&rows).ok());
-        EXPECT_EQ(rows[0].listeners, 0u);  // nobody of that name here
+        EXPECT_EQ(rows[0].listeners, 0u);  // nobody on that port here
       }
-    }).join();
+    });
   });
 }
 
