@@ -9,12 +9,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "probe/ethtool.h"
-#include "probe/text.h"
+#include "probe/first_line.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -35,18 +34,6 @@ int Ethtool(int socket, const std::string& device, void* command) {
   std::memcpy(request.ifr_name, device.data(), device.size());
   request.ifr_data = static_cast<decltype(request.ifr_data)>(command);
   return ::ioctl(socket, SIOCETHTOOL, &request) == 0 ? 0 : errno;
-}
-
-// One number, alone in its file.
-Reading ReadNumber(const ProcFile& file) {
-  std::array<char, 64> buffer;
-  LineReader lines(file, absl::MakeSpan(buffer));
-  std::string_view line;
-  if (!lines.Next(&line)) {
-    return Reading::Not(lines.reason() == Reason::kNone ? Reason::kMalformed : lines.reason());
-  }
-  const auto number = ParseNumber(line);
-  return number.has_value() ? Reading::Of(*number) : Reading::Not(Reason::kMalformed);
 }
 
 }  // namespace
