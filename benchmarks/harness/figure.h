@@ -27,6 +27,7 @@ struct Figure {
   std::string peer;       // whose time is divided by ours; empty: the figure is a time or a counter
   std::string peer_name;  // for people
   std::string counter;    // a user counter of the benchmark instead of its time
+  bool of_peer = false;   // our time divided by the peer's instead
 };
 
 // A time per iteration; the unit is ns, us, ms or s.
@@ -38,6 +39,14 @@ inline Figure Speedup(std::string id, std::string goal, std::string benchmark, s
                       std::string peer_name) {
   return {std::move(id),        "x", std::move(goal), std::move(benchmark), std::move(peer),
           std::move(peer_name), ""};
+}
+// Our time as a part of a peer's in the same run.
+inline Figure Ratio(std::string id, std::string goal, std::string benchmark, std::string peer,
+                    std::string peer_name) {
+  Figure figure = Speedup(std::move(id), std::move(goal), std::move(benchmark), std::move(peer),
+                          std::move(peer_name));
+  figure.of_peer = true;
+  return figure;
 }
 // A counter that the benchmark sets in state.counters.
 inline Figure Counter(std::string id, std::string unit, std::string goal, std::string benchmark,

@@ -61,7 +61,7 @@ class Collector : public benchmark::ConsoleReporter {
       const Samples* peer = Find(figure.peer);
       if (peer == nullptr) return {};
       for (std::size_t i = 0; i < std::min(ours->ns.size(), peer->ns.size()); ++i) {
-        values.push_back(peer->ns[i] / ours->ns[i]);
+        values.push_back(figure.of_peer ? ours->ns[i] / peer->ns[i] : peer->ns[i] / ours->ns[i]);
       }
     } else {
       const double scale = figure.unit == "us"   ? 1e3

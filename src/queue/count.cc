@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <utility>
 
 #include "queue/registry_state.h"
 #include "queue/stamps.h"
@@ -18,33 +19,35 @@ namespace {
 
 // A thread that got no shard of its own remembers the shared one, and asks again now and then.
 struct SharedShard {
-  char* base;
-  std::uint32_t key;
+  const char* tagged;  // as in thread_shards
   std::uint32_t uses;
 };
 constexpr std::uint32_t kAskAgain = 1024;
-thread_local SharedShard shared_shards[kMaxRegistries];
+thread_local SharedShard shared_shards[kEntries];
 
-// Where the calling thread counts; null: nowhere. Mine: no other thread writes there.
+// Where a place lies in the calling thread's shard. Null: it counts nowhere.
 struct Target {
-  char* base;
-  bool mine;
+  seer_slot* slot;
+  bool mine;  // no other thread writes there
 };
 
-Target FindTarget(std::uint32_t key) noexcept {
-  const ThreadShard& own = thread_shards[key % kMaxRegistries];
-  if (own.key == key) return {own.base, true};
-  if (key == kNoKey) return {nullptr, false};
-  SharedShard& cached = shared_shards[key % kMaxRegistries];
-  if (cached.key == key && ++cached.uses % kAskAgain != 0) return {cached.base, false};
-  bool shared = false;
-  char* const base = RegistryState::Of(key).Shard(key, &shared);
-  if (shared) cached = {base, key, 0};
-  return {base, !shared};
+Target SlotAt(const char* tagged, Place place, bool mine) noexcept {
+  const std::uintptr_t slot = place.In(tagged);
+  return {slot % kTags == 0 ? reinterpret_cast<seer_slot*>(slot) : nullptr, mine};
 }
 
-std::uint64_t* WordAt(char* base, std::uint32_t offset) {
-  return reinterpret_cast<std::uint64_t*>(base + offset);
+Target FindTarget(Place place) noexcept {
+  const Target own = SlotAt(thread_shards[place.entry()], place, true);
+  if (own.slot != nullptr || !place.valid()) return own;
+  SharedShard& cached = shared_shards[place.entry()];
+  const Target shared_one = SlotAt(cached.tagged, place, false);
+  if (shared_one.slot != nullptr && ++cached.uses % kAskAgain != 0) return shared_one;
+  const RegistryKey key = place.registry();
+  bool shared = false;
+  const char* const base = RegistryState::Of(key).Shard(key, &shared);
+  if (base == nullptr) return {nullptr, false};
+  if (shared) cached = {base + key.tag, 0};
+  return SlotAt(base + key.tag, place, !shared);
 }
 
 pthread_key_t exit_key;
@@ -54,20 +57,20 @@ std::atomic<bool> have_exit_key{
 void OnThreadExit(void*) {
   // Thread-local memory is still there. Other destructors may count after this one: they claim a
   // shard again, and are called back for it in the next of the system's rounds.
-  for (ThreadShard& shard : thread_shards) {
-    if (shard.key == 0) continue;
-    RegistryState::Of(shard.key).ReleaseShard(shard.key, shard.base);
-    shard = {};
+  for (std::uint32_t entry = 1; entry < kEntries; ++entry) {
+    const char* const tagged = std::exchange(thread_shards[entry], nullptr);
+    if (tagged != nullptr) RegistryState::ReleaseShard(entry, tagged);
+    shared_shards[entry] = {};
   }
-  for (SharedShard& shard : shared_shards) shard = {};
 }
 
 }  // namespace
 
 void CountSlow(Place place, Word word) noexcept {
-  const Target target = FindTarget(place.key);
-  if (target.base == nullptr) return;
-  std::uint64_t* const counter = WordAt(target.base, place.offset + word);
+  const Target target = FindTarget(place);
+  if (target.slot == nullptr) return;
+  std::uint64_t* const counter =
+      word == kEnqueued ? &target.slot->enqueued : &target.slot->dequeued;
   if (target.mine) {
     AddOwned(counter, 1);
   } else {
@@ -80,9 +83,9 @@ void CountSlow(Place place, Word word) noexcept {
 // sees at least the odd sequence before it.
 std::uint64_t EnterTimed(Place place) noexcept {
   const std::uint64_t stamp = StampNow(StampSource());
-  const Target target = FindTarget(place.key);
-  if (target.base == nullptr) return stamp;
-  auto* const slot = reinterpret_cast<seer_slot*>(target.base + place.offset);
+  const Target target = FindTarget(place);
+  if (target.slot == nullptr) return stamp;
+  seer_slot* const slot = target.slot;
   if (!target.mine) {
     AddShared(&slot->enqueued, 1);  // the reader sees it and gives no mean for this tick
     return stamp;
@@ -98,9 +101,9 @@ std::uint64_t EnterTimed(Place place) noexcept {
 void LeaveTimed(Place place, std::uint64_t entered) noexcept {
   const std::uint64_t stamp =
       FencedStampNow(StampSource());  // the request may come from another core
-  const Target target = FindTarget(place.key);
-  if (target.base == nullptr) return;
-  auto* const slot = reinterpret_cast<seer_slot*>(target.base + place.offset);
+  const Target target = FindTarget(place);
+  if (target.slot == nullptr) return;
+  seer_slot* const slot = target.slot;
   if (!target.mine) {
     AddShared(&slot->dequeued, 1);
     return;
@@ -132,7 +135,7 @@ bool CallAtThreadExit() noexcept {
 }
 
 void ForgetThreadShards() noexcept {
-  for (ThreadShard& shard : thread_shards) shard = {};
+  for (const char*& tagged : thread_shards) tagged = nullptr;
   for (SharedShard& shard : shared_shards) shard = {};
 }
 

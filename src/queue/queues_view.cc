@@ -62,21 +62,12 @@ absl::StatusOr<QueuesView> QueuesView::Of(const char* base, std::size_t bytes,
   return view;
 }
 
-const seer_queues_header* QueuesView::shared_header() const {
-  return reinterpret_cast<const seer_queues_header*>(base + sizeof(seer_segment_header));
-}
-
 std::uint32_t QueuesView::rows_count() const {
   // [N] acquire: the rows below it are seen whole.
   return std::min(LoadAcquire(&shared_header()->rows_count), layout.rows_capacity);
 }
 std::uint32_t QueuesView::retired_count() const {
   return LoadAcquire(&shared_header()->retired_count);  // [R]: and the state that changed before
-}
-QueuesView::ShardsUsed QueuesView::shards_used() const {
-  const std::uint32_t word = LoadAcquire(&shared_header()->shards_used);  // [U]
-  return {std::min(word & ~SEER_SHARED_SHARD_USED, layout.shards_capacity - 1),
-          (word & SEER_SHARED_SHARD_USED) != 0};
 }
 
 std::uint32_t QueuesView::RowState(std::uint32_t number) const {

@@ -6,11 +6,13 @@
 // looks.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "absl/status/statusor.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/shared_word.h"
 #include "seer/queue/segment_layout.h"
 
 SEER_BEGIN_NAMESPACE
@@ -30,11 +32,20 @@ struct QueuesView {
   struct ShardsUsed {
     std::uint32_t highest = 0;
     bool shared = false;
-    friend bool operator==(ShardsUsed a, ShardsUsed b) {
-      return a.highest == b.highest && a.shared == b.shared;
-    }
   };
-  ShardsUsed shards_used() const;
+  ShardsUsed shards_used() const { return Clamped(internal::LoadAcquire(shards_used_word())); }
+  // The same as one word, for those who look often whether it changed.
+  const std::uint32_t* shards_used_word() const { return &shared_header()->shards_used; }
+  // Where one place of a shard lies in all that are in use: first, first + stride, ... end.
+  struct Lines {
+    const char* first;
+    const char* end;
+  };
+  Lines LinesOf(const char* in_shard_0, std::uint32_t shards_used) const {
+    const ShardsUsed used = Clamped(shards_used);
+    return {used.shared ? in_shard_0 : in_shard_0 + layout.shard_stride,
+            in_shard_0 + (std::size_t{used.highest} + 1) * layout.shard_stride};
+  }
   const char* shards() const { return base + layout.shards_offset; }
 
   // A copy of a row below rows_count(). False if it makes no sense: a slot, a name or a service
@@ -45,7 +56,13 @@ struct QueuesView {
   bool Name(std::uint32_t number, seer_name_row* name) const;
 
  private:
-  const seer_queues_header* shared_header() const;
+  const seer_queues_header* shared_header() const {
+    return reinterpret_cast<const seer_queues_header*>(base + sizeof(seer_segment_header));
+  }
+  ShardsUsed Clamped(std::uint32_t word) const {
+    return {std::min(word & ~SEER_SHARED_SHARD_USED, layout.shards_capacity - 1),
+            (word & SEER_SHARED_SHARD_USED) != 0};
+  }
 };
 
 // Fit for a name: at least `min` bytes, no control characters.

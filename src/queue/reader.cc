@@ -92,6 +92,7 @@ class Reader::Impl {
   std::vector<SkippedSegment> refused_;
   std::vector<Process> all_;
   std::vector<pollfd> polled_;  // as all_; fd -1 where there is none
+  std::size_t pidfds_ = 0;      // of them that are not -1
   NodeReading reading_;
   bool changed_ = false;
 };
@@ -201,6 +202,7 @@ void Reader::Impl::OpenSegment(const std::string& name) {
       info.instance = segment->instance();
       info.pid = segment->header().pid;
       polled_.push_back({segment->pidfd(), POLLIN, 0});
+      pidfds_ += segment->pidfd() >= 0;
       const std::uint32_t source = segment->header().stamp_source;
       all_.push_back({*std::move(segment),
                       {},
@@ -226,6 +228,7 @@ void Reader::Impl::DropEnded() {
       // If the file stays, it is not to be read again.
       files_[file.substr(options_.directory.size() + 1)].is = File::kOver;
     }
+    pidfds_ -= polled_[i].fd >= 0;
     all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(i));
     polled_.erase(polled_.begin() + static_cast<std::ptrdiff_t>(i));
     changed_ = true;
@@ -236,7 +239,7 @@ void Reader::Impl::DropEnded() {
 bool Reader::Impl::FindEnded() {
   bool found = false;
   // All that have a descriptor of their process with one call; the others one by one.
-  const bool any = !polled_.empty() && poll(polled_.data(), polled_.size(), 0) > 0;
+  const bool any = pidfds_ != 0 && poll(polled_.data(), polled_.size(), 0) > 0;
   for (std::size_t i = 0; i < all_.size(); ++i) {
     Process& process = all_[i];
     Life life = Life::kRuns;

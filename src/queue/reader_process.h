@@ -1,6 +1,6 @@
 // One process as the Reader sees it: its tables, and what was read the last time.
 //
-// Threads: one at a time. Cost: 56 bytes and an info per queue.
+// Threads: one at a time. Cost: 32 bytes and an info per queue.
 #pragma once
 
 #include <cstddef>
@@ -34,21 +34,26 @@ class ReaderProcess {
   void Read(bool ended, QueueReading* readings, NodeReading* totals);
 
  private:
+  // Kept small: all of them are walked through on every Read().
   struct Known {
-    std::uint32_t row = 0;
-    std::uint32_t slot = 0;
-    bool timed = false;
-    bool seen = false;  // the two below hold
-    std::uint64_t enqueued = 0;
+    std::uint64_t enqueued = 0;  // at the last Read(), if `seen`
     std::uint64_t dequeued = 0;
     std::uint64_t missing_enters = 0;  // leaves without an enter so far: added to `enqueued`
-    // Of timed queues: the last sums, and when.
-    bool timed_seen = false;
+    std::uint32_t slot = 0;
+    bool seen = false;
+    bool timed = false;
+  };
+  // The last sums of a timed queue, and when they were read.
+  struct Timed {
+    std::uint32_t slot = 0;
+    bool seen = false;
     TimedCount sums;
     std::uint64_t stamp = 0;
   };
 
-  void ReadTimed(Known& known, QueueReading* reading);
+  static void ReadOdd(std::int64_t low, std::uint64_t width, Known* known, QueueReading* reading,
+                      NodeReading* totals);
+  void ReadTimed(std::uint32_t slot, QueueReading* reading);
 
   QueuesView view_;
   std::uint32_t stamp_source_;
@@ -57,7 +62,9 @@ class ReaderProcess {
   std::uint32_t retired_seen_ = 0;
   std::uint32_t slots_ = 0;  // to sweep
   std::vector<Known> queues_;
-  std::vector<QueueInfo> infos_;  // as queues_; `process` is not set
+  std::vector<QueueInfo> infos_;     // as queues_; `process` is not set
+  std::vector<std::uint32_t> rows_;  // as queues_
+  std::vector<Timed> timed_;         // of those that are
   std::vector<SlotCount> counts_;
 };
 

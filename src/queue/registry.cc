@@ -22,7 +22,7 @@ GlobalRegistry& GlobalOne() {
 
 absl::StatusOr<std::unique_ptr<QueueRegistry>> QueueRegistry::Create(
     const RegistryOptions& options) {
-  SEER_ASSIGN_OR_RETURN(const std::uint32_t key, internal::RegistryState::Open(options));
+  SEER_ASSIGN_OR_RETURN(const internal::RegistryKey key, internal::RegistryState::Open(options));
   return std::unique_ptr<QueueRegistry>(new QueueRegistry(key));
 }
 
@@ -31,8 +31,8 @@ QueueRegistry& QueueRegistry::Global() {
   internal::MutexLock lock(&global.mutex);
   if (global.registry == nullptr) {
     absl::StatusOr<std::unique_ptr<QueueRegistry>> made = Create(global.options);
-    // Eight registries, or no memory at all: one whose handles count nowhere.
-    global.registry = made.ok() ? made->release() : new QueueRegistry(internal::kNoKey);
+    // Too many registries, or no memory at all: one whose handles count nowhere.
+    global.registry = made.ok() ? made->release() : new QueueRegistry(internal::RegistryKey());
   }
   return *global.registry;
 }
@@ -48,9 +48,7 @@ absl::Status QueueRegistry::SetGlobalOptions(const RegistryOptions& options) {
   return absl::OkStatus();
 }
 
-QueueRegistry::~QueueRegistry() {
-  if (key_ != internal::kNoKey) internal::RegistryState::Of(key_).Close(key_);
-}
+QueueRegistry::~QueueRegistry() { internal::RegistryState::Of(key_).Close(key_); }
 
 absl::StatusOr<internal::Place> QueueRegistry::Add(std::string_view service,
                                                    std::string_view callee, std::uint8_t channel,
@@ -81,7 +79,7 @@ absl::StatusOr<Queue> QueueRegistry::AddOutbound(std::string_view caller, std::s
 absl::Status QueueRegistry::Retire(Queue queue) { return Retire(queue.place_); }
 absl::Status QueueRegistry::Retire(TimedQueue queue) { return Retire(queue.place_); }
 absl::Status QueueRegistry::Retire(internal::Place place) {
-  if (place.key != key_) return absl::NotFoundError("queue: is not of this registry");
+  if (!(place.registry() == key_)) return absl::NotFoundError("queue: is not of this registry");
   return internal::RegistryState::Of(key_).Retire(place);
 }
 

@@ -25,8 +25,8 @@ constexpr std::size_t kTables = kQueuesHeader + sizeof(seer_queues_header);
 constexpr std::uint64_t kMaxSlots = std::uint64_t{1} << 24;
 
 // Never destroyed: threads count, exit and fork to the very end of the process.
-std::array<RegistryState, kMaxRegistries>& States() {
-  static auto* const states = new std::array<RegistryState, kMaxRegistries>;
+std::array<RegistryState, kEntries>& States() {
+  static auto* const states = new std::array<RegistryState, kEntries>;
   return *states;
 }
 
@@ -66,7 +66,9 @@ std::string RowKey(std::string_view service, std::string_view callee, std::uint8
 
 }  // namespace
 
-RegistryState& RegistryState::Of(std::uint32_t key) { return States()[key % kMaxRegistries]; }
+SignalSafeMutex RegistryState::mutex_;
+
+RegistryState& RegistryState::Of(RegistryKey key) { return States()[key.entry]; }
 
 seer_queues_header* RegistryState::queues() const {
   return reinterpret_cast<seer_queues_header*>(segment_.data() + kQueuesHeader);
@@ -78,7 +80,7 @@ char* RegistryState::shard(std::uint32_t number) const {
   return segment_.data() + queues()->shards_offset + number * queues()->shard_stride;
 }
 
-absl::StatusOr<std::uint32_t> RegistryState::Open(const RegistryOptions& options) {
+absl::StatusOr<RegistryKey> RegistryState::Open(const RegistryOptions& options) {
   SEER_RETURN_IF_ERROR(CheckRange("max_queues", options.max_queues, 65536));
   SEER_RETURN_IF_ERROR(CheckRange("max_services", options.max_services, 65535));
   SEER_RETURN_IF_ERROR(CheckRange("max_threads", options.max_threads, 4096));
@@ -89,17 +91,18 @@ absl::StatusOr<std::uint32_t> RegistryState::Open(const RegistryOptions& options
                                                    kMaxSlots, " counters; lower one of them"));
   }
   InstallProcessHooks();
-  for (std::uint32_t i = 0; i < kMaxRegistries; ++i) {
-    RegistryState& state = States()[i];
-    SignalSafeLock lock(&state.mutex_);
-    if (state.key_ != kNoKey) continue;
+  SignalSafeLock lock(&mutex_);
+  for (std::uint32_t entry = 1; entry < kEntries; ++entry) {
+    RegistryState& state = States()[entry];
+    if (state.open_ || state.tag_ + 1 == kTags) continue;
     SEER_RETURN_IF_ERROR(state.Make(options));
-    state.key_ = ++state.generation_ * kMaxRegistries + i;
-    return state.key_;
+    state.open_ = true;
+    state.entry_ = entry;
+    ++state.tag_;
+    return RegistryKey{entry, state.tag_};
   }
   return absl::ResourceExhaustedError(
-      absl::StrCat("there are ", kMaxRegistries,
-                   " registries in this process already; use Global(), or destroy one"));
+      "there are too many registries in this process, or there were; use Global()");
 }
 
 absl::Status RegistryState::Make(const RegistryOptions& options) {
@@ -144,18 +147,18 @@ absl::Status RegistryState::Make(const RegistryOptions& options) {
   return absl::OkStatus();
 }
 
-void RegistryState::Close(std::uint32_t key) {
+void RegistryState::Close(RegistryKey key) {
   SignalSafeLock lock(&mutex_);
-  if (key_ != key) return;
-  key_ = kNoKey;
+  if (!Is(key)) return;
+  open_ = false;
   segment_.Close();
 }
 
 void RegistryState::CloseAll() {
+  SignalSafeLock lock(&mutex_);
   for (RegistryState& state : States()) {
-    SignalSafeLock lock(&state.mutex_);
-    if (state.key_ == kNoKey) continue;
-    state.key_ = kNoKey;
+    if (!state.open_) continue;
+    state.open_ = false;
     state.segment_.Close();
   }
 }
@@ -184,7 +187,7 @@ absl::Status RegistryState::ReserveSlots(std::uint32_t number, std::uint32_t slo
                           std::size_t{slots} * sizeof(seer_slot));
 }
 
-absl::StatusOr<Place> RegistryState::Add(std::uint32_t key, std::string_view service,
+absl::StatusOr<Place> RegistryState::Add(RegistryKey key, std::string_view service,
                                          std::string_view callee, std::uint8_t channel,
                                          std::string_view name, bool timed) {
   const bool outbound = channel == SEER_CHANNEL_OUTBOUND;
@@ -195,7 +198,7 @@ absl::StatusOr<Place> RegistryState::Add(std::uint32_t key, std::string_view ser
   const std::string row_key = RowKey(service, callee, channel, name);
 
   SignalSafeLock lock(&mutex_);
-  if (key_ != key) return absl::FailedPreconditionError("the registry has been closed");
+  if (!Is(key)) return absl::FailedPreconditionError("the registry has been closed");
   ShareAgainIfForked();
   const auto found = live_rows_.find(row_key);
   if (found != live_rows_.end()) {
@@ -205,7 +208,7 @@ absl::StatusOr<Place> RegistryState::Add(std::uint32_t key, std::string_view ser
                                                    " is there already and is ", timed ? "not " : "",
                                                    "timed; retire it first, or give another name"));
     }
-    return Place{key, old.slot * static_cast<std::uint32_t>(sizeof(seer_slot))};
+    return Place(key, old.slot);
   }
 
   seer_queues_header* const q = queues();
@@ -240,18 +243,18 @@ absl::StatusOr<Place> RegistryState::Add(std::uint32_t key, std::string_view ser
   live_rows_.emplace(row_key, number);
   slots_used_ += slots;
   StoreRelease(&q->rows_count, number + 1);  // [N] the row is complete
-  return Place{key, fresh->slot * static_cast<std::uint32_t>(sizeof(seer_slot))};
+  return Place(key, fresh->slot);
 }
 
 absl::Status RegistryState::Retire(Place place) {
   SignalSafeLock lock(&mutex_);
-  if (key_ != place.key || key_ == kNoKey) {
+  if (!Is(place.registry())) {
     return absl::NotFoundError("queue: is not of this registry");
   }
   ShareAgainIfForked();
   for (auto live = live_rows_.begin(); live != live_rows_.end(); ++live) {
     seer_queue_row* const old = row(live->second);
-    if (old->slot * sizeof(seer_slot) != place.offset) continue;
+    if (!(Place(place.registry(), old->slot) == place)) continue;
     StoreRelaxed(&old->state, std::uint32_t{SEER_QUEUE_RETIRED});  // ordered by [R]
     seer_queues_header* const q = queues();
     StoreRelease(&q->retired_count, q->retired_count + 1);  // [R] who sees it looks again
@@ -261,12 +264,12 @@ absl::Status RegistryState::Retire(Place place) {
   return absl::NotFoundError("queue: has been retired already");
 }
 
-char* RegistryState::Shard(std::uint32_t key, bool* shared) noexcept {
+char* RegistryState::Shard(RegistryKey key, bool* shared) noexcept {
   const int saved_errno = errno;  // the host's code between its own call and its look at errno
   char* base = nullptr;
   {
     SignalSafeLock lock(&mutex_);
-    if (key_ == key) {
+    if (Is(key)) {
       ShareAgainIfForked();
       seer_queues_header* const q = queues();
       const auto free_one = std::find(shard_taken_.begin(), shard_taken_.end(), false);
@@ -285,55 +288,53 @@ char* RegistryState::Shard(std::uint32_t key, bool* shared) noexcept {
       StoreRelease(&q->shards_used, highest | (used & SEER_SHARED_SHARD_USED) | flag);
       *shared = number == 0;
       // Not the shared one: it has no owner to remember.
-      if (number != 0) thread_shards[key % kMaxRegistries] = {base, key};
+      if (number != 0) thread_shards[entry_] = base + tag_;
     }
   }
   errno = saved_errno;
   return base;
 }
 
-void RegistryState::ReleaseShard(std::uint32_t key, const char* base) noexcept {
+void RegistryState::ReleaseShard(std::uint32_t entry, const char* tagged) noexcept {
   SignalSafeLock lock(&mutex_);
-  if (key_ != key) return;
+  RegistryState& state = States()[entry];
+  const auto tag = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(tagged) % kTags);
+  if (!state.Is({entry, tag})) return;
   // The numbers stay: the next owner goes on with them. The mutex orders its reads after our
   // writes.
-  shard_taken_[static_cast<std::size_t>(base - shard(0)) / queues()->shard_stride] = false;
+  const std::ptrdiff_t from_first = tagged - tag - state.shard(0);
+  state.shard_taken_[static_cast<std::size_t>(from_first) / state.queues()->shard_stride] = false;
 }
 
-absl::Status RegistryState::status(std::uint32_t key) {
+absl::Status RegistryState::status(RegistryKey key) {
   SignalSafeLock lock(&mutex_);
-  return key_ == key ? status_ : absl::FailedPreconditionError("the registry has been closed");
+  return Is(key) ? status_ : absl::FailedPreconditionError("the registry has been closed");
 }
-std::string RegistryState::path(std::uint32_t key) {
+std::string RegistryState::path(RegistryKey key) {
   SignalSafeLock lock(&mutex_);
-  return key_ == key ? segment_.path() : std::string();
+  return Is(key) ? segment_.path() : std::string();
 }
-absl::Span<const char> RegistryState::segment(std::uint32_t key) {
+absl::Span<const char> RegistryState::segment(RegistryKey key) {
   SignalSafeLock lock(&mutex_);
-  return key_ == key ? bytes_ : absl::Span<const char>();
+  return Is(key) ? bytes_ : absl::Span<const char>();
 }
 
-// ---- fork(). All mutexes are held across it, so the child's copy of every state is whole.
+// ---- fork(). The mutex is held across it, so the child's copy of every state is whole.
 
-void RegistryState::BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  for (RegistryState& state : States()) state.mutex_.Lock();
-}
-void RegistryState::AfterForkInParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  for (std::size_t i = kMaxRegistries; i-- > 0;) States()[i].mutex_.Unlock();
-}
+void RegistryState::BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex_.Lock(); }
+void RegistryState::AfterForkInParent() ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex_.Unlock(); }
 void RegistryState::AfterForkInChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  for (std::size_t i = kMaxRegistries; i-- > 0;) {
-    RegistryState& state = States()[i];
-    if (state.key_ != kNoKey) state.LeaveParent();
-    state.mutex_.Unlock();
+  for (RegistryState& state : States()) {
+    if (state.open_) state.LeaveParent();
   }
   ForgetThreadShards();
+  mutex_.Unlock();
 }
 
 void RegistryState::LeaveParent() {
   const std::size_t kept = queues()->shards_offset;
   if (!segment_.ForkedChild(kept)) {
-    key_ = kNoKey;  // the handles count nowhere
+    open_ = false;  // the handles count nowhere
     return;
   }
   // The parent's threads are not here, and neither are its requests.

@@ -1,10 +1,11 @@
-// What stands behind the handles of one registry. Eight of these exist from the start to the end of
-// the process, so that a handle, or a thread that exits, can always ask whether its registry is
-// still there.
+// What stands behind the handles of one registry. These exist from the start to the end of the
+// process, so that a handle, or a thread that exits, can always ask whether its registry is still
+// there.
 //
-// The mutex guards everything but the counters. It is held with all signals blocked: a signal
-// handler that counts for the first time in its thread needs it too, and must not find it held by
-// the code it interrupted.
+// One mutex guards everything of all registries but the counters: nothing under it takes longer
+// than a few system calls, and fork() has to take it as well. It is held with all signals blocked:
+// a signal handler that counts for the first time in its thread needs it too, and must not find it
+// held by the code it interrupted.
 #pragma once
 
 #include <cstddef>
@@ -28,24 +29,25 @@ namespace internal {
 
 class RegistryState {
  public:
-  // The one that a key belongs to; it may meanwhile serve another.
-  static RegistryState& Of(std::uint32_t key);
+  // The one at this entry; it may meanwhile serve another registry.
+  static RegistryState& Of(RegistryKey key);
 
   // A free one gets a new key. ResourceExhausted if there is none.
-  static absl::StatusOr<std::uint32_t> Open(const RegistryOptions& options);
-  void Close(std::uint32_t key);
+  static absl::StatusOr<RegistryKey> Open(const RegistryOptions& options);
+  void Close(RegistryKey key);
 
-  absl::StatusOr<Place> Add(std::uint32_t key, std::string_view service, std::string_view callee,
+  absl::StatusOr<Place> Add(RegistryKey key, std::string_view service, std::string_view callee,
                             std::uint8_t channel, std::string_view name, bool timed);
   absl::Status Retire(Place place);
 
   // The calling thread's shard; `shared` says that it is the one for everybody. Null: gone.
-  char* Shard(std::uint32_t key, bool* shared) noexcept;
-  void ReleaseShard(std::uint32_t key, const char* base) noexcept;
+  char* Shard(RegistryKey key, bool* shared) noexcept;
+  // `tagged`: what the thread remembers.
+  static void ReleaseShard(std::uint32_t entry, const char* tagged) noexcept;
 
-  absl::Status status(std::uint32_t key);
-  std::string path(std::uint32_t key);
-  absl::Span<const char> segment(std::uint32_t key);
+  absl::Status status(RegistryKey key);
+  std::string path(RegistryKey key);
+  absl::Span<const char> segment(RegistryKey key);
 
   // At the end of the process: the files go, other threads may still count.
   static void CloseAll();
@@ -67,9 +69,14 @@ class RegistryState {
   seer_queue_row* row(std::uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   char* shard(std::uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  SignalSafeMutex mutex_;
-  std::uint32_t key_ ABSL_GUARDED_BY(mutex_) = kNoKey;
-  std::uint32_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool Is(RegistryKey key) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return open_ && tag_ == key.tag;
+  }
+
+  static SignalSafeMutex mutex_;
+  bool open_ ABSL_GUARDED_BY(mutex_) = false;
+  std::uint32_t entry_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint32_t tag_ ABSL_GUARDED_BY(mutex_) = 0;  // of the present or the last registry
   Segment segment_ ABSL_GUARDED_BY(mutex_);
   absl::Span<const char> bytes_ ABSL_GUARDED_BY(mutex_);  // of the segment, also after Close()
   absl::Status status_ ABSL_GUARDED_BY(mutex_);

@@ -30,7 +30,7 @@ class ABSL_LOCKABLE SignalSafeMutex {
 
  private:
   Mutex mutex_;
-  sigset_t before_;
+  sigset_t before_ = {};
 };
 
 class ABSL_SCOPED_LOCKABLE SignalSafeLock {

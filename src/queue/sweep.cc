@@ -2,6 +2,13 @@
 
 #include "seer/core/internal/shared_word.h"
 
+#if defined(__x86_64__) && !defined(SEER_INTERNAL_TSAN)
+#include <emmintrin.h>
+#define SEER_INTERNAL_PAIRS 1
+#else
+#define SEER_INTERNAL_PAIRS 0  // ThreadSanitizer checks the other way, which is always right
+#endif
+
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
@@ -18,11 +25,13 @@ struct GroupSums {
   }
 };
 
-// Adds one word of each slot in a line, over the shards [first, end).
+using Lines = QueuesView::Lines;
+
+// Adds one word of each slot in a line, over all shards.
 template <std::size_t kWord>
-inline GroupSums SumShards(const char* line, const char* end, std::size_t stride) {
+inline GroupSums SumShards(Lines lines, std::size_t stride) {
   GroupSums sums;
-  for (; line < end; line += stride) {
+  for (const char* line = lines.first; line != lines.end; line += stride) {
     const auto* const words = reinterpret_cast<const std::uint64_t*>(line);
     sums.sum[0] += LoadAcquire(words + kWord);      // [A]
     sums.sum[1] += LoadAcquire(words + kWord + 2);  // [A]
@@ -32,38 +41,80 @@ inline GroupSums SumShards(const char* line, const char* end, std::size_t stride
   return sums;
 }
 
-inline void Prefetch(const char* line, const char* end, std::size_t stride) {
-  for (; line < end; line += stride) __builtin_prefetch(line);
+#if SEER_INTERNAL_PAIRS
+// Both words of each slot in a line, over all shards. An aligned load of 16 bytes is at worst two
+// of 8, each of them whole.
+struct GroupPairs {
+  __m128i a, b, c, d;
+};
+inline GroupPairs SumPairs(Lines lines, std::size_t stride) {
+  // Four names, not an array: some compilers would keep that in memory.
+  __m128i a = _mm_setzero_si128(), b = a, c = a, d = a;
+  for (const char* line = lines.first; line < lines.end; line += stride) {
+    const auto* const pairs = reinterpret_cast<const __m128i*>(line);
+    a = _mm_add_epi64(a, _mm_load_si128(pairs));
+    b = _mm_add_epi64(b, _mm_load_si128(pairs + 1));
+    c = _mm_add_epi64(c, _mm_load_si128(pairs + 2));
+    d = _mm_add_epi64(d, _mm_load_si128(pairs + 3));
+  }
+  // x86 executes loads in order; the compiler has to be told.
+  asm volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d) : : "memory");
+  return {a, b, c, d};
 }
+
+inline void Store(__m128i pair, SlotCount* count) {
+  const __m128i dequeued = _mm_unpackhi_epi64(pair, pair);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(&count->enqueued), pair);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(&count->dequeued_before), dequeued);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(&count->dequeued), dequeued);
+}
+
+// The case of nearly all queues at nearly all times, for half the loads: nothing changed in two
+// passes, so each counter had its value at every instant in between. False: something did.
+inline bool SweepQuietGroup(const QueuesView& view, const char* group, std::uint32_t used,
+                            SlotCount* counts) {
+  const std::size_t stride = view.layout.shard_stride;
+  const Lines lines = view.LinesOf(group, used);
+  const GroupPairs first = SumPairs(lines, stride);
+  if (LoadAcquire(view.shards_used_word()) != used) return false;  // [U]
+  const GroupPairs second = SumPairs(lines, stride);
+  const __m128i same = _mm_and_si128(
+      _mm_and_si128(_mm_cmpeq_epi32(first.a, second.a), _mm_cmpeq_epi32(first.b, second.b)),
+      _mm_and_si128(_mm_cmpeq_epi32(first.c, second.c), _mm_cmpeq_epi32(first.d, second.d)));
+  if (_mm_movemask_epi8(same) != 0xffff) return false;
+  Store(second.a, counts);
+  Store(second.b, counts + 1);
+  Store(second.c, counts + 2);
+  Store(second.d, counts + 3);
+  return true;
+}
+#endif
 
 }  // namespace
 
 void SweepSlots(const QueuesView& view, std::uint32_t slots, SlotCount* counts) {
   const std::size_t stride = view.layout.shard_stride;
-  QueuesView::ShardsUsed used = view.shards_used();
-  // Below this many shards the next line is in reach of the hardware's own prefetching.
-  constexpr std::uint32_t kPrefetchFrom = 16;
+  const std::uint32_t* const used_word = view.shards_used_word();
+  std::uint32_t used = LoadAcquire(used_word);  // [U]
   for (std::uint32_t slot = 0; slot < slots; slot += kGroup) {
+    const char* const group = view.shards() + std::size_t{slot} * sizeof(seer_slot);
+#if SEER_INTERNAL_PAIRS
+    if (SweepQuietGroup(view, group, used, counts + slot)) continue;
+#endif
     GroupSums before, enqueued, after;
     for (int attempt = 1;; ++attempt) {
-      const char* const group = view.shards() + std::size_t{slot} * sizeof(seer_slot);
-      const char* line = used.shared ? group : group + stride;
-      const char* end = group + (std::size_t{used.highest} + 1) * stride;
-      before = SumShards<1>(line, end, stride);
-      const QueuesView::ShardsUsed now = view.shards_used();
-      if (!(now == used)) {
+      Lines lines = view.LinesOf(group, used);
+      before = SumShards<1>(lines, stride);
+      const std::uint32_t now = LoadAcquire(used_word);  // [U]
+      if (now != used) {
         // Rare, and at most once per shard in the life of the segment. What the new shards had
         // dequeued is missing in `before`, which stays a lower bound.
         used = now;
         if (attempt < kSweepAttempts) continue;
-        line = used.shared ? group : group + stride;
-        end = group + (std::size_t{used.highest} + 1) * stride;
+        lines = view.LinesOf(group, used);
       }
-      enqueued = SumShards<0>(line, end, stride);
-      if (attempt == 1 && used.highest >= kPrefetchFrom && slot + kGroup < slots) {
-        Prefetch(line + kCacheLine, end, stride);
-      }
-      after = SumShards<1>(line, end, stride);
+      enqueued = SumShards<0>(lines, stride);
+      after = SumShards<1>(lines, stride);
       if (before == after || attempt == kSweepAttempts) break;
     }
     for (std::uint32_t i = 0; i < kGroup; ++i) {

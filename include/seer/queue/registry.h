@@ -67,7 +67,7 @@ class Queue {
   }
   void Leave(Entry = {}) const noexcept { internal::Count(place_, internal::kDequeued); }
 
-  explicit operator bool() const { return place_.key != internal::kNoKey; }
+  explicit operator bool() const { return place_.valid(); }
 
  private:
   friend class QueueRegistry;
@@ -88,7 +88,7 @@ class TimedQueue {
   Entry Enter() const noexcept { return {internal::EnterTimed(place_)}; }
   void Leave(Entry entry) const noexcept { internal::LeaveTimed(place_, entry.stamp); }
 
-  explicit operator bool() const { return place_.key != internal::kNoKey; }
+  explicit operator bool() const { return place_.valid(); }
 
  private:
   friend class QueueRegistry;
@@ -163,8 +163,8 @@ struct RegistryOptions {
 
 class QueueRegistry {
  public:
-  // Up to 8 exist at a time; most processes need Global() only. InvalidArgument names the option;
-  // ResourceExhausted when there are 8. A directory that cannot be used is not an error: the
+  // Most processes need Global() only. Up to 63 exist at a time, and 945 in the life of a process:
+  // ResourceExhausted beyond. InvalidArgument names the option. A directory that cannot be used is not an error: the
   // registry is anonymous then, and status() says why.
   static absl::StatusOr<std::unique_ptr<QueueRegistry>> Create(const RegistryOptions& options);
 
@@ -206,12 +206,12 @@ class QueueRegistry {
 
  private:
   friend class internal::RegistryState;
-  explicit QueueRegistry(std::uint32_t key) : key_(key) {}
+  explicit QueueRegistry(internal::RegistryKey key) : key_(key) {}
   absl::StatusOr<internal::Place> Add(std::string_view service, std::string_view callee,
                                       std::uint8_t channel, std::string_view name, bool timed);
   absl::Status Retire(internal::Place place);
 
-  const std::uint32_t key_;
+  const internal::RegistryKey key_;
 };
 
 SEER_END_NAMESPACE

@@ -44,13 +44,14 @@ inline void AddShared(std::uint64_t* word, std::uint64_t n) noexcept {
   __atomic_fetch_add(word, n, __ATOMIC_RELEASE);
 }
 
-// Adds to a word that no other thread writes, as one release store: whoever sees the sum (acquire)
-// sees what came before it. No locked instruction. On x86-64 it is a single instruction, so that a
-// signal handler that runs in between and adds to the same word loses nothing; elsewhere it would.
+// Adds to a word that no other thread writes, as one release store and without a locked
+// instruction. On x86-64 it is a single instruction, so that a signal handler that runs in between
+// and adds to the same word loses nothing; elsewhere it would. There the compiler may move accesses
+// of other, non-atomic memory past it (so that it can keep a handle in registers), but no atomic
+// access, no lock and no other AddOwned(); every store of x86 itself is a release.
 inline void AddOwned(std::uint64_t* word, std::uint64_t n) noexcept {
 #if defined(__x86_64__) && !defined(SEER_INTERNAL_TSAN)
-  // Every store of x86 is a release; the clobber keeps the compiler from moving others past it.
-  asm volatile("addq %1, %0" : "+m"(*word) : "er"(n) : "memory", "cc");
+  asm volatile("addq %1, %0" : "+m"(*word) : "er"(n) : "cc");
 #else
   StoreRelease(word, LoadRelaxed(word) + n);  // relaxed: ours alone
 #endif
