@@ -9,7 +9,7 @@
 //    public:
 //     absl::Status Write(const seer::SpanBatch& batch) override {
 //       bytes_.clear();
-//       encoder_.Encode(batch, topology_, &bytes_);                       // otlp.h
+//       encoder_.Append(batch, topology_, &bytes_);                       // otlp.h
 //       return Post("/v1/traces", bytes_);                                // Unavailable: try again
 //     }
 //     absl::Status Flush(std::chrono::nanoseconds) override { return absl::OkStatus(); }
