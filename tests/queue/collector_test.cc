@@ -335,7 +335,7 @@ TEST_F(CollectorTest, RowsOutliveTheirLastProcessByTheGracePeriod) {
   process.reset();
   for (int i = 0; i < 3; ++i) NextTick(*collector);
   EXPECT_TRUE(collector->topology().IsLive(id));
-  EXPECT_EQ(collector->Tick().instances.Get(id, Channel::kQueued), std::nullopt);
+  EXPECT_EQ(NextTick(*collector).instances.Get(id, Channel::kQueued), std::nullopt);
 
   // It comes back in time and keeps its id.
   process = Process("cart-0");
@@ -349,7 +349,7 @@ TEST_F(CollectorTest, RowsOutliveTheirLastProcessByTheGracePeriod) {
   EXPECT_EQ(collector->topology().FindService("db"), std::nullopt) << "nobody calls it any more";
   EXPECT_EQ(collector->topology().FindService("cart"), cart) << "front calls it";
   EXPECT_EQ(collector->topology().live_edges(), 1u);
-  EXPECT_EQ(collector->Tick().origin, collector->topology().origin());
+  EXPECT_EQ(NextTick(*collector).origin, collector->topology().origin());
 
   process = Process("cart-0");
   (void)*process->AddQueue("cart", Channel::kQueued);
@@ -379,7 +379,7 @@ TEST_F(CollectorTest, TooManyTombstonesBeginAnEpochAndCountsGoOn) {
     NextTick(*collector);
   }
   NextTick(*collector);
-  const Snapshot& last = collector->Tick();
+  const Snapshot& last = NextTick(*collector);
   EXPECT_GT(last.origin.epoch, 42u);
   EXPECT_EQ(last.origin, collector->topology().origin());
   EXPECT_EQ(collector->topology().instances().size(), 1u);
@@ -506,13 +506,13 @@ TEST_F(CollectorTest, QueuesForWhichThereIsNoRowAreCounted) {
 }
 
 TEST_F(CollectorTest, SegmentsThatCannotBeReadAreToldWithTheReason) {
+  const auto process = Process("cart-0");
+  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
   const std::string path = directory_ + "/" + SegmentFilePrefix(SEER_SEGMENT_QUEUES) + "1.garbage";
   std::FILE* const file = std::fopen(path.c_str(), "w");
   ASSERT_NE(file, nullptr);
-  std::fputs("garbage", file);
+  for (int i = 0; i < 1000; ++i) std::fputs("garbage", file);
   std::fclose(file);
-  const auto process = Process("cart-0");
-  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
   const auto collector = Make();
   collector->Tick();
   queued.Enter();
@@ -529,6 +529,8 @@ TEST_F(CollectorTest, TotalsOnlyRise) {
   const Queue first = *one->AddQueue("cart", Channel::kQueued);
   const Queue second = *two->AddQueue("cart", Channel::kQueued);
   (void)*one->AddOutbound("cart", "db");
+  first.Enter();
+  first.Leave();
   const auto collector = Make();
   collector->Tick();
   first.Enter();
@@ -541,8 +543,8 @@ TEST_F(CollectorTest, TotalsOnlyRise) {
   NextTick(*collector);
   const CollectorTotals& totals = collector->totals();
   ASSERT_EQ(totals.channels.size(), 1u);
-  EXPECT_EQ(totals.channels[0].enqueued, 3u);
-  EXPECT_EQ(totals.channels[0].dequeued, 1u);
+  EXPECT_EQ(totals.channels[0].enqueued, 4u);
+  EXPECT_EQ(totals.channels[0].dequeued, 2u);
   ASSERT_EQ(totals.edges.size(), 1u);
   EXPECT_EQ(totals.snapshots, 4u);
 }
@@ -591,11 +593,17 @@ TEST_F(CollectorTest, ASteadyStateAllocatesNothing) {
     for (std::size_t i = 0; i < queues.size(); i += 2) queues[i].Leave();
     NextTick(*collector);
   };
-  for (int warm_up = 0; warm_up < 3; ++warm_up) tick();
-  const testing::Allocations allocations;
-  for (int i = 0; i < 20; ++i) tick();
-  EXPECT_EQ(allocations.count(), 0u);
-  EXPECT_EQ(At(*collector, collector->Tick(), "cart", "b", Channel::kAccept)->depth, 2u);
+  // The reader looks through the directory soon after a change and once a second, which allocates:
+  // within the time limit there are ticks between.
+  const auto deadline = std::chrono::steady_clock::now() + seconds(20);
+  std::size_t least = 1;
+  while (least > 0 && std::chrono::steady_clock::now() < deadline) {
+    const testing::Allocations allocations;
+    for (int i = 0; i < 20; ++i) tick();
+    least = allocations.count();
+  }
+  EXPECT_EQ(least, 0u);
+  EXPECT_EQ(At(*collector, NextTick(*collector), "cart", "b", Channel::kAccept)->depth, 2u);
 }
 
 // ---- Probes.
@@ -868,6 +876,7 @@ TEST_F(CollectorConcurrency, QueuesAreCountedWhileItLooks) {
     const auto sample = collector->Tick().instances.Get(InstanceId(0), Channel::kQueued);
     ASSERT_TRUE(sample.has_value());
     ASSERT_LE(sample->depth, 2u);
+    ASSERT_TRUE(sample->counted || tick == 0);
     ASSERT_LE(sample->depth, sample->peak);
   }
   stop.store(true, std::memory_order_relaxed);
