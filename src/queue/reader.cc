@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "queue/reader_process.h"
+#include "queue/sigbus_guard.h"
 #include "seer/core/internal/shared_word.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/queue/registry.h"
@@ -32,8 +33,8 @@ constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kResolutionNs = 20'000'000;
 constexpr std::int64_t kLookAgainNs = kNsPerSecond;  // whatever the directory's time says
 constexpr std::size_t kMaxSegmentBytes = std::size_t{1} << 31;
-constexpr int kUnfinished = 64;              // segments that are being made, in one look
-constexpr std::size_t kFilesPerProcess = 4;  // looked at, for each process that may be read
+constexpr std::size_t kFilesPerProcess = 4;   // looked at, for each process that may be read
+constexpr std::size_t kMaxEntries = 1 << 17;  // of the directory, in one look
 
 std::int64_t NowNs() {
   timespec t;
@@ -69,10 +70,26 @@ class Reader::Impl {
     internal::ReaderProcess reader;
   };
 
+  // By file name: what was made of it.
+  struct File {
+    enum {
+      kRead,
+      kOver,  // its process has ended
+      kRefused,
+      kUnfinished,  // its maker is at it, or was killed
+      kWaits,       // for room in here
+    } is = kUnfinished;
+    bool seen = true;  // in the last look
+    std::int64_t found_ns = 0;
+    std::int64_t tried_ns = 0;
+  };
+
   void LookForSegments();
-  void OpenSegment(const std::string& name);
+  void LookAt(const std::string& name);
+  void OpenSegment(const std::string& name, File* file);
   void Refuse(const std::string& name, absl::Status why);
   void DropEnded();
+  static bool MemoryGone(const Process& process);
   bool FindEnded();
   void Relist();
 
@@ -81,14 +98,10 @@ class Reader::Impl {
   int directory_fd_ = -1;
   std::int64_t looked_ns_ = 0;
   std::int64_t directory_changed_ns_ = -1;
-  int unfinished_ = 0;      // segments that were still being made
-  bool first_read_ = true;  // what is found now may have counted for days
-  // By file name: what was made of it.
-  struct File {
-    enum { kRead, kOver, kRefused } is;  // kOver: its process has ended
-    bool seen;                           // in the last look
-  };
+  bool unfinished_ = false;  // a segment was still being made
+  bool first_read_ = true;   // what is found now may have counted for days
   std::unordered_map<std::string, File> files_;
+  std::string name_;  // kept for its memory
   std::vector<SkippedSegment> refused_;
   std::vector<Process> all_;
   std::vector<pollfd> polled_;  // as all_; fd -1 where there is none
@@ -131,12 +144,12 @@ void Reader::Impl::LookForSegments() {
   const std::int64_t changed_ns = ChangedNs(info);
   const std::int64_t now = NowNs();
   if (changed_ns == directory_changed_ns_ && looked_ns_ - changed_ns > kResolutionNs &&
-      now - looked_ns_ < kLookAgainNs && now >= looked_ns_ && unfinished_ == 0) {
+      now - looked_ns_ < kLookAgainNs && now >= looked_ns_ && !unfinished_) {
     return;
   }
   directory_changed_ns_ = changed_ns;
   looked_ns_ = now;
-  unfinished_ = 0;
+  unfinished_ = false;
 
   const int scan_fd = openat(directory_fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (scan_fd < 0) return;
@@ -147,16 +160,13 @@ void Reader::Impl::LookForSegments() {
   }
   for (auto& [name, file] : files_) file.seen = false;
   std::size_t files = 0;
-  while (const dirent* const entry = readdir(scan)) {
+  for (std::size_t entries = 0; entries < kMaxEntries; ++entries) {
+    const dirent* const entry = readdir(scan);
+    if (entry == nullptr) break;
     if (std::strncmp(entry->d_name, prefix_.c_str(), prefix_.size()) != 0) continue;
     if (++files > options_.max_processes * kFilesPerProcess) break;
-    const std::string name = entry->d_name;
-    const auto known = files_.find(name);
-    if (known != files_.end()) {
-      known->second.seen = true;
-    } else if (unfinished_ < kUnfinished) {
-      OpenSegment(name);
-    }
+    name_.assign(entry->d_name);
+    LookAt(name_);
   }
   closedir(scan);
   // What is gone is forgotten, except for what is being read: that has its own way out.
@@ -165,56 +175,93 @@ void Reader::Impl::LookForSegments() {
     file = forget ? files_.erase(file) : std::next(file);
   }
   const auto gone = [&](const SkippedSegment& refused) {
-    return files_.find(refused.file.substr(options_.directory.size() + 1)) == files_.end();
+    name_.assign(refused.file, options_.directory.size() + 1, std::string::npos);
+    return files_.find(name_) == files_.end();
   };
   refused_.erase(std::remove_if(refused_.begin(), refused_.end(), gone), refused_.end());
 }
 
+void Reader::Impl::LookAt(const std::string& name) {
+  const auto known = files_.find(name);
+  if (known == files_.end()) {
+    File fresh;
+    fresh.found_ns = looked_ns_;
+    OpenSegment(name, &files_.emplace(name, fresh).first->second);
+    return;
+  }
+  File& file = known->second;
+  file.seen = true;
+  if (file.is != File::kUnfinished && file.is != File::kWaits) return;
+  // Tried again after as long as it has been there, up to a second: many files of makers that were
+  // killed cost little, and hide no other.
+  const std::int64_t age = looked_ns_ - file.found_ns;
+  const std::int64_t rest = std::min(file.tried_ns - file.found_ns, kLookAgainNs);
+  if (looked_ns_ - file.tried_ns >= rest || age < 0) {
+    OpenSegment(name, &file);
+  } else if (file.is == File::kUnfinished && age < kLookAgainNs) {
+    unfinished_ = true;
+  }
+}
+
 void Reader::Impl::Refuse(const std::string& name, absl::Status why) {
-  files_[name] = {File::kRefused, true};
   refused_.push_back({absl::StrCat(options_.directory, "/", name), std::move(why)});
 }
 
-void Reader::Impl::OpenSegment(const std::string& name) {
+void Reader::Impl::OpenSegment(const std::string& name, File* file) {
+  file->tried_ns = looked_ns_;
+  const bool waited = file->is == File::kWaits;
   const std::string path = absl::StrCat(options_.directory, "/", name);
-  if (all_.size() >= options_.max_processes) {
-    Refuse(name, absl::ResourceExhaustedError(absl::StrCat(path, ": max_processes: ", all_.size(),
-                                                           " are read already; raise it")));
-    return;
+  absl::StatusOr<MappedSegment> segment = absl::ResourceExhaustedError(absl::StrCat(
+      path, ": max_processes: ", options_.max_processes, " are read already; raise it"));
+  if (all_.size() < options_.max_processes) {
+    SegmentLimits limits;
+    limits.max_bytes = kMaxSegmentBytes;
+    segment = MappedSegment::Open(path, limits);
   }
-  SegmentLimits limits;
-  limits.max_bytes = kMaxSegmentBytes;
-  absl::StatusOr<MappedSegment> segment = MappedSegment::Open(path, limits);
+  if (waited && !absl::IsResourceExhausted(segment.status())) {
+    refused_.erase(std::remove_if(refused_.begin(), refused_.end(),
+                                  [&](const SkippedSegment& one) { return one.file == path; }),
+                   refused_.end());
+  }
   if (absl::IsUnavailable(segment.status())) {
-    ++unfinished_;
+    file->is = File::kUnfinished;
+    unfinished_ |= looked_ns_ - file->found_ns < kLookAgainNs;
     return;
   }
-  if (absl::IsNotFound(segment.status())) return;  // it has just gone
-  absl::Status why = segment.status();
-  if (segment.ok()) {
-    absl::StatusOr<internal::QueuesView> view =
-        segment->header().kind == SEER_SEGMENT_QUEUES
-            ? internal::QueuesView::Of(segment->data(), segment->size(), segment->header())
-            : absl::FailedPreconditionError("kind: is not that of queues");
-    if (view.ok()) {
-      ProcessInfo info;
-      info.file = path;
-      info.instance = segment->instance();
-      info.pid = segment->header().pid;
-      polled_.push_back({segment->pidfd(), POLLIN, 0});
-      pidfds_ += segment->pidfd() >= 0;
-      const std::uint32_t source = segment->header().stamp_source;
-      all_.push_back({*std::move(segment),
-                      {},
-                      std::move(info),
-                      internal::ReaderProcess(*view, source, !first_read_)});
-      files_[name] = {File::kRead, true};
-      changed_ = true;
-      return;
-    }
-    why = absl::Status(view.status().code(), absl::StrCat(path, ": ", view.status().message()));
+  if (absl::IsNotFound(segment.status())) return;  // it has just gone; the next look forgets it
+  if (absl::IsResourceExhausted(segment.status())) {
+    // Processes, descriptors, memory: there may be room later.
+    file->is = File::kWaits;
+    if (!waited) Refuse(name, segment.status());
+    return;
   }
-  Refuse(name, std::move(why));
+  file->is = File::kRefused;
+  if (!segment.ok()) return Refuse(name, segment.status());
+  if (segment->header().kind != SEER_SEGMENT_QUEUES) {
+    return Refuse(name, absl::FailedPreconditionError(
+                            absl::StrCat(path, ": kind: ", segment->header().kind,
+                                         " is not that of queues, ", SEER_SEGMENT_QUEUES)));
+  }
+  const absl::StatusOr<internal::QueuesView> view =
+      internal::QueuesView::Of(segment->data(), segment->size(), segment->header());
+  if (!view.ok()) {
+    return Refuse(name, absl::Status(view.status().code(),
+                                     absl::StrCat(path, ": ", view.status().message())));
+  }
+  file->is = File::kRead;
+  ProcessInfo info;
+  info.file = path;
+  info.instance = segment->instance();
+  info.pid = segment->header().pid;
+  polled_.push_back({segment->pidfd(), POLLIN, 0});
+  pidfds_ += segment->pidfd() >= 0;
+  const std::uint32_t source = segment->header().stamp_source;
+  // One that had to wait for room was counting all the while.
+  all_.push_back({*std::move(segment),
+                  {},
+                  std::move(info),
+                  internal::ReaderProcess(*view, source, !first_read_ && !waited)});
+  changed_ = true;
 }
 
 // Forgets those that were in the last reading as ended.
@@ -235,6 +282,13 @@ void Reader::Impl::DropEnded() {
   }
 }
 
+// Zeros are read: the registry of this process is no more, or the file was truncated.
+bool Reader::Impl::MemoryGone(const Process& process) {
+  if (!process.info.file.empty()) return process.segment.broken();
+  const auto* const header = reinterpret_cast<const seer_segment_header*>(process.memory.data());
+  return internal::LoadAcquire(&header->state) != SEER_SEGMENT_READY;
+}
+
 // Marks the processes that have ended since.
 bool Reader::Impl::FindEnded() {
   bool found = false;
@@ -243,13 +297,10 @@ bool Reader::Impl::FindEnded() {
   for (std::size_t i = 0; i < all_.size(); ++i) {
     Process& process = all_[i];
     Life life = Life::kRuns;
-    if (process.info.file.empty()) {
-      // Ours: zeros once the registry is gone.
-      const auto* const header =
-          reinterpret_cast<const seer_segment_header*>(process.memory.data());
-      if (internal::LoadAcquire(&header->state) != SEER_SEGMENT_READY) life = Life::kClosed;
-    } else if (process.segment.broken()) {
-      life = Life::kDied;
+    if (MemoryGone(process)) {
+      life = process.info.file.empty() ? Life::kClosed : Life::kDied;
+    } else if (process.info.file.empty()) {
+      // Ours, and there.
     } else if (polled_[i].fd < 0 || (any && polled_[i].revents != 0) || process.segment.closed()) {
       switch (process.segment.Owner()) {
         case MappedSegment::Life::kRuns:
@@ -281,15 +332,16 @@ void Reader::Impl::Relist() {
 }
 
 const NodeReading& Reader::Impl::Read() {
+  const internal::SigbusUnblocked sigbus;
   DropEnded();
   LookForSegments();
+  // Who ended is found before anything is read: no queue and no count can be added any more.
+  changed_ |= FindEnded();
   std::uint64_t counters = 0;
   for (Process& process : all_) {
     changed_ |= process.reader.Refresh();
     counters += process.reader.counters();
   }
-  // Who ended is found before the counts are read: nothing can be added to them any more.
-  changed_ |= FindEnded();
   if (changed_) Relist();
   changed_ = false;
   first_read_ = false;
@@ -312,7 +364,12 @@ const NodeReading& Reader::Impl::Read() {
                   QueueReading());
     } else {
       budget -= std::min(budget, cost);
-      process.reader.Read(ended, reading_.queues.data() + at, &reading_);
+      process.reader.Sweep();
+      if (MemoryGone(process)) {
+        process.reader.ReadNothing(reading_.queues.data() + at);
+      } else {
+        process.reader.Read(ended, reading_.queues.data() + at, &reading_);
+      }
     }
     at += process.reader.size();
   }

@@ -17,6 +17,12 @@ std::uint32_t Saturated(std::uint64_t value) {
   return static_cast<std::uint32_t>(std::min(value, kMaxDepth));
 }
 
+// What was counted since. Modulo 2^64, so that counters may wrap; one that went down is a lie.
+std::uint32_t Since(std::uint64_t before, std::uint64_t now) {
+  const std::uint64_t counted = now - before;
+  return static_cast<std::int64_t>(counted) < 0 ? 0 : Saturated(counted);
+}
+
 }  // namespace
 
 bool ReaderProcess::Refresh() {
@@ -24,18 +30,7 @@ bool ReaderProcess::Refresh() {
   const std::uint32_t retired = view_.retired_count();
   if (retired != retired_seen_) {
     retired_seen_ = retired;
-    for (std::size_t i = queues_.size(); i-- > 0;) {
-      if (view_.RowState(rows_[i]) == SEER_QUEUE_LIVE) continue;
-      const auto at = static_cast<std::ptrdiff_t>(i);
-      const std::uint32_t slot = queues_[i].slot;
-      timed_.erase(std::remove_if(timed_.begin(), timed_.end(),
-                                  [&](const Timed& timed) { return timed.slot == slot; }),
-                   timed_.end());
-      queues_.erase(queues_.begin() + at);
-      infos_.erase(infos_.begin() + at);
-      rows_.erase(rows_.begin() + at);
-      changed = true;
-    }
+    changed = DropRetired();
   }
   // A count that goes down is a lie; what was seen stays seen.
   const std::uint32_t rows = view_.rows_count();
@@ -61,10 +56,7 @@ bool ReaderProcess::Refresh() {
     known.seen = counts_from_zero_;
     queues_.push_back(known);
     rows_.push_back(rows_seen_);
-    if (known.timed) {
-      timed_.emplace_back();
-      timed_.back().slot = row.slot;
-    }
+    if (known.timed) timed_.emplace_back();
     infos_.push_back(std::move(info));
     slots_ = std::max(slots_, row.slot + 1);
     changed = true;
@@ -72,6 +64,32 @@ bool ReaderProcess::Refresh() {
   counts_from_zero_ = true;
   if (changed) counts_.resize((slots_ + std::size_t{3}) / 4 * 4);
   return changed;
+}
+
+// In one pass, however many there are.
+bool ReaderProcess::DropRetired() {
+  const std::size_t size = queues_.size();
+  std::size_t kept = 0, timed = 0, timed_kept = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    // Nothing but RETIRED: where memory is gone there are zeros, and the queues stay.
+    const bool keep = view_.RowState(rows_[i]) != SEER_QUEUE_RETIRED;
+    if (queues_[i].timed) {
+      if (keep) timed_[timed_kept++] = timed_[timed];
+      ++timed;
+    }
+    if (!keep) continue;
+    if (kept != i) {
+      queues_[kept] = queues_[i];
+      rows_[kept] = rows_[i];
+      infos_[kept] = std::move(infos_[i]);
+    }
+    ++kept;
+  }
+  queues_.resize(kept);
+  rows_.resize(kept);
+  infos_.resize(kept);
+  timed_.resize(timed_kept);
+  return kept != size;
 }
 
 std::uint64_t ReaderProcess::counters() const {
@@ -86,20 +104,30 @@ void ReaderProcess::AppendInfos(std::uint32_t process, std::vector<QueueInfo>* i
   }
 }
 
-void ReaderProcess::Read(bool ended, QueueReading* readings, NodeReading* totals) {
+void ReaderProcess::Sweep() {
   SweepSlots(view_, slots_, counts_.data());
+  std::size_t timed = 0;
+  for (const Known& known : queues_) {
+    if (!known.timed) continue;
+    Timed& fresh = timed_[timed++];
+    fresh.whole = SweepTimed(view_, known.slot, &fresh.sums);
+    fresh.stamp = StampNow(stamp_source_);
+  }
+}
+
+void ReaderProcess::Read(bool ended, QueueReading* readings, NodeReading* totals) {
   std::uint64_t inexact = 0;
+  std::size_t timed = 0;
   for (std::size_t i = 0, size = queues_.size(); i < size; ++i) {
     Known& known = queues_[i];
     const SlotCount& count = counts_[known.slot];
     QueueReading& reading = readings[i];
     reading.counted = known.seen;
-    reading.arrivals = known.seen ? Saturated(count.enqueued - known.enqueued) : 0;
-    reading.departures = known.seen ? Saturated(count.dequeued - known.dequeued) : 0;
+    reading.arrivals = known.seen ? Since(known.enqueued, count.enqueued) : 0;
+    reading.departures = known.seen ? Since(known.dequeued, count.dequeued) : 0;
     reading.enqueued = known.enqueued = count.enqueued;
     reading.dequeued = known.dequeued = count.dequeued;
     known.seen = true;
-    // Modulo 2^64, so that counters may wrap.
     const auto low =
         static_cast<std::int64_t>(count.enqueued + known.missing_enters - count.dequeued);
     const std::uint64_t width = count.dequeued - count.dequeued_before;
@@ -110,10 +138,19 @@ void ReaderProcess::Read(bool ended, QueueReading* readings, NodeReading* totals
       inexact += width != 0;
       ReadOdd(low, width, &known, &reading, totals);
     }
-    if (known.timed) ReadTimed(known.slot, &reading);
+    if (known.timed) ReadTimed(&timed_[timed++], &reading);
     if (ended) reading.depth = reading.width = 0;
   }
   if (!ended) totals->inexact += inexact;
+}
+
+void ReaderProcess::ReadNothing(QueueReading* readings) const {
+  for (std::size_t i = 0; i < queues_.size(); ++i) {
+    readings[i] = QueueReading();
+    readings[i].counted = queues_[i].seen;
+    readings[i].enqueued = queues_[i].enqueued;
+    readings[i].dequeued = queues_[i].dequeued;
+  }
 }
 
 // A depth that is not exact, or negative, or beyond belief.
@@ -130,48 +167,43 @@ void ReaderProcess::ReadOdd(std::int64_t low, std::uint64_t width, Known* known,
   }
   const std::int64_t from = std::max<std::int64_t>(low, 0);
   reading->depth = Saturated(static_cast<std::uint64_t>(from));
-  reading->width = Saturated(static_cast<std::uint64_t>(high - from));
+  // Not below `from` unless a count went down between the passes.
+  reading->width = high > from ? Saturated(static_cast<std::uint64_t>(high - from)) : 0;
 }
 
 // The area under the depth from the beginning of time to t is
 //   sum over those that left (left - entered) + sum over those that are in (t - entered)
 //   = left_sum - entered_sum + t * depth,   modulo 2^64,
 // and the mean depth between two readings is the difference of two areas over that of the times.
-void ReaderProcess::ReadTimed(std::uint32_t slot, QueueReading* reading) {
+//
+// Requests that went through the shared shard have no stamps. As long as none does in between they
+// add the same to both areas, but for their depth: hence their counts are among the sums.
+void ReaderProcess::ReadTimed(Timed* timed, QueueReading* reading) {
   reading->timed = false;
   reading->mean_depth = reading->mean_wait_ns = 0;
-  const auto found = std::find_if(timed_.begin(), timed_.end(),
-                                  [&](const Timed& timed) { return timed.slot == slot; });
-  if (found == timed_.end()) return;
-  Timed& known = *found;
-  TimedCount sums;
-  const bool whole = SweepTimed(view_, known.slot, &sums);
-  const std::uint64_t now = StampNow(stamp_source_);
-  if (!whole || now == 0) {
-    known.seen = false;
-    return;
-  }
+  const bool follows = timed->seen;
+  const TimedCount before = std::exchange(timed->seen_sums, timed->sums);
+  const std::uint64_t stamp_before = std::exchange(timed->seen_stamp, timed->stamp);
+  const TimedCount& sums = timed->sums;
+  timed->seen = timed->whole && timed->stamp != 0;
+  if (!follows || !timed->seen || sums.shared != before.shared) return;
+  const auto elapsed = static_cast<std::int64_t>(timed->stamp - stamp_before);
+  if (elapsed <= 0) return;
   const auto area = [](const TimedCount& c, std::uint64_t t) {
     return c.left_sum - c.entered_sum + t * (c.enqueued - c.dequeued);
   };
-  const auto elapsed = static_cast<std::int64_t>(now - known.stamp);
-  if (known.seen && elapsed > 0 && sums.shared == known.sums.shared) {
-    const auto under = static_cast<std::int64_t>(area(sums, now) - area(known.sums, known.stamp));
-    const std::uint64_t left = sums.dequeued - known.sums.dequeued;
-    const auto waited =
-        static_cast<std::int64_t>(sums.left_sum - known.sums.left_sum -
-                                  (sums.left_entered_sum - known.sums.left_entered_sum));
-    reading->timed = true;
-    reading->mean_depth =
-        static_cast<double>(std::max<std::int64_t>(under, 0)) / static_cast<double>(elapsed);
-    if (left != 0) {
-      reading->mean_wait_ns = static_cast<double>(std::max<std::int64_t>(waited, 0)) /
-                              static_cast<double>(left) * NsPerStamp(stamp_source_);
-    }
+  const auto under =
+      static_cast<std::int64_t>(area(sums, timed->stamp) - area(before, stamp_before));
+  const std::uint64_t left = sums.dequeued - before.dequeued;
+  const auto waited = static_cast<std::int64_t>(sums.left_sum - before.left_sum -
+                                                (sums.left_entered_sum - before.left_entered_sum));
+  reading->timed = true;
+  reading->mean_depth =
+      static_cast<double>(std::max<std::int64_t>(under, 0)) / static_cast<double>(elapsed);
+  if (left != 0) {
+    reading->mean_wait_ns = static_cast<double>(std::max<std::int64_t>(waited, 0)) /
+                            static_cast<double>(left) * NsPerStamp(stamp_source_);
   }
-  known.seen = true;
-  known.sums = sums;
-  known.stamp = now;
 }
 
 }  // namespace internal

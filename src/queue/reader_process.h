@@ -30,8 +30,13 @@ class ReaderProcess {
 
   // Appends what it knows of its queues.
   void AppendInfos(std::uint32_t process, std::vector<QueueInfo>* infos) const;
-  // Fills size() readings. `ended`: nobody counts any more; its requests are gone.
+  // Reads the memory. What was read may be thrown away: the memory may have gone meanwhile.
+  void Sweep();
+  // Fills size() readings from the last Sweep(). `ended`: nobody counts any more; its requests are
+  // gone.
   void Read(bool ended, QueueReading* readings, NodeReading* totals);
+  // Instead, where the memory is gone: the counts that were read last, and nothing in the queues.
+  void ReadNothing(QueueReading* readings) const;
 
  private:
   // Kept small: all of them are walked through on every Read().
@@ -43,17 +48,21 @@ class ReaderProcess {
     bool seen = false;
     bool timed = false;
   };
-  // The last sums of a timed queue, and when they were read.
+  // The sums of a timed queue, and when they were read: by the last Sweep(), and by the last Read()
+  // if `seen`.
   struct Timed {
-    std::uint32_t slot = 0;
-    bool seen = false;
     TimedCount sums;
     std::uint64_t stamp = 0;
+    TimedCount seen_sums;
+    std::uint64_t seen_stamp = 0;
+    bool whole = false;
+    bool seen = false;
   };
 
   static void ReadOdd(std::int64_t low, std::uint64_t width, Known* known, QueueReading* reading,
                       NodeReading* totals);
-  void ReadTimed(std::uint32_t slot, QueueReading* reading);
+  void ReadTimed(Timed* timed, QueueReading* reading);
+  bool DropRetired();
 
   QueuesView view_;
   std::uint32_t stamp_source_;
@@ -64,7 +73,7 @@ class ReaderProcess {
   std::vector<Known> queues_;
   std::vector<QueueInfo> infos_;     // as queues_; `process` is not set
   std::vector<std::uint32_t> rows_;  // as queues_
-  std::vector<Timed> timed_;         // of those that are
+  std::vector<Timed> timed_;         // of those that are, in their order
   std::vector<SlotCount> counts_;
 };
 

@@ -33,9 +33,8 @@ Mutex mutex;  // for taking and giving back guards
 bool installed ABSL_GUARDED_BY(mutex) = false;
 struct sigaction previous;  // written once, before the handler can run
 
-void OnSigbus(int signal, siginfo_t* info, void* context) {
-  const int saved_errno = errno;
-  const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
+// Puts zeros where a guarded range has no page. False: it is none of ours.
+bool Mend(std::uintptr_t address) {
   const std::size_t used = guards_used.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i < used; ++i) {
     Guard& guard = guards[i];
@@ -44,23 +43,33 @@ void OnSigbus(int signal, siginfo_t* info, void* context) {
       continue;
     }
     void* const page = reinterpret_cast<void*>(address / page_bytes * page_bytes);
-    if (mmap(page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+    if (mmap(page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
         MAP_FAILED) {
-      guard.broken.store(true, std::memory_order_relaxed);  // read by the same thread
-      errno = saved_errno;
-      return;
+      return false;
     }
-    break;
+    guard.broken.store(true, std::memory_order_relaxed);  // read by the same thread
+    return true;
   }
+  return false;
+}
+
+void OnSigbus(int signal, siginfo_t* info, void* context) {
+  const int saved_errno = errno;
+  // Of an access, and not sent by somebody, which comes without an address.
+  const bool access = info->si_code > 0;
+  const bool mended = access && Mend(reinterpret_cast<std::uintptr_t>(info->si_addr));
   errno = saved_errno;
+  if (mended) return;
   if ((previous.sa_flags & SA_SIGINFO) != 0) {
     previous.sa_sigaction(signal, info, context);
   } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
     previous.sa_handler(signal);
-  } else {
+  } else if (access || previous.sa_handler == SIG_DFL) {
+    // An access ends the process even where the signal is ignored.
     struct sigaction fallback = {};
     fallback.sa_handler = SIG_DFL;
     sigaction(SIGBUS, &fallback, nullptr);
+    if (!access) raise(SIGBUS);  // comes when this handler is left; an access repeats by itself
   }
 }
 
@@ -105,6 +114,16 @@ void UnguardMapping(int guard) {
 bool MappingBroken(int guard) {
   return guard >= 0 &&
          guards[static_cast<std::size_t>(guard)].broken.load(std::memory_order_relaxed);
+}
+
+SigbusUnblocked::SigbusUnblocked() noexcept {
+  sigset_t sigbus;
+  sigemptyset(&sigbus);
+  sigaddset(&sigbus, SIGBUS);
+  pthread_sigmask(SIG_UNBLOCK, &sigbus, &before_);
+}
+SigbusUnblocked::~SigbusUnblocked() {
+  if (sigismember(&before_, SIGBUS) == 1) pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
 }  // namespace internal

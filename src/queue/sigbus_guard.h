@@ -11,9 +11,14 @@
 // none, the default action is restored and the access repeats, so the process dies as it would
 // have.
 //
+// A thread that blocks SIGBUS would die all the same: the kernel never delivers it to a handler
+// then. Whoever reads holds a SigbusUnblocked meanwhile.
+//
 // Threads: any; the handler takes no lock. Cost: nothing until the first GuardMapping(), which
-// installs the handler for good.
+// installs the handler for good. A SigbusUnblocked is a system call, or two.
 #pragma once
+
+#include <signal.h>
 
 #include <cstddef>
 
@@ -25,6 +30,18 @@ namespace internal {
 int GuardMapping(const char* data, std::size_t bytes);
 void UnguardMapping(int guard);
 bool MappingBroken(int guard);
+
+// The calling thread can be told of SIGBUS from here to the end of the block.
+class SigbusUnblocked {
+ public:
+  SigbusUnblocked() noexcept;
+  ~SigbusUnblocked();
+  SigbusUnblocked(const SigbusUnblocked&) = delete;
+  SigbusUnblocked& operator=(const SigbusUnblocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 }  // namespace internal
 SEER_END_NAMESPACE

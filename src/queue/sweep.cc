@@ -131,7 +131,10 @@ bool SweepTimed(const QueuesView& view, std::uint32_t slot, TimedCount* count) {
            slot;
   };
   if (used.shared) {
-    count->shared = LoadAcquire(&slot_of(0)->enqueued) + LoadAcquire(&slot_of(0)->dequeued);
+    // Leaves first: the enters that belong to them are then seen too.
+    count->dequeued = LoadAcquire(&slot_of(0)->dequeued);  // [A]
+    count->enqueued = LoadAcquire(&slot_of(0)->enqueued);  // [A]
+    count->shared = count->enqueued + count->dequeued;
   }
   for (std::uint32_t shard = 1; shard <= used.highest; ++shard) {
     const seer_slot* const words = slot_of(shard);

@@ -39,14 +39,14 @@ inline constexpr int kSweepAttempts = 4;
 // The first `slots` slots; `counts` has room for them rounded up to four.
 void SweepSlots(const QueuesView& view, std::uint32_t slots, SlotCount* counts);
 
-// The sums of a timed queue over all shards but the shared one.
+// The sums of a timed queue over all shards. Of the shared one there are counts only.
 struct TimedCount {
   std::uint64_t enqueued = 0;
   std::uint64_t dequeued = 0;
   std::uint64_t entered_sum = 0;
   std::uint64_t left_sum = 0;
   std::uint64_t left_entered_sum = 0;
-  std::uint64_t shared = 0;  // counts in the shared shard, whose times nobody keeps
+  std::uint64_t shared = 0;  // how many of the counts have no stamps
 };
 
 // False if a shard was being changed each time it was looked at.
