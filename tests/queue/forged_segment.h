@@ -132,6 +132,11 @@ class ForgedSegment {
     std::ofstream(path, std::ios::binary | std::ios::trunc)
         .write(data_, static_cast<std::streamsize>(size_));
   }
+  // Into the file that is there, as it may be mapped.
+  void WriteOver(const std::string& path) const {
+    std::fstream(path, std::ios::binary | std::ios::in | std::ios::out)
+        .write(data_, static_cast<std::streamsize>(size_));
+  }
 
  private:
   char* data_ = nullptr;
