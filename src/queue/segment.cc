@@ -126,6 +126,8 @@ absl::StatusOr<Segment> Segment::Create(const SegmentOptions& options) {
       return FromErrno(errno, absl::StrCat("bytes: cannot map ", segment.size_));
     }
     segment.data_ = static_cast<char*>(memory);
+    segment.reserved_.assign(segment.size_ / kPage, false);
+    segment.reserved_[0] = true;
   } else {
     SEER_RETURN_IF_ERROR(segment.MakeFile());
   }
@@ -208,10 +210,10 @@ void Segment::FillHeader() {
 }
 
 absl::Status Segment::Reserve(std::size_t offset, std::size_t bytes) {
-  if (fd_ < 0 || bytes == 0) return absl::OkStatus();
+  if (bytes == 0) return absl::OkStatus();
   for (std::size_t page = offset / kPage; page <= (offset + bytes - 1) / kPage; ++page) {
     if (reserved_[page]) continue;
-    const int error = posix_fallocate(fd_, static_cast<off_t>(page * kPage), kPage);
+    const int error = fd_ < 0 ? 0 : posix_fallocate(fd_, static_cast<off_t>(page * kPage), kPage);
     if (error != 0) {
       return absl::ResourceExhaustedError(absl::StrCat("directory: no room in ", options_.directory,
                                                        " for another page (", std::strerror(error),
@@ -251,7 +253,10 @@ bool Segment::ForkedChild(std::size_t kept) noexcept {
   void* const fresh = mmap(nullptr, size_, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (fresh != MAP_FAILED) {
-    std::memcpy(fresh, data_, kept);
+    for (std::size_t page = 0; page < kept / kPage; ++page) {
+      if (!reserved_[page]) continue;  // never written
+      std::memcpy(static_cast<char*>(fresh) + page * kPage, data_ + page * kPage, kPage);
+    }
     if (mremap(fresh, size_, size_, MREMAP_MAYMOVE | MREMAP_FIXED, data_) != MAP_FAILED) {
       forked_ = true;
       return true;
@@ -273,9 +278,11 @@ absl::Status Segment::ShareAgain(std::size_t kept) {
   file.options_ = options_;
   file.size_ = size_;
   SEER_RETURN_IF_ERROR(file.MakeFile());
-  absl::Status room = file.Reserve(0, kept);
-  if (!room.ok()) return room;  // ~Segment removes the file
-  std::memcpy(file.data_, data_, kept);
+  for (std::size_t page = 0; page < kept / kPage; ++page) {
+    if (!reserved_[page]) continue;
+    SEER_RETURN_IF_ERROR(file.Reserve(page * kPage, kPage));  // ~Segment removes the file
+    std::memcpy(file.data_ + page * kPage, data_ + page * kPage, kPage);
+  }
   file.FillHeader();
   if (mremap(file.data_, size_, size_, MREMAP_MAYMOVE | MREMAP_FIXED, data_) == MAP_FAILED) {
     return FromErrno(errno, "directory: cannot map the child's own file");

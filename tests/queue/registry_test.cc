@@ -463,14 +463,25 @@ TEST(QueueRegistry, TheOptionsOfTheGlobalOneAreSetBeforeItsUse) {
             "");
 }
 
-TEST(QueueRegistry, AGlobalOneThatCannotBeMadeCountsNowhere) {
+TEST(QueueRegistry, WrongGlobalOptionsAreRefusedAtOnce) {
   EXPECT_EQ(InChild([] {
               RegistryOptions options = Anonymous();
               options.max_threads = 0;
-              SEER_CHECK(QueueRegistry::SetGlobalOptions(options).ok());
+              SEER_CHECK(absl::IsInvalidArgument(QueueRegistry::SetGlobalOptions(options)));
+              SEER_CHECK(QueueRegistry::Global().AddQueue("a", Channel::kQueued).ok());
+              return std::string();
+            }),
+            "");
+}
+
+TEST(QueueRegistry, AGlobalOneThatCannotBeMadeCountsNowhere) {
+  EXPECT_EQ(InChild([] {
+              std::vector<std::unique_ptr<QueueRegistry>> all_there_can_be;
+              for (int i = 0; i < 63; ++i) all_there_can_be.push_back(MakeRegistry(Anonymous()));
               QueueRegistry& global = QueueRegistry::Global();
               SEER_CHECK(!global.AddQueue("a", Channel::kQueued).ok());
               SEER_CHECK(!global.status().ok());
+              all_there_can_be.clear();
               SEER_CHECK(global.path().empty() && global.segment().empty());
               SEER_CHECK(!MakeReader("")->Add(global).ok());
               SEER_CHECK(!global.Retire(Queue()).ok());

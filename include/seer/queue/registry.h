@@ -47,9 +47,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "seer/core/channel.h"
 #include "seer/core/config.h"
 #include "seer/queue/internal/count.h"
+#include "seer/queue/thread_parts.h"
 
 SEER_BEGIN_NAMESPACE
 
@@ -164,8 +166,8 @@ struct RegistryOptions {
 class QueueRegistry {
  public:
   // Most processes need Global() only. Up to 63 exist at a time, and 945 in the life of a process:
-  // ResourceExhausted beyond. InvalidArgument names the option. A directory that cannot be used is not an error: the
-  // registry is anonymous then, and status() says why.
+  // ResourceExhausted beyond. InvalidArgument names the option. A directory that cannot be used is
+  // not an error: the registry is anonymous then, and status() says why.
   static absl::StatusOr<std::unique_ptr<QueueRegistry>> Create(const RegistryOptions& options);
 
   // The one that the rest of seer uses in this process. Never destroyed; made on first use.
@@ -205,13 +207,14 @@ class QueueRegistry {
   absl::Span<const char> segment() const;
 
  private:
-  friend class internal::RegistryState;
-  explicit QueueRegistry(internal::RegistryKey key) : key_(key) {}
+  struct Tables;  // what stands in the segment, for adding to it
+  QueueRegistry(ThreadParts parts, std::unique_ptr<Tables> tables);
   absl::StatusOr<internal::Place> Add(std::string_view service, std::string_view callee,
                                       std::uint8_t channel, std::string_view name, bool timed);
   absl::Status Retire(internal::Place place);
 
-  const internal::RegistryKey key_;
+  ThreadParts parts_;
+  std::unique_ptr<Tables> tables_;  // guarded by ThreadParts::Edit
 };
 
 SEER_END_NAMESPACE

@@ -68,14 +68,14 @@ class Segment {
   // Empty: anonymous.
   const std::string& path() const { return path_; }
 
-  // Makes sure that these bytes can be written. A file's pages come into being on first use, and on
-  // a full disc that use would be a SIGBUS; here it is ResourceExhausted.
+  // To be called before these bytes are written for the first time. A file's pages come into being
+  // on first use, and on a full disc that use would be a SIGBUS; here it is ResourceExhausted.
   [[nodiscard]] absl::Status Reserve(std::size_t offset, std::size_t bytes);
   void Publish();
   void Close();
 
   // In the child, from a pthread_atfork() handler: the memory becomes the child's own at the same
-  // addresses, the first `kept` bytes copied, the rest zeros. Only calls that are safe there.
+  // addresses, the first `kept` bytes (whole pages) copied, the rest zeros. Only calls that are safe there.
   // False: there was no memory for that, and the child must not touch the segment again.
   bool ForkedChild(std::size_t kept) noexcept;
   // Later in the child: makes it a file again, where it was one. `kept` bytes are copied; the
