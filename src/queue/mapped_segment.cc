@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "queue/process_identity.h"
+#include "queue/queues_view.h"
 #include "queue/sigbus_guard.h"
 #include "seer/core/internal/shared_word.h"
 #include "seer/queue/segment.h"
@@ -22,14 +23,16 @@ SEER_BEGIN_NAMESPACE
 
 namespace {
 
-// glibc 2.36 has no wrapper that every distribution's headers declare.
+// -1 and errno. glibc 2.36 has no wrapper that every distribution's headers declare.
 int OpenPidfd(std::uint64_t pid) {
+  if (pid == 0 || pid > 0x7fffffff) {
+    errno = ESRCH;
+    return -1;
+  }
 #ifdef SYS_pidfd_open
-  if (pid == 0 || pid > 0x7fffffff) return -1;
-  const long fd = syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0u);
-  return fd < 0 ? -1 : static_cast<int>(fd);
+  return static_cast<int>(syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0u));
 #else
-  static_cast<void>(pid);
+  errno = ENOSYS;
   return -1;
 #endif
 }
@@ -107,7 +110,9 @@ absl::StatusOr<MappedSegment> MappedSegment::Open(const std::string& path,
     return Refuse(path, absl::StrCat("has layout ", h.major, ".", h.minor, "; this reader knows ",
                                      SEER_SEGMENT_MAJOR, ".x: update the older side"));
   }
-  if (h.instance_bytes == 0) return Refuse(path, "instance: is empty");
+  if (!internal::IsName(h.instance, h.instance_bytes, 1)) {
+    return Refuse(path, "instance: is empty, or has control characters");
+  }
   if (h.header_bytes < sizeof h || h.header_bytes > size) {
     return Refuse(path, absl::StrCat("header_bytes: ", h.header_bytes, " cannot be"));
   }
@@ -120,9 +125,15 @@ absl::StatusOr<MappedSegment> MappedSegment::Open(const std::string& path,
     // Its pid means the same here. The descriptor first, then whose it is: a pid that is given to
     // another process in between shows in the start time.
     segment.pidfd_ = OpenPidfd(h.pid);
+    const bool nobody = segment.pidfd_ < 0 && errno == ESRCH;
     const std::uint64_t start = internal::ProcessStartTime(h.pid);
-    if (h.start_time != 0 && start != h.start_time) {
-      segment.owner_had_ended_ = true;
+    const bool another = h.start_time != 0 && start != h.start_time;
+    // A start time of 0 says nothing: /proc may hide the processes of others. The lock decides
+    // then.
+    segment.owner_had_ended_ = nobody || (another && start != 0);
+    if (another && segment.pidfd_ >= 0) {
+      close(segment.pidfd_);
+      segment.pidfd_ = -1;
     }
   }
   return segment;
