@@ -42,6 +42,7 @@ struct Item {
   const SpanBatch* batch;
   std::int64_t start_ns;
   std::int64_t end_ns;
+  std::size_t order;  // in which they came: the same batches make the same file
   std::uint32_t lane;
 };
 
@@ -65,8 +66,9 @@ std::int64_t Plus(std::int64_t a, std::int64_t b) {  // of hostile stamps: stays
 
 // Gives each item the lowest lane in which nothing else is open. Returns how many there are.
 std::uint32_t AssignLanes(std::vector<Item>* items) {
-  std::stable_sort(items->begin(), items->end(),
-                   [](const Item& a, const Item& b) { return a.start_ns < b.start_ns; });
+  std::sort(items->begin(), items->end(), [](const Item& a, const Item& b) {
+    return std::tie(a.start_ns, a.order) < std::tie(b.start_ns, b.order);
+  });
   using EndAndLane = std::pair<std::int64_t, std::uint32_t>;
   std::priority_queue<EndAndLane, std::vector<EndAndLane>, std::greater<>> busy;
   std::priority_queue<std::uint32_t, std::vector<std::uint32_t>, std::greater<>> free;
@@ -222,8 +224,9 @@ void EncodeChromeTraceTo(absl::Span<const SpanBatch> batches, const Topology& to
       }
       if (!known) continue;
       const std::int64_t start_ns = span.start_ns();
-      tracks[{process, span.side()}].push_back(
-          {&span, &batch, start_ns, Plus(start_ns, span.duration_ns()), 0});
+      std::vector<Item>& items = tracks[{process, span.side()}];
+      items.push_back(
+          {&span, &batch, start_ns, Plus(start_ns, span.duration_ns()), items.size(), 0});
       origin_ns = std::min(origin_ns, start_ns);
       if (span.side() == SpanSide::kClient) calls.insert(span.span_id());
     }

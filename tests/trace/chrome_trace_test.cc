@@ -176,5 +176,11 @@ TEST(ChromeTrace, SurvivesTheEndsOfTime) {
   EXPECT_TRUE(Json::Parse(EncodeChromeTrace({&batch, 1}, sample.topology)));
 }
 
+TEST(ChromeTrace, HostileSpansAreStillJson) {
+  const TraceSample sample = MakeTraceSample();
+  const SpanBatch batch = testing::HostileSpans(sample);
+  EXPECT_TRUE(Json::Parse(EncodeChromeTrace({&batch, 1}, sample.topology)));
+}
+
 }  // namespace
 }  // namespace seer

@@ -140,6 +140,14 @@ TEST(Jaeger, AnEmptyBatchHasTheseBytes) {
             "\x0a\0\x03\0\0\0\0\0\0\0\x01\0"s);
 }
 
+TEST(Jaeger, HostileSpansAreStillThrift) {
+  const TraceSample sample = MakeTraceSample();
+  const SpanBatch batch = testing::HostileSpans(sample);
+  const ThriftValue compact = Decode(batch, sample.topology, ThriftProtocol::kCompact);
+  EXPECT_EQ(compact[2].items.size(), batch.spans.size());
+  EXPECT_TRUE(compact == Decode(batch, sample.topology, ThriftProtocol::kBinary));
+}
+
 TEST(Jaeger, LongListsSayTheirSizeInFull) {
   const TraceSample sample = MakeTraceSample();
   SpanBatch batch = sample.batch;

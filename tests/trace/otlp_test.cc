@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <initializer_list>
 #include <map>
 #include <string>
@@ -220,22 +219,9 @@ TEST(Otlp, AWarmEncoderAllocatesAHandfulOfTimesPerBatch) {
   EXPECT_EQ(count(), for_many);  // for the batch, not for its spans
 }
 
-// Bytes that claim to be spans, whatever they say.
 TEST(Otlp, HostileSpansStayWithinBounds) {
   const TraceSample sample = MakeTraceSample();
-  SpanBatch batch = sample.batch;
-  std::uint64_t random = 1;
-  for (int n = 0; n < 2000; ++n) {
-    std::uint64_t words[8];
-    for (std::uint64_t& word : words) {
-      random = random * 6364136223846793005u + 1442695040888963407u;
-      word = random >> 3 | random << 61;
-    }
-    Span span;
-    static_assert(sizeof(words) == sizeof(span));
-    std::memcpy(static_cast<void*>(&span), words, sizeof(span));
-    batch.spans.push_back(span);
-  }
+  const SpanBatch batch = testing::HostileSpans(sample);
   const auto json = Json::Parse(EncodeOtlpJson(batch, sample.topology));
   ASSERT_TRUE(json);
   EXPECT_EQ(ScopeSpansOf(*json)["spans"].items.size(), batch.spans.size());

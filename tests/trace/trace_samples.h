@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <string>
 
@@ -90,6 +90,24 @@ inline SpanBatch SpansOfAllKinds(const TraceSample& s) {
         batch.spans.push_back(span);
       }
     }
+  }
+  return batch;
+}
+
+// Bytes that claim to be spans, whatever they say.
+inline SpanBatch HostileSpans(const TraceSample& s) {
+  SpanBatch batch = s.batch;
+  std::uint64_t random = 1;
+  for (int n = 0; n < 2000; ++n) {
+    std::uint64_t words[8];
+    for (std::uint64_t& word : words) {
+      random = random * 6364136223846793005u + 1442695040888963407u;
+      word = random >> 3 | random << 61;
+    }
+    Span span;
+    static_assert(sizeof(words) == sizeof(span));
+    std::memcpy(static_cast<void*>(&span), words, sizeof(span));
+    batch.spans.push_back(span);
   }
   return batch;
 }

@@ -109,5 +109,14 @@ TEST(Zipkin, DurationsAreAtLeastOneMicrosecondAndUnknownTimesAbsent) {
   EXPECT_FALSE((*json)[std::size_t{1}].Has("timestamp"));
 }
 
+TEST(Zipkin, HostileSpansFollowTheSchemaToo) {
+  const TraceSample sample = MakeTraceSample();
+  const SpanBatch batch = testing::HostileSpans(sample);
+  const auto json = Json::Parse(EncodeZipkin(batch, sample.topology));
+  ASSERT_TRUE(json && json->IsArray());
+  ASSERT_EQ(json->items.size(), batch.spans.size());
+  for (const Json& span : json->items) CheckSpan(span);
+}
+
 }  // namespace
 }  // namespace seer
