@@ -128,10 +128,13 @@ void ReadKeys(const ProcFile& file, std::initializer_list<Wanted> wanted) {
   std::array<char, 4096> buffer;
   LineReader lines(file, absl::MakeSpan(buffer));
   std::string_view line;
-  while (lines.Next(&line)) {
+  std::size_t missing = wanted.size();
+  // All found: that saves the look for the end of the file.
+  while (missing > 0 && lines.Next(&line)) {
     const std::string_view key = internal::TakeWord(&line);
     for (const Wanted& w : wanted) {
       if (w.key != key) continue;
+      --missing;
       const auto number = internal::ParseNumber(internal::TakeWord(&line));
       *w.reading = number.has_value() ? Reading::Of(*number) : Reading::Not(Reason::kMalformed);
     }

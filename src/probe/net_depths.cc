@@ -76,8 +76,8 @@ std::string_view DeviceDepths::name() const {
   return {name_bytes.data(), ::strnlen(name_bytes.data(), name_bytes.size())};
 }
 
-PacketsWaiting AddUp(absl::Span<const DeviceDepths> devices, bool exclusive,
-                     const SoftnetDepths* softnet) {
+PacketsWaiting PacketsWaitingIn(absl::Span<const DeviceDepths> devices, bool exclusive,
+                                const SoftnetDepths* softnet) {
   PacketsWaiting sum;
   sum.shared = !exclusive || softnet != nullptr;
   // Without a device there is no queue that could hold anything, but nothing was observed either.

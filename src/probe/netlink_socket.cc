@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -56,11 +57,18 @@ absl::StatusOr<UniqueFd> MakeSocketIn(int target_namespace, int protocol) {
     }
     result = MakeSocket(protocol);
   };
+  // The host's signal handlers do not expect our thread, and it inherits what is blocked here.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread thread;
   try {
-    std::thread(open_there).join();
+    thread = std::thread(open_there);
   } catch (const std::system_error&) {
-    return absl::ResourceExhaustedError("no thread could be started to enter the namespace");
+    result = absl::ResourceExhaustedError("no thread could be started to enter the namespace");
   }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (thread.joinable()) thread.join();
   return result;
 }
 
@@ -98,6 +106,7 @@ absl::StatusOr<NetlinkSocket> NetlinkSocket::Open(int protocol, const std::strin
 
 absl::Status NetlinkSocket::Reconnect() {
   fd_ = UniqueFd();
+  if (connect_ == nullptr) return absl::FailedPreconditionError("this probe was moved from");
   SEER_ASSIGN_OR_RETURN(fd_, connect_());
   return absl::OkStatus();
 }

@@ -35,6 +35,11 @@ absl::Status Check(const SocketProbeOptions& options) {
   if (std::find(options.cgroups.begin(), options.cgroups.end(), 0u) != options.cgroups.end()) {
     return absl::InvalidArgumentError("SocketProbeOptions::cgroups has an id 0, which none has");
   }
+  if (options.ports.size() * options.cgroups.size() > SocketProbeOptions::kMaxRows) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "SocketProbeOptions: ", options.ports.size(), " ports times ", options.cgroups.size(),
+        " cgroups are more than ", SocketProbeOptions::kMaxRows, " rows: leave `ports` empty"));
+  }
   if (options.max_sockets == 0 || options.time_limit <= std::chrono::nanoseconds(0) ||
       options.retries < 0 || options.retries > 100) {
     return absl::InvalidArgumentError(

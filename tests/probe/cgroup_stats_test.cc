@@ -298,7 +298,7 @@ TEST(CgroupStats, ACgroupThatIsRemovedVanishesAlsoWhenAnotherTakesItsName) {
 TEST(CgroupStats, NoPrivilegeIsNeeded) {
   const pid_t parent = ::getpid();
   const bool visible = FindCgroups(parent).ok();
-  EXPECT_EQ(testing::AsNobody([&] {
+  EXPECT_EQ(testing::AsNobody([&](bool) {
               const absl::StatusOr<CgroupPaths> paths = FindCgroups(parent);
               if (paths.ok() != visible) return 1;
               if (!paths.ok()) return 0;

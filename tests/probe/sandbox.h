@@ -47,9 +47,11 @@ inline bool BringLoopbackUp() {
 template <typename Test>
 void InOwnNetwork(const Test& test) {
   std::thread([&] {
-    const bool isolated = ::unshare(CLONE_NEWNET) == 0;
-    if (isolated) {
-      EXPECT_TRUE(BringLoopbackUp()) << std::strerror(errno);
+    const internal::UniqueFd before(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    bool isolated = ::unshare(CLONE_NEWNET) == 0;
+    if (isolated && !BringLoopbackUp()) {
+      EXPECT_EQ(::setns(before.get(), CLONE_NEWNET), 0) << std::strerror(errno);
+      isolated = false;
     }
     test(isolated);
   }).join();
@@ -60,30 +62,26 @@ inline std::string OwnNetworkPath() {
          "/ns/net";
 }
 
-// Runs `look` on a thread of the process's first network, where InOwnNetwork() came from.
+// Runs `look(away)` on a thread of the process's first network, where InOwnNetwork() came from;
+// where the way back is not permitted, it is not away.
 template <typename Look>
 void InFirstNetwork(const Look& look) {
   std::thread([&] {
     const internal::UniqueFd first(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-    // Not permitted where InOwnNetwork() was not either: then this is it already.
-    if (::setns(first.get(), CLONE_NEWNET) != 0) {
-      EXPECT_EQ(errno, EPERM);
-    }
-    look();
+    look(::setns(first.get(), CLONE_NEWNET) == 0);
   }).join();
 }
 
-// Runs `test` in a child process as the user nobody, if that can be had, and gives what it returns:
-// the number of the expectation that failed, 0 for none. No EXPECT in there: nobody would see it.
+// Runs `test(dropped)` in a child process, with all privileges dropped if it had any and may, and
+// gives what it returns: the number of the expectation that failed, 0 for none. No EXPECT in there:
+// nobody would see it.
 template <typename Test>
 int AsNobody(const Test& test) {
   const pid_t child = ::fork();
   if (child == 0) {
-    if (::getuid() == 0) {
-      constexpr unsigned kNobody = 65534;
-      if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(200);
-    }
-    ::_exit(test());
+    constexpr unsigned kNobody = 65534;
+    const bool dropped = ::getuid() == 0 && ::setgid(kNobody) == 0 && ::setuid(kNobody) == 0;
+    ::_exit(test(dropped));
   }
   int status = 0;
   if (child < 0 || ::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return 201;

@@ -247,7 +247,7 @@ TEST(TaskProbe, AProcessThatEndsVanishes) {
 
 TEST(TaskProbe, OtherUsersThreadsAreSeenWithoutPrivileges) {
   const pid_t parent = ::getpid();
-  EXPECT_EQ(testing::AsNobody([&] {
+  EXPECT_EQ(testing::AsNobody([&](bool) {
               absl::StatusOr<TaskProbe> probe = TaskProbe::Open(parent);
               // Mounted with hidepid, /proc hides the process instead.
               if (!probe.ok()) return absl::IsNotFound(probe.status()) ? 0 : 1;

@@ -10,6 +10,8 @@
 
 #include <cstring>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/probe/sandbox.h"
@@ -286,7 +288,7 @@ TEST(SocketDepths, AnotherNamespaceIsSeenFromOutsideAndOurOwnStaysOurs) {
     const Server server(Family::kIpv4);
     const UniqueFd client = server.Connect();
     const std::string there = testing::OwnNetworkPath();
-    testing::InFirstNetwork([&] {
+    testing::InFirstNetwork([&](bool away) {
       SocketProbeOptions options;
       options.ports = {server.port()};
       const auto namespace_here = [] {
@@ -301,7 +303,7 @@ TEST(SocketDepths, AnotherNamespaceIsSeenFromOutsideAndOurOwnStaysOurs) {
       EXPECT_EQ(namespace_here(), before);
       SampleUntil(&*probe,
                   [](const std::vector<PortDepths>& r) { return r[0].accept_backlog == 1; });
-      if (isolated) {
+      if (isolated && away) {
         std::vector<PortDepths> rows;
         EXPECT_TRUE(OpenFor({server.port()}).Sample(&rows).ok());
         EXPECT_EQ(rows[0].listeners, 0u);  // nobody on that port here
@@ -325,12 +327,15 @@ TEST(SocketDepths, TheNamespaceOfAProcessIsFoundByItsPid) {
 }
 
 TEST(SocketDepths, OptionsThatCannotBeAreRefusedByName) {
-  SocketProbeOptions zero_port, many_ports, zero_cgroup, many_cgroups, no_time, no_sockets;
+  SocketProbeOptions zero_port, many_ports, zero_cgroup, many_cgroups, many_rows, no_time,
+      no_sockets;
   zero_port.ports = {80, 0};
   for (std::uint16_t i = 1; i <= SocketProbeOptions::kMaxPorts + 1; ++i) {
     many_ports.ports.push_back(i);
     many_cgroups.cgroups.push_back(i);
   }
+  many_rows.ports.assign(many_ports.ports.begin(), many_ports.ports.end() - 1);
+  many_rows.cgroups.assign(many_cgroups.cgroups.begin(), many_cgroups.cgroups.begin() + 65);
   zero_cgroup.cgroups = {0};
   no_time.time_limit = std::chrono::nanoseconds(0);
   no_sockets.max_sockets = 0;
@@ -338,14 +343,24 @@ TEST(SocketDepths, OptionsThatCannotBeAreRefusedByName) {
     const SocketProbeOptions* options;
     const char* names;
   };
-  for (const Case& c : {Case{&zero_port, "ports"}, Case{&many_ports, "ports"},
-                        Case{&zero_cgroup, "cgroups"}, Case{&many_cgroups, "cgroups"},
-                        Case{&no_time, "time_limit"}, Case{&no_sockets, "max_sockets"}}) {
+  for (const Case& c :
+       {Case{&zero_port, "ports"}, Case{&many_ports, "ports"}, Case{&zero_cgroup, "cgroups"},
+        Case{&many_cgroups, "cgroups"}, Case{&many_rows, "rows"}, Case{&no_time, "time_limit"},
+        Case{&no_sockets, "max_sockets"}}) {
     SCOPED_TRACE(c.names);
     const absl::Status status = SocketProbe::Open(*c.options).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status));
     EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr(c.names));
   }
+}
+
+TEST(SocketDepths, AProbeThatWasMovedFromSaysSo) {
+  SocketProbe probe = OpenFor({80});
+  SocketProbe other = std::move(probe);
+  std::vector<PortDepths> rows;
+  EXPECT_TRUE(other.Sample(&rows).ok());
+  const absl::Status status = probe.Sample(&rows);  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
 }
 
 TEST(SocketDepths, MoreSocketsThanAllowedLeaveNoRowsButTheProbeGoesOn) {
@@ -386,21 +401,39 @@ TEST(SocketDepths, SamplingAllocatesNothingOnceItKnowsItsRows) {
   });
 }
 
+TEST(SocketDepthsConcurrency, ProbesOfSeveralThreadsDoNotMeet) {
+  const Server server(Family::kIpv4);
+  const UniqueFd client = server.Connect();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      SocketProbe probe = OpenFor({server.port()});
+      std::vector<PortDepths> rows;
+      for (int round = 0; round < 20; ++round) {
+        const absl::Status status = probe.Sample(&rows);
+        EXPECT_TRUE(status.ok()) << status;
+        EXPECT_EQ(rows.size(), 1u);
+        EXPECT_EQ(rows[0].listeners, 1u);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
 TEST(SocketDepths, WithoutPrivilegesOnlyOtherNamespacesAreClosed) {
   const Server server(Family::kIpv4);
   const UniqueFd client = server.Connect();
   SocketProbeOptions options;
   options.ports = {server.port()};
   options.time_limit = std::chrono::seconds(60);
-  const bool was_root = ::getuid() == 0;
-  const int failed = testing::AsNobody([&] {
+  const int failed = testing::AsNobody([&](bool dropped) {
     absl::StatusOr<SocketProbe> probe = SocketProbe::Open(options);
     if (!probe.ok()) return 1;
     std::vector<PortDepths> rows;
     if (!probe->Sample(&rows).ok()) return 2;
     if (rows.size() != 1 || rows[0].accept_backlog != 1) return 3;
     const absl::Status other = SocketProbe::OpenInNamespaceOf(1, options).status();
-    if (was_root && !absl::IsPermissionDenied(other)) return 4;
+    if (dropped && !absl::IsPermissionDenied(other)) return 4;
     return 0;
   });
   EXPECT_EQ(failed, 0);

@@ -13,8 +13,9 @@
 // kNotSupported, or kNotFound where its file is not there.
 //
 // Threads: one at a time.
-// Cost:    0.2 to 2 us for each of about ten files, and one more for each ancestor that may have a
-//          limit; allocates only when constructed. No privilege.
+// Cost:    22 us on a 2.6 GHz EPYC guest, and 1 us for each ancestor that may have a limit;
+// allocates
+//          only when constructed. No privilege.
 #pragma once
 
 #include <sys/types.h>

@@ -6,7 +6,7 @@
 //   absl::StatusOr<seer::NetProbe> probe = seer::NetProbe::OpenInNamespaceOf(pid);  // once
 //   std::vector<seer::DeviceDepths> devices;                                        // reused
 //   absl::Status status = probe->Sample(&devices);                                  // every tick
-//   seer::PacketsWaiting waiting = seer::AddUp(devices, /*exclusive=*/true);
+//   seer::PacketsWaiting waiting = seer::PacketsWaitingIn(devices, /*exclusive=*/true);
 //
 // A device has one root discipline whose backlog includes that of the classes below it. A device
 // that keeps none (loopback, most veth) really has nothing waiting there. What a discipline lets
@@ -14,7 +14,8 @@
 //
 // Threads: one at a time; another one each time is fine. The caller's network namespace is never
 //          changed.
-// Cost:    1.5 us, and 0.5 us for each device; allocates only while `devices` grows. No privilege
+// Cost:    7.5 us for two devices on a 2.6 GHz EPYC guest, more while somebody changes the network
+//          (it takes the kernel's RTNL lock). Allocates only while `devices` grows. No privilege
 //          but for entering another namespace.
 #pragma once
 
@@ -55,8 +56,8 @@ struct PacketsWaiting {
 
 // What waits in all devices of a namespace. `exclusive`: one service alone lives in it. With
 // `softnet`, what waits between the devices and the protocol stack too, which is the whole host's.
-PacketsWaiting AddUp(absl::Span<const DeviceDepths> devices, bool exclusive,
-                     const SoftnetDepths* softnet = nullptr);
+PacketsWaiting PacketsWaitingIn(absl::Span<const DeviceDepths> devices, bool exclusive,
+                                const SoftnetDepths* softnet = nullptr);
 
 class NetProbe {
  public:

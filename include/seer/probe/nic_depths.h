@@ -13,9 +13,10 @@
 // Some drivers count a packet under two names: take a rise as a sign, not as a number.
 //
 // Threads: one at a time.
-// Cost:    two preads for each transmit ring, and one ioctl whose cost is the driver's (virtio
-//          0.3 us; cards with thousands of statistics fetch them all). Allocates when constructed,
-//          and again only when the driver changes its statistics.
+// Cost:    two preads for each transmit ring, and one ioctl whose cost is the driver's: together
+//          4.4 us for a virtio card with one ring on a 2.6 GHz EPYC guest, but cards with thousands
+//          of statistics fetch them all, under the kernel's RTNL lock. Allocates when constructed,
+//          and again only when the driver changes its statistics. No privilege.
 #pragma once
 
 #include <cstddef>

@@ -10,7 +10,8 @@
 // Needs Linux 4.20 with PSI on (psi=1); a cgroup's files are in its v2 directory, also where that
 // hierarchy has no controllers (hybrid). They are there even where no limit is set.
 //
-// Threads: one at a time. Cost: 0.5 us for each of the three; allocates only when constructed.
+// Threads: one at a time.
+// Cost:    6 us for all three on a 2.6 GHz EPYC guest; allocates only when constructed.
 #pragma once
 
 #include <string>

@@ -17,8 +17,11 @@
 // CgroupStats::throttled_us.
 //
 // Threads: one at a time.
-// Cost:    0.25 us for each thread while none begins or ends, else 2 us for each. Keeps a file open
-//          for each thread, up to TaskProbeOptions::max_open. Allocates when threads begin.
+// Cost:    on a 2.6 GHz EPYC guest 4.5 us for one thread and 61 us for 64, while none begins or
+// ends.
+//          Keeps a file open for each thread, up to TaskProbeOptions::max_open. Allocates when
+//          threads begin. HostCpuProbe 6 us on two processors: the kernel counts every interrupt of
+//          each of them for it.
 #pragma once
 
 #include <dirent.h>
