@@ -2,25 +2,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
+#include <cstdint>
 #include <limits>
-#include <mutex>
-#include <stdexcept>
+#include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "seer/queue/depth_probe.h"
 #include "seer/queue/registry.h"
 #include "seer/queue/segment.h"
+#include "tests/queue/collector_fixture.h"
 #include "tests/support/allocations.h"
 
 namespace seer {
@@ -29,73 +22,17 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
+using testing::Counted;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::kFirst;
+using testing::kStart;
+using testing::kTick;
 
-constexpr std::int64_t kTick = 100'000'000;
-constexpr std::int64_t kStart = 1'700'000'000'000'000'000;
-constexpr Tick kFirst = kStart / kTick - 1;  // what Tick() at kStart makes
-
-class CollectorTest : public ::testing::Test {
- protected:
-  CollectorTest() {
-    char path[] = "/tmp/seer-collector-XXXXXX";
-    directory_ = mkdtemp(path);
-    options_.node = "node-7";
-    options_.clock = &clock_;
-    options_.epoch = 42;
-    options_.reader.directory = directory_;
-  }
-  ~CollectorTest() override { std::filesystem::remove_all(directory_); }
-
-  // As if another process published there.
-  std::unique_ptr<QueueRegistry> Process(const std::string& instance) {
-    RegistryOptions options;
-    options.directory = directory_;
-    options.instance = instance;
-    auto registry = QueueRegistry::Create(options);
-    EXPECT_TRUE(registry.ok()) << registry.status();
-    EXPECT_TRUE((*registry)->status().ok()) << (*registry)->status();
-    return *std::move(registry);
-  }
-
-  std::unique_ptr<Collector> Make() {
-    auto collector = Collector::Create(options_);
-    EXPECT_TRUE(collector.ok()) << collector.status();
-    return *std::move(collector);
-  }
-
-  const Snapshot& NextTick(Collector& collector) {
-    clock_.Advance(kTick);
-    return collector.Tick();
-  }
-
-  static std::optional<ChannelSample> At(const Collector& collector, const Snapshot& snapshot,
-                                         const char* service, const char* instance,
-                                         Channel channel) {
-    const Topology& topology = collector.topology();
-    const auto service_id = topology.FindService(service);
-    if (!service_id) return std::nullopt;
-    const auto id = topology.FindInstance(*service_id, instance);
-    return id ? snapshot.instances.Get(*id, channel) : std::nullopt;
-  }
-
-  std::string directory_;
-  ManualClock clock_{kStart};
-  CollectorOptions options_;
-};
-
-ChannelSample Counted(std::uint32_t depth, std::uint32_t arrivals, std::uint32_t departures) {
-  ChannelSample sample;
-  sample.depth = depth;
-  sample.counted = true;
-  sample.arrivals = arrivals;
-  sample.departures = departures;
-  return sample;
-}
+using CollectorTest = testing::CollectorFixture;
 
 TEST_F(CollectorTest, ANodeWithoutProcessesHasEmptySnapshots) {
-  options_.reader.directory = directory_ + "/not/there";
+  options_.reader.directory = directory_ / "not/there";
   const auto collector = Make();
   const Snapshot& snapshot = collector->Tick();
   EXPECT_EQ(snapshot.tick, kFirst);
@@ -320,164 +257,6 @@ TEST_F(CollectorTest, MeansAreOfTimedQueuesOverAllLooks) {
   (void)untimed;
 }
 
-TEST_F(CollectorTest, RowsOutliveTheirLastProcessByTheGracePeriod) {
-  options_.grace = seconds(1);
-  auto process = Process("cart-0");
-  (void)*process->AddQueue("cart", Channel::kQueued);
-  (void)*process->AddOutbound("cart", "db");
-  const auto stays = Process("front-0");
-  (void)*stays->AddOutbound("front", "cart");
-  const auto collector = Make();
-  collector->Tick();
-  const ServiceId cart = *collector->topology().FindService("cart");
-  const InstanceId id = *collector->topology().FindInstance(cart, "cart-0");
-
-  process.reset();
-  for (int i = 0; i < 3; ++i) NextTick(*collector);
-  EXPECT_TRUE(collector->topology().IsLive(id));
-  EXPECT_EQ(NextTick(*collector).instances.Get(id, Channel::kQueued), std::nullopt);
-
-  // It comes back in time and keeps its id.
-  process = Process("cart-0");
-  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
-  queued.Enter();
-  EXPECT_EQ(NextTick(*collector).instances.Get(id, Channel::kQueued), Counted(1, 1, 0));
-
-  process.reset();
-  for (int i = 0; i < 13; ++i) NextTick(*collector);
-  EXPECT_FALSE(collector->topology().IsLive(id));
-  EXPECT_EQ(collector->topology().FindService("db"), std::nullopt) << "nobody calls it any more";
-  EXPECT_EQ(collector->topology().FindService("cart"), cart) << "front calls it";
-  EXPECT_EQ(collector->topology().live_edges(), 1u);
-  EXPECT_EQ(NextTick(*collector).origin, collector->topology().origin());
-
-  process = Process("cart-0");
-  (void)*process->AddQueue("cart", Channel::kQueued);
-  NextTick(*collector);
-  EXPECT_NE(collector->topology().FindInstance(cart, "cart-0"), id) << "an id is given once";
-}
-
-TEST_F(CollectorTest, TooManyTombstonesBeginAnEpochAndCountsGoOn) {
-  options_.grace = seconds(0);
-  const auto process = Process("cart-0");
-  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
-  const auto collector = Make();
-  collector->Tick();
-  for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < 500; ++i) {
-      DeclaredInstance instance;
-      instance.service = "batch";
-      instance.instance = std::to_string(round) + "-" + std::to_string(i);
-      ASSERT_TRUE(collector->Declare(instance).ok());
-    }
-    NextTick(*collector);
-    EXPECT_EQ(collector->topology().live_instances(), 501u);
-    for (int i = 0; i < 500; ++i) {
-      collector->Withdraw("batch", std::to_string(round) + "-" + std::to_string(i));
-    }
-    queued.Enter();
-    NextTick(*collector);
-  }
-  NextTick(*collector);
-  const Snapshot& last = NextTick(*collector);
-  EXPECT_GT(last.origin.epoch, 42u);
-  EXPECT_EQ(last.origin, collector->topology().origin());
-  EXPECT_EQ(collector->topology().instances().size(), 1u);
-  EXPECT_EQ(At(*collector, last, "cart", "cart-0", Channel::kQueued), Counted(3, 0, 0));
-  ASSERT_EQ(collector->totals().channels.size(), 1u);
-  EXPECT_EQ(collector->totals().channels[0].enqueued, 3u);
-  queued.Enter();
-  EXPECT_EQ(At(*collector, NextTick(*collector), "cart", "cart-0", Channel::kQueued),
-            Counted(4, 1, 0));
-}
-
-TEST_F(CollectorTest, DeclaredInstancesStayUntilTheyAreWithdrawn) {
-  options_.grace = seconds(0);
-  const auto collector = Make();
-  DeclaredInstance mysql;
-  mysql.service = "post-db";
-  mysql.instance = "mysql-0";
-  mysql.application = "social";
-  mysql.cgroup = "/system.slice/mysql.service";
-  mysql.pids = {17, 18};
-  ASSERT_TRUE(collector->Declare(mysql).ok());
-  for (int i = 0; i < 3; ++i) NextTick(*collector);
-  const Topology& topology = collector->topology();
-  const ServiceId service = *topology.FindService("post-db");
-  const InstanceId id = *topology.FindInstance(service, "mysql-0");
-  EXPECT_EQ(topology.service(service).application, "social");
-  EXPECT_EQ(topology.instance(id).cgroup, mysql.cgroup);
-  EXPECT_THAT(topology.instance(id).pids, ElementsAre(17, 18));
-
-  // A process of it starts to publish: the host's word about pids stands, until it is withdrawn.
-  auto process = Process("mysql-0");
-  (void)*process->AddQueue("post-db", Channel::kQueued);
-  NextTick(*collector);
-  EXPECT_THAT(topology.instance(id).pids, ElementsAre(17, 18));
-  collector->Withdraw("post-db", "mysql-0");
-  NextTick(*collector);
-  NextTick(*collector);
-  EXPECT_TRUE(topology.IsLive(id)) << "a process publishes it";
-  process.reset();
-  for (int i = 0; i < 3; ++i) NextTick(*collector);
-  EXPECT_FALSE(topology.IsLive(id));
-
-  mysql.service = "";
-  EXPECT_TRUE(absl::IsInvalidArgument(collector->Declare(mysql)));
-  mysql.service = "post-db";
-  mysql.pids = {-1};
-  EXPECT_TRUE(absl::IsInvalidArgument(collector->Declare(mysql)));
-}
-
-TEST_F(CollectorTest, AProcessThatWasKilledLeavesItsLastCountsAndNoDepth) {
-  const auto collector = Make();
-  collector->Tick();
-  int ready[2];
-  ASSERT_EQ(pipe(ready), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    RegistryOptions options;
-    options.directory = directory_;
-    options.instance = "cart-0";
-    auto registry = QueueRegistry::Create(options);
-    if (!registry.ok()) _exit(1);
-    const Queue queued = *(*registry)->AddQueue("cart", Channel::kQueued);
-    for (int i = 0; i < 7; ++i) queued.Enter();
-    (void)!write(ready[1], "x", 1);
-    for (;;) pause();
-  }
-  char byte;
-  ASSERT_EQ(read(ready[0], &byte, 1), 1);
-  EXPECT_EQ(At(*collector, NextTick(*collector), "cart", "cart-0", Channel::kQueued),
-            Counted(7, 7, 0));
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
-  const Snapshot& after = NextTick(*collector);
-  EXPECT_EQ(after.health.dead_processes, 1u);
-  EXPECT_EQ(after.health.processes, 0u);
-  EXPECT_EQ(At(*collector, after, "cart", "cart-0", Channel::kQueued), Counted(0, 0, 0));
-  const Snapshot& later = NextTick(*collector);
-  EXPECT_EQ(later.health.dead_processes, 0u);
-  EXPECT_EQ(At(*collector, later, "cart", "cart-0", Channel::kQueued), std::nullopt);
-  EXPECT_EQ(collector->totals().health.dead_processes, 1u);
-  close(ready[0]);
-  close(ready[1]);
-}
-
-TEST_F(CollectorTest, ARetiredQueueIsMissing) {
-  const auto process = Process("cart-0");
-  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
-  const Queue running = *process->AddQueue("cart", Channel::kRunning);
-  const auto collector = Make();
-  collector->Tick();
-  queued.Enter();
-  running.Enter();
-  ASSERT_TRUE(process->Retire(queued).ok());
-  const Snapshot& snapshot = NextTick(*collector);
-  EXPECT_EQ(At(*collector, snapshot, "cart", "cart-0", Channel::kQueued), std::nullopt);
-  EXPECT_EQ(At(*collector, snapshot, "cart", "cart-0", Channel::kRunning), Counted(1, 1, 0));
-}
-
 TEST_F(CollectorTest, ARegistryWithoutASharedSegmentIsAdded) {
   RegistryOptions options;
   options.directory = "";
@@ -508,18 +287,15 @@ TEST_F(CollectorTest, QueuesForWhichThereIsNoRowAreCounted) {
 TEST_F(CollectorTest, SegmentsThatCannotBeReadAreToldWithTheReason) {
   const auto process = Process("cart-0");
   const Queue queued = *process->AddQueue("cart", Channel::kQueued);
-  const std::string path = directory_ + "/" + SegmentFilePrefix(SEER_SEGMENT_QUEUES) + "1.garbage";
-  std::FILE* const file = std::fopen(path.c_str(), "w");
-  ASSERT_NE(file, nullptr);
-  for (int i = 0; i < 1000; ++i) std::fputs("garbage", file);
-  std::fclose(file);
+  const std::string name = SegmentFilePrefix(SEER_SEGMENT_QUEUES) + "1.garbage";
+  directory_.Write(name, std::string(5000, 'x'));
   const auto collector = Make();
   collector->Tick();
   queued.Enter();
   const Snapshot& snapshot = NextTick(*collector);
   EXPECT_EQ(snapshot.health.segments_skipped, 1u);
   ASSERT_EQ(collector->skipped().size(), 1u);
-  EXPECT_EQ(collector->skipped()[0].file, path);
+  EXPECT_EQ(collector->skipped()[0].file, directory_ / name);
   EXPECT_EQ(At(*collector, snapshot, "cart", "cart-0", Channel::kQueued), Counted(1, 1, 0));
 }
 
@@ -604,286 +380,6 @@ TEST_F(CollectorTest, ASteadyStateAllocatesNothing) {
   }
   EXPECT_EQ(least, 0u);
   EXPECT_EQ(At(*collector, NextTick(*collector), "cart", "b", Channel::kAccept)->depth, 2u);
-}
-
-// ---- Probes.
-
-TEST_F(CollectorTest, ProbesFillWhatNobodyCounts) {
-  const auto process = Process("cart-0");
-  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
-  queued.Enter();
-  const auto collector = Make();
-  for (Channel channel : {Channel::kAccept, Channel::kQueued}) {
-    auto probe = std::make_unique<FakeDepthProbe>(channel);
-    probe->depth = 33;
-    collector->AddProbe(std::move(probe));
-  }
-  const Snapshot& snapshot = collector->Tick();
-  EXPECT_EQ(At(*collector, snapshot, "cart", "cart-0", Channel::kAccept)->depth, 33u);
-  EXPECT_EQ(At(*collector, snapshot, "cart", "cart-0", Channel::kQueued)->depth, 1u)
-      << "the service's own count stands";
-  EXPECT_EQ(snapshot.instances.missing(Channel::kAccept), Missing::kNotMissing);
-  EXPECT_EQ(snapshot.health.probe_errors, 0u);
-}
-
-TEST_F(CollectorTest, AProbeThatFailsLeavesItsChannelsMissingWithTheReason) {
-  struct Case {
-    absl::Status status;
-    Missing reason;
-  };
-  for (const Case& c : {Case{absl::UnavailableError("busy"), Missing::kFailed},
-                        Case{absl::PermissionDeniedError("no"), Missing::kNoPermission},
-                        Case{absl::UnimplementedError("never"), Missing::kNotSupported}}) {
-    SCOPED_TRACE(c.status);
-    const auto collector = Make();
-    auto probe = std::make_unique<FakeDepthProbe>(Channel::kAccept);
-    probe->status = c.status;
-    collector->AddProbe(std::move(probe));
-    for (int tick = 0; tick < 4; ++tick) {
-      EXPECT_EQ(NextTick(*collector).instances.missing(Channel::kAccept), c.reason);
-    }
-    EXPECT_GT(collector->totals().health.probe_errors, 0u);
-    EXPECT_EQ(collector->Tick().instances.missing(Channel::kSend), Missing::kNoProbe);
-  }
-}
-
-class Throwing final : public DepthProbe {
- public:
-  explicit Throwing(bool standard) : standard_(standard) {}
-  std::string_view name() const override { return "throwing"; }
-  ChannelMask channels() const override { return ChannelMask::Of(Channel::kNic); }
-  absl::Status Sample(const Topology&, Snapshot*) override {
-    if (standard_) throw std::runtime_error("out of luck");
-    throw 7;
-  }
-
- private:
-  const bool standard_;
-};
-
-TEST(GuardedDepthProbe, WhatAProbeThrowsBecomesAStatus) {
-  for (bool standard : {true, false}) {
-    SCOPED_TRACE(standard);
-    GuardedDepthProbe guarded(std::make_unique<Throwing>(standard));
-    Snapshot snapshot;
-    const absl::Status status = guarded.Sample(Topology(), &snapshot);
-    EXPECT_EQ(status.code(), absl::StatusCode::kUnknown);
-    EXPECT_THAT(std::string(status.message()), HasSubstr("throwing"));
-    EXPECT_THAT(std::string(status.message()),
-                HasSubstr(standard ? "out of luck" : "no std::exception"));
-    EXPECT_EQ(guarded.errors(), 1u);
-    EXPECT_EQ(snapshot.instances.missing(Channel::kNic), Missing::kFailed);
-  }
-}
-
-TEST(GuardedDepthProbe, AProbeThatGoesOnFailingIsAskedLessOften) {
-  auto owned = std::make_unique<FakeDepthProbe>(Channel::kNic);
-  FakeDepthProbe& probe = *owned;
-  GuardedDepthProbe guarded(std::move(owned));
-  probe.status = absl::UnavailableError("busy");
-  Snapshot snapshot;
-  std::vector<int> asked;
-  for (int tick = 0; tick < 300; ++tick) {
-    const std::uint64_t before = probe.asked;
-    const absl::Status status = guarded.Sample(Topology(), &snapshot);
-    EXPECT_EQ(status.ok(), probe.asked == before) << "an error is reported once";
-    EXPECT_EQ(snapshot.instances.missing(Channel::kNic), Missing::kFailed);
-    if (probe.asked != before) asked.push_back(tick);
-  }
-  EXPECT_THAT(asked, ElementsAre(0, 1, 3, 7, 15, 31, 63, 127, 191, 255));
-  // And as often as before once it succeeds.
-  probe.status = absl::OkStatus();
-  for (int tick = 0; tick < 64; ++tick) (void)guarded.Sample(Topology(), &snapshot);
-  const std::uint64_t before = probe.asked;
-  for (int tick = 0; tick < 10; ++tick) EXPECT_TRUE(guarded.Sample(Topology(), &snapshot).ok());
-  EXPECT_EQ(probe.asked, before + 10);
-}
-
-TEST(GuardedDepthProbe, WhatIsNotSupportedIsNotAskedAgain) {
-  auto owned = std::make_unique<FakeDepthProbe>(Channel::kNic);
-  FakeDepthProbe& probe = *owned;
-  GuardedDepthProbe guarded(std::move(owned));
-  probe.status = absl::UnimplementedError("no such kernel");
-  Snapshot snapshot;
-  for (int tick = 0; tick < 300; ++tick) (void)guarded.Sample(Topology(), &snapshot);
-  EXPECT_EQ(probe.asked, 1u);
-  EXPECT_EQ(snapshot.instances.missing(Channel::kNic), Missing::kNotSupported);
-}
-
-TEST(NullDepthProbe, SeesNothing) {
-  NullDepthProbe probe;
-  Snapshot snapshot;
-  EXPECT_TRUE(probe.channels().empty());
-  EXPECT_TRUE(probe.Sample(Topology(), &snapshot).ok());
-  EXPECT_TRUE(snapshot == Snapshot());
-}
-
-// ---- The collector's own thread. The clock stands still until the test moves it.
-
-class CollectorConcurrency : public CollectorTest {
- protected:
-  CollectorConcurrency() { options_.period = *TickPeriod::FromNs(TickPeriod::kMinNs); }
-
-  absl::Status Start(Collector& collector, std::function<void(const Collection&)> also = nullptr) {
-    return collector.Start([this, also](const Collection& now) {
-      {
-        std::lock_guard<std::mutex> lock(mutex_);
-        seen_.push_back(now.snapshot);
-        changed_.push_back(now.topology_changed);
-      }
-      if (also != nullptr) also(now);
-      more_.notify_all();
-    });
-  }
-  // Waits for the `count`th snapshot since the beginning.
-  Snapshot Wait(std::size_t count) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    more_.wait(lock, [&] { return seen_.size() >= count; });
-    return seen_[count - 1];
-  }
-  std::size_t Seen() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return seen_.size();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable more_;
-  std::vector<Snapshot> seen_;
-  std::vector<bool> changed_;
-};
-
-TEST_F(CollectorConcurrency, ItsThreadMakesOneSnapshotPerTickThatPasses) {
-  const auto process = Process("cart-0");
-  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
-  const auto collector = Make();
-  ASSERT_TRUE(Start(*collector).ok());
-  EXPECT_TRUE(absl::IsFailedPrecondition(Start(*collector)));
-  clock_.Advance(TickPeriod::kMinNs);
-  const Snapshot first = Wait(1);
-  queued.Enter();
-  clock_.Advance(4 * TickPeriod::kMinNs);
-  const Snapshot second = Wait(2);
-  EXPECT_EQ(second.tick, first.tick + 4);
-  EXPECT_EQ(second.health.missed_ticks, 3u);
-  EXPECT_EQ(second.instances.Get(InstanceId(0), Channel::kQueued)->arrivals, 1u);
-  collector->Stop();
-  EXPECT_TRUE(changed_[0]);
-  EXPECT_FALSE(changed_[1]);
-  clock_.Advance(4 * TickPeriod::kMinNs);
-  EXPECT_EQ(collector->Tick().tick, second.tick + 4) << "by hand, once it has stopped";
-  EXPECT_EQ(Seen(), 2u);
-  ASSERT_TRUE(Start(*collector).ok()) << "and again";
-  clock_.Advance(TickPeriod::kMinNs);
-  Wait(3);
-}
-
-// Tells how often it was read.
-class CountingClock final : public Clock {
- public:
-  std::int64_t NowNs() const override {
-    reads.fetch_add(1, std::memory_order_relaxed);
-    return clock.NowNs();
-  }
-  ManualClock clock{kStart};
-  mutable std::atomic<int> reads{0};
-};
-
-TEST_F(CollectorConcurrency, ItLooksSeveralTimesDuringATick) {
-  CountingClock clock;
-  options_.clock = &clock;
-  options_.samples_per_tick = 4;
-  const auto process = Process("cart-0");
-  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
-  const auto collector = Make();
-  ASSERT_TRUE(Start(*collector).ok());
-  clock.clock.Advance(TickPeriod::kMinNs);
-  Wait(1);
-  queued.Enter();
-  queued.Enter();
-  clock.clock.Advance(TickPeriod::kMinNs / 4);
-  // The thread reads the clock three times a round: after these it has looked.
-  const int before = clock.reads.load(std::memory_order_relaxed);
-  while (clock.reads.load(std::memory_order_relaxed) < before + 8) std::this_thread::yield();
-  queued.Leave();
-  queued.Leave();
-  clock.clock.Advance(3 * TickPeriod::kMinNs / 4);
-  const auto sample = Wait(2).instances.Get(InstanceId(0), Channel::kQueued);
-  EXPECT_EQ(sample->depth, 0u);
-  EXPECT_EQ(sample->peak, 2u);
-}
-
-TEST_F(CollectorConcurrency, TheCallbackMayStopItAndThrow) {
-  const auto collector = Make();
-  ASSERT_TRUE(Start(*collector, [&](const Collection& now) {
-                if (now.totals.snapshots == 1) throw 7;
-                collector->Stop();
-              }).ok());
-  clock_.Advance(TickPeriod::kMinNs);
-  while (Seen() < 1) std::this_thread::yield();
-  clock_.Advance(TickPeriod::kMinNs);
-  Wait(2);
-  collector->Stop();
-  EXPECT_EQ(collector->totals().callback_errors, 1u);
-  EXPECT_EQ(collector->totals().snapshots, 2u);
-  ASSERT_TRUE(Start(*collector).ok());
-  EXPECT_TRUE(absl::IsInvalidArgument(collector->Start(nullptr)));
-}
-
-TEST_F(CollectorConcurrency, InstancesMayBeDeclaredFromAnyThreadAtAnyTime) {
-  options_.grace = seconds(0);
-  const auto collector = Make();
-  ASSERT_TRUE(Start(*collector).ok());
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 3; ++t) {
-    threads.emplace_back([&, t] {
-      for (int i = 0; i < 50; ++i) {
-        DeclaredInstance instance;
-        instance.service = "s" + std::to_string(t);
-        instance.instance = std::to_string(i);
-        EXPECT_TRUE(collector->Declare(instance).ok());
-        if (i % 2 == 0) collector->Withdraw(instance.service, instance.instance);
-        clock_.Advance(TickPeriod::kMinNs / 10);
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  collector->Stop();
-  clock_.Advance(TickPeriod::kMinNs);
-  collector->Tick();
-  clock_.Advance(TickPeriod::kMinNs);
-  collector->Tick();
-  EXPECT_EQ(collector->topology().live_instances(), 3 * 25u);
-}
-
-TEST_F(CollectorConcurrency, QueuesAreCountedWhileItLooks) {
-  const auto process = Process("cart-0");
-  const Queue queued = *process->AddQueue("cart", Channel::kQueued);
-  const auto collector = Make();
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 2; ++t) {
-    threads.emplace_back([&] {
-      while (!stop.load(std::memory_order_relaxed)) {
-        queued.Enter();
-        queued.Leave();
-      }
-    });
-  }
-  collector->Tick();
-  for (int tick = 0; tick < 200; ++tick) {
-    collector->Sample();
-    clock_.Advance(TickPeriod::kMinNs);
-    const auto sample = collector->Tick().instances.Get(InstanceId(0), Channel::kQueued);
-    ASSERT_TRUE(sample.has_value());
-    ASSERT_LE(sample->depth, 2u);
-    ASSERT_TRUE(sample->counted || tick == 0);
-    ASSERT_LE(sample->depth, sample->peak);
-  }
-  stop.store(true, std::memory_order_relaxed);
-  for (std::thread& thread : threads) thread.join();
-  clock_.Advance(TickPeriod::kMinNs);
-  collector->Tick();
-  EXPECT_EQ(collector->totals().channels[0].enqueued, collector->totals().channels[0].dequeued);
 }
 
 }  // namespace
