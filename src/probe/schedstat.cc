@@ -74,8 +74,12 @@ absl::StatusOr<TaskProbe> TaskProbe::Open(pid_t pid, const TaskProbeOptions& opt
   probe.stat_ = ProcFile(directory.get(), "stat");
   ProcessStat stat;
   if (const Reason reason = probe.ReadStat(&stat); reason != Reason::kNone) {
-    return absl::NotFoundError(
-        absl::StrCat(process, "/stat: ", internal::ToAbsl(ReasonName(reason))));
+    const std::string why = absl::StrCat(process, "/stat: ", internal::ToAbsl(ReasonName(reason)));
+    if (reason == Reason::kPermission) return absl::PermissionDeniedError(why);
+    if (reason == Reason::kMalformed || reason == Reason::kFailed) {
+      return absl::UnavailableError(why);
+    }
+    return absl::NotFoundError(why);
   }
   if (options.start_time != 0 && options.start_time != stat.start_time) {
     return absl::NotFoundError(
@@ -88,7 +92,7 @@ absl::StatusOr<TaskProbe> TaskProbe::Open(pid_t pid, const TaskProbeOptions& opt
   probe.tasks_.reset(::fdopendir(tasks.get()));
   if (probe.tasks_ == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat(process, "/task"));
   tasks.release();  // the DIR's now
-  probe.FindThreads(/*from_zero=*/false);
+  probe.FindThreads(/*began=*/false);
   return probe;
 }
 
@@ -105,7 +109,7 @@ Reason TaskProbe::ReadStat(ProcessStat* stat) const {
   return Reason::kNone;
 }
 
-bool TaskProbe::Account(Thread* thread, bool from_zero) {
+bool TaskProbe::Account(Thread* thread, bool began) {
   std::array<char, 128> buffer;
   std::string_view line;
   ProcFile opened;
@@ -126,9 +130,8 @@ bool TaskProbe::Account(Thread* thread, bool from_zero) {
   // A smaller number is another thread's that has the same tid: all of it is new.
   if (parsed->run_ns < thread->run_ns || parsed->run_delay_ns < thread->run_delay_ns) {
     thread->run_ns = thread->run_delay_ns = 0;
-    from_zero = true;
   }
-  if (from_zero) {
+  if (began || thread->was_read) {
     const auto add = [](std::uint64_t more, std::uint64_t* to) {
       *to = Sum(Reading::Of(*to), Reading::Of(more)).value;
     };
@@ -137,13 +140,14 @@ bool TaskProbe::Account(Thread* thread, bool from_zero) {
   }
   thread->run_ns = parsed->run_ns;
   thread->run_delay_ns = parsed->run_delay_ns;
+  thread->was_read = true;
   any_time_ |= parsed->run_ns > 0;
   return true;
 }
 
-void TaskProbe::FindThreads(bool from_zero) {
+void TaskProbe::FindThreads(bool began) {
   // A thread that was there but beyond the limit did not begin just now.
-  from_zero &= uncounted_ == 0;
+  began &= uncounted_ == 0;
   uncounted_ = 0;
   ::rewinddir(tasks_.get());
   const auto before = [](const Thread& thread, pid_t tid) { return thread.tid < tid; };
@@ -169,7 +173,7 @@ void TaskProbe::FindThreads(bool from_zero) {
       thread.file = ProcFile(::dirfd(tasks_.get()),
                              internal::SchedStatPath(thread.tid, absl::MakeSpan(path)));
     }
-    if (!Account(&thread, from_zero)) continue;  // it ended already
+    if (!Account(&thread, began)) continue;  // it ended already
     open_ += thread.file.is_open() ? 1 : 0;
     threads_.push_back(std::move(thread));
   }
@@ -190,7 +194,7 @@ TaskTimes TaskProbe::Sample() {
   const std::size_t known = threads_.size();
   std::size_t kept = 0;
   for (std::size_t i = 0; i < known; ++i) {
-    if (Account(&threads_[i], /*from_zero=*/true)) {
+    if (Account(&threads_[i], /*began=*/false)) {
       if (kept != i) threads_[kept] = std::move(threads_[i]);
       ++kept;
     } else {
@@ -200,7 +204,7 @@ TaskTimes TaskProbe::Sample() {
   }
   threads_.resize(kept);
   if (threads_.size() != known || stat.threads != threads_.size() + uncounted_) {
-    FindThreads(/*from_zero=*/true);
+    FindThreads(/*began=*/true);
   }
 
   times.major_faults = Reading::Of(stat.major_faults);

@@ -119,10 +119,10 @@ TEST(NetDepths, BrokenAnswersBreakNothing) {
   }
 }
 
-// ---- A queue that fills on purpose: loopback behind a token bucket of a kilobyte a second.
+// ---- A queue that fills on purpose: loopback behind a token bucket of 100 bytes a second.
 
 bool SlowDownLoopback() {
-  constexpr std::uint32_t kBytesPerSecond = 1000;
+  constexpr std::uint32_t kBytesPerSecond = 100;
   tcmsg body = {};
   body.tcm_ifindex = static_cast<int>(::if_nametoindex("lo"));
   body.tcm_parent = TC_H_ROOT;
@@ -171,7 +171,7 @@ TEST(NetDepths, PacketsBehindASlowLinkAreCountedWhereTheyWait) {
     ASSERT_TRUE(probe->Sample(&devices).ok());
     ASSERT_EQ(devices.size(), 1u);
     EXPECT_EQ(devices[0].name(), "lo");
-    // 1.6 kB pass at once, 5 kB wait, the rest is dropped; a kilobyte more for each second that
+    // 1.6 kB pass at once, 5 kB wait, the rest is dropped; a packet more for each ten seconds that
     // this machine takes.
     ASSERT_TRUE(devices[0].queued_packets.ok());
     EXPECT_GE(devices[0].queued_packets.value, 1u);

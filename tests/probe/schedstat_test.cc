@@ -160,6 +160,17 @@ TEST(TaskProbe, GarbageIsMissingNeverZero) {
   }
 }
 
+TEST(TaskProbe, WhatAThreadDidBeforeItCouldBeReadIsNotCounted) {
+  FakeRoot root;
+  root.Write("/proc/77/stat", Stat(3, 1, 900));
+  WriteThread(root, 77, "garbage\n");
+  TaskProbe probe = OpenIn(root);
+  WriteThread(root, 77, "5000 50 7\n");
+  EXPECT_EQ(probe.Sample().run_ns, Reading::Of(0));
+  WriteThread(root, 77, "5003 50 7\n");
+  EXPECT_EQ(probe.Sample().run_ns, Reading::Of(3));
+}
+
 TEST(TaskProbe, AKernelWithoutTheseStatisticsSaysSo) {
   FakeRoot root;
   root.Write("/proc/77/stat", Stat(3, 1, 900));  // it did run: 11 ticks

@@ -70,8 +70,9 @@ class TaskProbe {
  private:
   struct Thread {
     pid_t tid = 0;
-    internal::ProcFile file;                     // not open: beyond max_open
-    std::uint64_t run_ns = 0, run_delay_ns = 0;  // as they were last read
+    internal::ProcFile file;  // not open: beyond max_open
+    bool was_read = false;
+    std::uint64_t run_ns = 0, run_delay_ns = 0;  // as they were then
   };
   struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
@@ -81,9 +82,11 @@ class TaskProbe {
   };
   TaskProbe() = default;
   Reason ReadStat(ProcessStat* stat) const;
-  // Adds what a thread ran and waited since it was last read; false where it ended.
-  bool Account(Thread* thread, bool from_zero);
-  void FindThreads(bool from_zero);
+  // Adds what a thread ran and waited since it was last read, or all of it if it `began` since the
+  // last sample; false where it ended.
+  bool Account(Thread* thread, bool began);
+  // Adds the threads that are not known yet.
+  void FindThreads(bool began);
 
   TaskProbeOptions options_;
   std::unique_ptr<DIR, CloseDirectory> tasks_;
