@@ -191,7 +191,7 @@ void OtlpEncoder::Grow() {
   if (const auto last = known.LastToTell()) {
     PutAttribute(9, internal::kLastStampKey, *last, &body);
   }
-  std::array<std::size_t, Span::kStamps> stamp_at;
+  std::array<std::size_t, kBetween> stamp_at;
   stamp_at.fill(times_at);
   for (std::size_t i = known.first + 1; i < known.last; ++i) {
     if (!span.stamp(i).has_value()) continue;
@@ -199,7 +199,7 @@ void OtlpEncoder::Grow() {
     const std::size_t time_at = PutRoom(1, &event);
     PutBytes(2, internal::StampName(span.side(), i), &event);
     PutBytes(11, event, &body);
-    stamp_at[i] = body.size() - event.size() + time_at;
+    stamp_at[i - 1] = body.size() - event.size() + time_at;
   }
   if (internal::IsFailure(span.outcome())) {
     constexpr std::uint64_t kStatusError = 2;
@@ -222,7 +222,7 @@ void OtlpEncoder::Grow() {
   t.ids_at = at(kIdsAt);
   t.parent_at = at(parent_at);
   t.times_at = at(times_at);
-  for (std::size_t i = 0; i < Span::kStamps; ++i) t.stamp_at[i] = at(stamp_at[i]);
+  for (std::size_t i = 0; i < kBetween; ++i) t.stamp_at[i] = at(stamp_at[i]);
   template_bytes_.append(bytes);
 
   if (++used_ > templates_.size() / kPlacesPerTemplate) Grow();
@@ -246,21 +246,22 @@ void OtlpEncoder::AppendSpans(const SpanBatch& batch, const Topology& topology,
     // Without a branch: what a span lacks goes where a later store covers it.
     const std::uint64_t first = span.first_ns();
     const int shift = span.shift();
-    Store(first, out + t->stamp_at[0]);
-    std::uint32_t latest = 0;
-    for (std::size_t i = 1; i < Span::kStamps; ++i) {
-      const std::uint32_t later = span.later(i);
-      latest = std::max(latest, later);
-      Store(first + (std::uint64_t{later} << shift), out + t->stamp_at[i]);
+    const auto after_first = [&](std::uint32_t units) {
+      return first + (std::uint64_t{units} << shift);
+    };
+    const std::uint32_t latest =
+        std::max(std::max(span.later(1), span.later(2)), std::max(span.later(3), span.later(4)));
+    for (std::size_t i = 0; i < kBetween; ++i) {
+      Store(after_first(span.later(i + 1)), out + t->stamp_at[i]);
     }
-    // 39 <start> 41 <end>
-    Store(first, out + t->times_at);
-    Store(first + (std::uint64_t{latest} << shift), out + t->times_at + 9);
+    char* const times = out + t->times_at;  // <start> 41 <end>
+    Store(first, times);
+    Store(after_first(latest), times + 9);
     StoreBigEndian(span.parent_id(), out + t->parent_at);
-    // 0a 10 <trace id> 12 08 <span id>
-    StoreBigEndian(span.trace_high(), out + t->ids_at);
-    StoreBigEndian(span.trace_low(), out + t->ids_at + 8);
-    StoreBigEndian(span.span_id(), out + t->ids_at + 18);
+    char* const ids = out + t->ids_at;  // <trace id> 12 08 <span id>
+    StoreBigEndian(span.trace_high(), ids);
+    StoreBigEndian(span.trace_low(), ids + 8);
+    StoreBigEndian(span.span_id(), ids + 18);
   }
 }
 

@@ -4,32 +4,36 @@
 #include <cstring>
 #include <utility>
 
+#include "trace/hex.h"
+
 SEER_BEGIN_NAMESPACE
 
 namespace {
 
+using internal::ReadHex16;
+using internal::WriteHex16;
+
+constexpr std::uint8_t kKnownFlags = TraceContext::kSampled | TraceContext::kRandomId;
 constexpr std::uint8_t kBadDigit = 0xff;
 
-constexpr std::array<std::uint8_t, 256> DigitValues(bool capitals) {
+constexpr std::array<std::uint8_t, 256> DigitValues() {
   std::array<std::uint8_t, 256> values = {};
   for (std::size_t c = 0; c < values.size(); ++c) values[c] = kBadDigit;
   for (std::size_t d = 0; d < 10; ++d) values['0' + d] = static_cast<std::uint8_t>(d);
   for (std::size_t d = 10; d < 16; ++d) {
-    values['a' + d - 10] = static_cast<std::uint8_t>(d);
-    if (capitals) values['A' + d - 10] = static_cast<std::uint8_t>(d);
+    values['a' + d - 10] = values['A' + d - 10] = static_cast<std::uint8_t>(d);
   }
   return values;
 }
-constexpr std::array<std::uint8_t, 256> kLowerDigits = DigitValues(false);
-constexpr std::array<std::uint8_t, 256> kDigits = DigitValues(true);
+constexpr std::array<std::uint8_t, 256> kDigits = DigitValues();
 
-// Up to 16 digits.
+// Up to 16 digits, of either case.
 template <typename Number>
-bool ReadHex(std::string_view digits, const std::array<std::uint8_t, 256>& values, Number* number) {
+bool ReadAnyHex(std::string_view digits, Number* number) {
   std::uint64_t sum = 0;
   std::uint8_t seen = 0;
   for (char c : digits) {
-    const std::uint8_t value = values[static_cast<unsigned char>(c)];
+    const std::uint8_t value = kDigits[static_cast<unsigned char>(c)];
     seen |= value;
     sum = sum << 4 | (value & 0xf);
   }
@@ -37,19 +41,14 @@ bool ReadHex(std::string_view digits, const std::array<std::uint8_t, 256>& value
   return seen <= 0xf;
 }
 
-// 16 or 32 digits, or with `any_length` 1 to 32.
-bool ReadTraceId(std::string_view digits, const std::array<std::uint8_t, 256>& values,
-                 TraceId* id) {
-  const std::size_t high_digits = digits.size() > 16 ? digits.size() - 16 : 0;
-  return ReadHex(digits.substr(0, high_digits), values, &id->high) &&
-         ReadHex(digits.substr(high_digits), values, &id->low);
+// Two lower-case digits.
+bool ReadByte(const char* digits, std::uint8_t* number) {
+  const auto is_capital = [](char c) { return c >= 'A' && c <= 'F'; };
+  return !is_capital(digits[0]) && !is_capital(digits[1]) && ReadAnyHex({digits, 2}, number);
 }
 
-void WriteHex(std::uint64_t number, int digits, char* out) {
-  for (int i = digits - 1; i >= 0; --i) {
-    out[i] = "0123456789abcdef"[number & 0xf];
-    number >>= 4;
-  }
+bool ReadTraceId(const char* digits, TraceId* id) {
+  return internal::ReadHex16(digits, &id->high) && internal::ReadHex16(digits + 16, &id->low);
 }
 
 void WriteBigEndian(std::uint64_t number, char* out) {
@@ -142,13 +141,13 @@ bool ReadMembers(std::string_view header, Members* list) {
 std::array<char, kTraceparentBytes> FormatTraceparent(const TraceContext& context) noexcept {
   std::array<char, kTraceparentBytes> header;
   std::memcpy(header.data(), "00-", 3);
-  WriteHex(context.trace_id.high, 16, header.data() + 3);
-  WriteHex(context.trace_id.low, 16, header.data() + 19);
+  WriteHex16(context.trace_id.high, header.data() + 3);
+  WriteHex16(context.trace_id.low, header.data() + 19);
   header[35] = '-';
-  WriteHex(context.span_id, 16, header.data() + 36);
+  WriteHex16(context.span_id, header.data() + 36);
   header[52] = '-';
-  WriteHex(context.flags & (TraceContext::kSampled | TraceContext::kRandomId), 2,
-           header.data() + 53);
+  header[53] = '0';
+  header[54] = static_cast<char>('0' + (context.flags & kKnownFlags));
   return header;
 }
 
@@ -158,18 +157,17 @@ std::optional<TraceContext> ParseTraceparent(std::string_view header) noexcept {
     return std::nullopt;
   }
   TraceContext context;
-  unsigned version = 0;
-  if (!ReadHex(header.substr(0, 2), kLowerDigits, &version) || version == 0xff ||
-      !ReadTraceId(header.substr(3, 32), kLowerDigits, &context.trace_id) ||
-      !ReadHex(header.substr(36, 16), kLowerDigits, &context.span_id) ||
-      !ReadHex(header.substr(53, 2), kLowerDigits, &context.flags)) {
+  std::uint8_t version = 0;
+  if (!ReadByte(&header[0], &version) || version == 0xff ||
+      !ReadTraceId(&header[3], &context.trace_id) || !ReadHex16(&header[36], &context.span_id) ||
+      !ReadByte(&header[53], &context.flags)) {
     return std::nullopt;
   }
   // Version 00 ends here; a later one may go on after another dash.
   if (header.size() > kTraceparentBytes && (version == 0 || header[kTraceparentBytes] != '-')) {
     return std::nullopt;
   }
-  context.flags &= TraceContext::kSampled | TraceContext::kRandomId;
+  context.flags &= kKnownFlags;
   return IfValid(context);
 }
 
@@ -196,10 +194,10 @@ std::shared_ptr<const std::string> ParseTracestate(std::string_view header) noex
 
 std::array<char, kB3Bytes> FormatB3(const TraceContext& context) noexcept {
   std::array<char, kB3Bytes> header;
-  WriteHex(context.trace_id.high, 16, header.data());
-  WriteHex(context.trace_id.low, 16, header.data() + 16);
+  WriteHex16(context.trace_id.high, header.data());
+  WriteHex16(context.trace_id.low, header.data() + 16);
   header[32] = '-';
-  WriteHex(context.span_id, 16, header.data() + 33);
+  WriteHex16(context.span_id, header.data() + 33);
   header[49] = '-';
   header[50] = context.sampled() ? '1' : '0';
   return header;
@@ -219,7 +217,7 @@ std::optional<TraceContext> ParseB3(std::string_view header) noexcept {
   if (count < 2) return std::nullopt;
   if (count >= 3 && parts[2] != "1" && parts[2] != "0" && parts[2] != "d") return std::nullopt;
   std::uint64_t parent = 0;
-  if (count == 4 && (parts[3].size() != 16 || !ReadHex(parts[3], kLowerDigits, &parent))) {
+  if (count == 4 && (parts[3].size() != 16 || !ReadHex16(parts[3].data(), &parent))) {
     return std::nullopt;
   }
   B3Headers headers;
@@ -231,10 +229,13 @@ std::optional<TraceContext> ParseB3(std::string_view header) noexcept {
 
 std::optional<TraceContext> ParseB3(const B3Headers& headers) noexcept {
   TraceContext context;
-  if ((headers.trace_id.size() != 16 && headers.trace_id.size() != 32) ||
-      headers.span_id.size() != 16 ||
-      !ReadTraceId(headers.trace_id, kLowerDigits, &context.trace_id) ||
-      !ReadHex(headers.span_id, kLowerDigits, &context.span_id)) {
+  if (headers.span_id.size() != 16 || !ReadHex16(headers.span_id.data(), &context.span_id)) {
+    return std::nullopt;
+  }
+  if (headers.trace_id.size() == 32) {
+    if (!ReadTraceId(headers.trace_id.data(), &context.trace_id)) return std::nullopt;
+  } else if (headers.trace_id.size() != 16 ||
+             !ReadHex16(headers.trace_id.data(), &context.trace_id.low)) {
     return std::nullopt;
   }
   // "true" and "false" come from old tracers. What else a state says is not worth losing the trace.
@@ -264,10 +265,12 @@ std::optional<TraceContext> ParseUberTraceId(std::string_view header) noexcept {
   const auto has = [&](std::size_t part, std::size_t most) {
     return !parts[part].empty() && parts[part].size() <= most;
   };
-  if (!has(0, 32) || !has(1, 16) || !has(2, 16) || !has(3, 2) ||
-      !ReadTraceId(parts[0], kDigits, &context.trace_id) ||
-      !ReadHex(parts[1], kDigits, &context.span_id) || !ReadHex(parts[2], kDigits, &parent) ||
-      !ReadHex(parts[3], kDigits, &flags)) {
+  if (!has(0, 32) || !has(1, 16) || !has(2, 16) || !has(3, 2)) return std::nullopt;
+  const std::size_t high_digits = parts[0].size() > 16 ? parts[0].size() - 16 : 0;
+  if (!ReadAnyHex(parts[0].substr(0, high_digits), &context.trace_id.high) ||
+      !ReadAnyHex(parts[0].substr(high_digits), &context.trace_id.low) ||
+      !ReadAnyHex(parts[1], &context.span_id) || !ReadAnyHex(parts[2], &parent) ||
+      !ReadAnyHex(parts[3], &flags)) {
     return std::nullopt;
   }
   constexpr std::uint8_t kJaegerSampled = 1, kJaegerDebug = 2;

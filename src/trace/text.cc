@@ -1,5 +1,7 @@
 #include "trace/text.h"
 
+#include "trace/hex.h"
+
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
@@ -91,10 +93,7 @@ void AppendJsonString(std::string_view bytes, std::string* out) {
 
 void AppendHex(std::uint64_t number, std::string* out) {
   char digits[16];
-  for (int i = 15; i >= 0; --i) {
-    digits[i] = "0123456789abcdef"[number & 0xf];
-    number >>= 4;
-  }
+  WriteHex16(number, digits);
   out->append(digits, sizeof(digits));
 }
 

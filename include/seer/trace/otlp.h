@@ -45,14 +45,15 @@ class OtlpEncoder {
  private:
   // A span's bytes with room for what differs between spans of the same kind. Places that a kind
   // lacks are those of the trace id and the start, which are filled in last.
+  static constexpr std::size_t kBetween = Span::kStamps - 2;  // neither first nor last, ever
   struct Template {
     std::uint64_t key = 0;
     std::uint32_t begin = 0;   // in template_bytes_
     std::uint16_t size = 0;    // 0: none
     std::uint16_t ids_at = 0;  // trace id and span id
     std::uint16_t parent_at = 0;
-    std::uint16_t times_at = 0;  // start and end
-    std::uint16_t stamp_at[Span::kStamps] = {};
+    std::uint16_t times_at = 0;             // start and end
+    std::uint16_t stamp_at[kBetween] = {};  // stamps 1 to 3
   };
 
   void ForgetUnless(const SpanBatch& batch, const Topology& topology);
