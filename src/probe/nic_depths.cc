@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "probe/ethtool.h"
 #include "probe/first_line.h"
 
@@ -77,8 +78,8 @@ NicProbe::NicProbe(const std::string& device, const std::string& root) : device_
   // A name with a slash would lead elsewhere.
   if (device.find('/') == std::string::npos && device.size() < IFNAMSIZ) {
     for (std::size_t i = 0; i < kMaxRings; ++i) {
-      const std::string ring = root + "/sys/class/net/" + device + "/queues/tx-" +
-                               std::to_string(i) + "/byte_queue_limits/";
+      const std::string ring =
+          absl::StrCat(root, "/sys/class/net/", device, "/queues/tx-", i, "/byte_queue_limits/");
       Ring files{internal::ProcFile(ring + "inflight"), internal::ProcFile(ring + "limit")};
       if (!files.inflight.is_open() || !files.limit.is_open()) {
         if (i == 0) rings_reason_ = files.inflight.reason();
