@@ -76,12 +76,12 @@ std::uint32_t BitsOf(const std::uint32_t* values, std::size_t count) {
   // Sixteen lanes: one alone is a loop of five instructions whose speed depends on where the linker
   // puts it (30 % of the time to encode).
   std::uint32_t lanes[16] = {};
-  std::size_t i = 0;
-  for (; i + 16 <= count; i += 16) {
+  const std::size_t whole = count - count % 16;
+  for (std::size_t i = 0; i < whole; i += 16) {
     for (std::size_t lane = 0; lane < 16; ++lane) lanes[lane] |= values[i + lane];
   }
   std::uint32_t all = 0;
-  for (; i < count; ++i) all |= values[i];
+  for (std::size_t i = whole; i < count; ++i) all |= values[i];
   for (const std::uint32_t lane : lanes) all |= lane;
   return all;
 }
