@@ -142,7 +142,7 @@ class Collector::Impl {
   void NewEpoch(std::int64_t now_ns);
   void Look(std::int64_t now_ns);
   void FillSnapshot(seer::Tick tick);
-  void AskProbes(ChannelMask counted);
+  void AskProbes(ChannelMask seen);
   void AddToTotals();
   void Run(Part looked);
   bool Sleep(std::int64_t ns);
@@ -265,8 +265,8 @@ void Collector::Impl::FillSnapshot(seer::Tick tick) {
   snapshot_.instances.Reset(topology.instances().size());
   snapshot_.edges.Reset(topology.edges().size());
   snapshot_.classes.clear();
-  AskProbes(cells_.TakeTo(&snapshot_, &totals_));
   snapshot_.health = std::exchange(health_, NodeHealth());
+  AskProbes(cells_.TakeTo(&snapshot_, &totals_));
   AddToTotals();
 }
 
@@ -276,7 +276,7 @@ void Collector::Impl::AskProbes(ChannelMask seen) {
     if (!seen.Has(channel)) snapshot_.instances.set_missing(channel, Missing::kNoProbe);
   }
   for (const auto& probe : probes_) {
-    if (!probe->Sample(rows_.topology(), &snapshot_).ok()) ++health_.probe_errors;
+    if (!probe->Sample(rows_.topology(), &snapshot_).ok()) ++snapshot_.health.probe_errors;
   }
 }
 

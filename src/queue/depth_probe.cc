@@ -1,6 +1,5 @@
 #include "seer/queue/depth_probe.h"
 
-#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
@@ -25,12 +24,6 @@ absl::Status SampleWithoutThrowing(DepthProbe& probe, const Topology& topology,
   return absl::UnknownError(absl::StrCat("it threw ", what));
 }
 
-Missing WhyMissing(const absl::Status& status) {
-  if (absl::IsPermissionDenied(status)) return Missing::kNoPermission;
-  if (absl::IsUnimplemented(status)) return Missing::kNotSupported;
-  return Missing::kFailed;
-}
-
 }  // namespace
 
 absl::Status FakeDepthProbe::Sample(const Topology& topology, Snapshot* snapshot) {
@@ -49,26 +42,25 @@ absl::Status FakeDepthProbe::Sample(const Topology& topology, Snapshot* snapshot
 GuardedDepthProbe::GuardedDepthProbe(std::unique_ptr<DepthProbe> probe)
     : probe_(std::move(probe)), name_(probe_->name()), channels_(probe_->channels()) {}
 
+Missing WhyMissing(const absl::Status& status) {
+  if (status.ok()) return Missing::kNotMissing;
+  if (absl::IsPermissionDenied(status)) return Missing::kNoPermission;
+  if (absl::IsUnimplemented(status)) return Missing::kNotSupported;
+  return Missing::kFailed;
+}
+
 absl::Status GuardedDepthProbe::Sample(const Topology& topology, Snapshot* snapshot) {
-  const bool ask = wait_ == 0 && !absl::IsUnimplemented(last_status_);
-  if (ask) {
-    last_status_ = SampleWithoutThrowing(*probe_, topology, snapshot);
-    if (last_status_.ok()) {
-      pause_ = 0;
-      return absl::OkStatus();
-    }
-    ++errors_;
-    pause_ = std::min(std::max(1u, 2 * pause_), kMaxPause);
-    wait_ = pause_ - 1;
-  } else if (wait_ > 0) {
-    --wait_;
+  const bool ask = patience_.Ask();
+  if (ask && patience_.Heard(SampleWithoutThrowing(*probe_, topology, snapshot)).ok()) {
+    return absl::OkStatus();
   }
+  const absl::Status& status = patience_.status();
   for (const Channel channel : kAllChannels) {
-    if (channels_.Has(channel)) snapshot->instances.set_missing(channel, WhyMissing(last_status_));
+    if (channels_.Has(channel)) snapshot->instances.set_missing(channel, WhyMissing(status));
   }
   if (!ask) return absl::OkStatus();
-  return absl::Status(last_status_.code(),
-                      absl::StrCat("probe ", name_, ": ", last_status_.message()));
+  ++errors_;
+  return absl::Status(status.code(), absl::StrCat("probe ", name_, ": ", status.message()));
 }
 
 SEER_END_NAMESPACE

@@ -25,6 +25,8 @@
 //   kUnavailable, others   not this time; it is asked less often while it goes on failing
 //   kPermissionDenied      the same; the channels are missing for want of a privilege
 //   kUnimplemented         never on this machine: it is not asked again
+// A probe of several parts, one of which may fail, is ok as long as one works: it counts the errors
+// of its parts in snapshot->health.probe_errors.
 //
 // Threads: called only by Collector::Tick(), on its thread, never under a lock of seer.
 // Cost:    the probe's own.
@@ -40,6 +42,7 @@
 #include "seer/core/config.h"
 #include "seer/core/snapshot.h"
 #include "seer/core/topology.h"
+#include "seer/queue/internal/patience.h"
 
 SEER_BEGIN_NAMESPACE
 
@@ -96,17 +99,18 @@ class GuardedDepthProbe final : public DepthProbe {
 
   std::uint64_t errors() const { return errors_; }
   // Of the last time that it was asked.
-  const absl::Status& last_status() const { return last_status_; }
+  const absl::Status& last_status() const { return patience_.status(); }
   DepthProbe& probe() { return *probe_; }
 
  private:
   const std::unique_ptr<DepthProbe> probe_;
   const std::string name_;  // copies: the probe's own functions may throw later
   const ChannelMask channels_;
-  absl::Status last_status_;
+  internal::Patience patience_{kMaxPause};
   std::uint64_t errors_ = 0;
-  std::uint32_t pause_ = 0;  // doubles with every failure in a row
-  std::uint32_t wait_ = 0;   // ticks until it is asked again
 };
+
+// The reason for which a probe's channels are missing after this status.
+Missing WhyMissing(const absl::Status& status);
 
 SEER_END_NAMESPACE
