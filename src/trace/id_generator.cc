@@ -78,7 +78,7 @@ std::atomic<std::uint64_t>* GenerationWord() noexcept {
   std::atomic<std::uint64_t>* known = word.load(std::memory_order_acquire);
   if (known != nullptr) return known;
   std::atomic<std::uint64_t>* made = MakeGenerationWord();
-  // [B] release on success; [A] on failure: another thread was first, and the page is lost.
+  // [B] release on success; [A] on failure: another thread was first, and our page is one too many.
   if (word.compare_exchange_strong(known, made, std::memory_order_acq_rel,
                                    std::memory_order_acquire)) {
     return made;
@@ -94,6 +94,7 @@ void Seed(std::uint64_t* state) noexcept {
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);
   std::uint64_t from_kernel[2] = {};
+  // The auxiliary vector has addresses as numbers. NOLINTNEXTLINE(performance-no-int-to-ptr)
   if (const auto* bytes = reinterpret_cast<const void*>(getauxval(AT_RANDOM)); bytes != nullptr) {
     std::memcpy(from_kernel, bytes, sizeof(from_kernel));
   }

@@ -132,11 +132,15 @@ void PutScope(const SpanBatch& batch, std::string* out) {
 void OtlpEncoder::ForgetUnless(const SpanBatch& batch, const Topology& topology) {
   const bool same_numbering = topology.origin().SameNumbering(batch.origin);
   if (!templates_.empty() && same_numbering == same_numbering_ &&
-      topology.origin() == topology_origin_ && template_bytes_.size() <= kMaxTemplateBytes) {
+      topology.origin() == topology_origin_) {
     return;
   }
   topology_origin_ = topology.origin();
   same_numbering_ = same_numbering;
+  Forget();
+}
+
+void OtlpEncoder::Forget() {
   templates_.assign(32 * kPlacesPerTemplate, Template());
   used_ = 0;
   template_bytes_.clear();
@@ -162,6 +166,8 @@ void OtlpEncoder::Grow() {
 [[gnu::noinline]] const OtlpEncoder::Template* OtlpEncoder::Make(std::uint64_t key,
                                                                  const SpanBatch& batch,
                                                                  const Topology& topology) {
+  // Also in the middle of a batch: a hostile one may have as many kinds as spans.
+  if (template_bytes_.size() > kMaxTemplateBytes) Forget();
   const Span span = SpanOf(key);
   internal::Namer namer(batch, topology);
   const internal::SpanFacts facts = namer.Of(span);

@@ -57,6 +57,7 @@ class OtlpEncoder {
   };
 
   void ForgetUnless(const SpanBatch& batch, const Topology& topology);
+  void Forget();
   const Template* Make(std::uint64_t key, const SpanBatch& batch, const Topology& topology);
   Template* Place(std::uint64_t key);
   void Grow();
