@@ -26,6 +26,7 @@ namespace {
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kMaxSegmentBytes = std::size_t{1} << 40;
 constexpr int kSweptFiles = 10000;  // of the dead, looked at in one Create()
+constexpr int kAttempts = 16;       // at a file that nobody else takes for a leftover
 
 std::size_t RoundUp(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -51,6 +52,18 @@ absl::Status EnsureDirectory(const std::string& directory) {
   if (errno == EEXIST) return absl::OkStatus();
   return FromErrno(errno, absl::StrCat("directory: cannot make ", directory,
                                        "; name one whose parent exists and may be written"));
+}
+
+// False: somebody took the file, which was not locked yet, for a leftover and holds it or has
+// removed it. Make another.
+bool TakeLock(int fd, int* error) {
+  struct stat info;
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &info) == 0) {
+    *error = ESTALE;
+    return info.st_nlink != 0;
+  }
+  *error = errno;
+  return false;
 }
 
 // Files of processes that have died, or were killed while they made one.
@@ -146,15 +159,14 @@ absl::Status Segment::MakeFile() {
   char name[64];
   int error = 0;
   int fd = -1;
-  for (int attempt = 0; attempt < 4 && fd < 0; ++attempt) {
+  for (int attempt = 0; attempt < kAttempts && fd < 0; ++attempt) {
     std::snprintf(name, sizeof name, "%s%d.%016llx", prefix.c_str(), static_cast<int>(getpid()),
                   static_cast<unsigned long long>(RandomNumber()));
     fd = openat(directory_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
       error = errno;
       if (error != EEXIST) break;
-    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      error = errno;  // somebody took it for a leftover: make another
+    } else if (!TakeLock(fd, &error)) {
       unlinkat(directory_fd, name, 0);
       close(fd);
       fd = -1;
@@ -190,7 +202,7 @@ absl::Status Segment::MakeFile() {
 void Segment::FillHeader() {
   const internal::ProcessIdentity self = internal::ProcessIdentity::Self();
   seer_segment_header* const h = header();
-  std::memset(h, 0, sizeof *h);
+  // All but the state, which is the last to change.
   std::memcpy(h->magic, SEER_SEGMENT_MAGIC, sizeof h->magic);
   h->major = SEER_SEGMENT_MAJOR;
   h->minor = SEER_SEGMENT_MINOR;
@@ -268,22 +280,24 @@ bool Segment::ForkedChild(std::size_t kept) noexcept {
   return false;
 }
 
-absl::Status Segment::ShareAgain(std::size_t kept) {
+absl::Status Segment::ShareAgain(std::size_t kept, std::size_t room) {
   forked_ = false;
-  if (options_.directory.empty()) {
-    FillHeader();
-    return absl::OkStatus();
-  }
-  Segment file;
+  FillHeader();
+  if (options_.directory.empty()) return absl::OkStatus();
+  Segment file;  // its end removes the file again
   file.options_ = options_;
   file.size_ = size_;
   SEER_RETURN_IF_ERROR(file.MakeFile());
   for (std::size_t page = 0; page < kept / kPage; ++page) {
     if (!reserved_[page]) continue;
-    SEER_RETURN_IF_ERROR(file.Reserve(page * kPage, kPage));  // ~Segment removes the file
-    std::memcpy(file.data_ + page * kPage, data_ + page * kPage, kPage);
+    SEER_RETURN_IF_ERROR(file.Reserve(page * kPage, kPage));
+    // Not the header, whose state would tell readers that all is there.
+    const std::size_t from = page == 0 ? sizeof(seer_segment_header) : page * kPage;
+    std::memcpy(file.data_ + from, data_ + from, (page + 1) * kPage - from);
   }
+  SEER_RETURN_IF_ERROR(file.Reserve(kept, room - kept));
   file.FillHeader();
+  file.Publish();
   if (mremap(file.data_, size_, size_, MREMAP_MAYMOVE | MREMAP_FIXED, data_) == MAP_FAILED) {
     return FromErrno(errno, "directory: cannot map the child's own file");
   }

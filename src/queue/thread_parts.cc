@@ -129,9 +129,8 @@ void State::LeaveParent() {
 
 void State::ShareAgainIfForked() {
   if (!segment.forked()) return;
-  status = segment.ShareAgain(options.parts_offset);
-  if (status.ok()) status = ReservePart(0);
-  segment.Publish();
+  // With room in part 0, the one that may always be written.
+  status = segment.ShareAgain(options.parts_offset, options.parts_offset + options.part_used);
 }
 
 // ---- The end of the process: the files go, other threads may still count.
@@ -283,8 +282,10 @@ absl::Status ThreadParts::Edit::ReserveInParts(std::size_t bytes) ABSL_NO_THREAD
   State& state = States()[key_.entry];
   const std::size_t before =
       std::exchange(state.options.part_used, std::max(state.options.part_used, bytes));
-  for (std::size_t number = 0; number < state.taken.size(); ++number) {
-    if (!state.taken[number]) continue;
+  // Also in parts that nobody owns at present: readers look at all that were in use once, and would
+  // find holes there that a full file system cannot fill.
+  const std::size_t used = *state.UsedWord() & ~SEER_SHARED_SHARD_USED;
+  for (std::size_t number = 0; number <= used; ++number) {
     absl::Status reserved = state.ReservePart(number);
     if (!reserved.ok()) {
       state.options.part_used = before;

@@ -75,12 +75,14 @@ class Segment {
   void Close();
 
   // In the child, from a pthread_atfork() handler: the memory becomes the child's own at the same
-  // addresses, the first `kept` bytes (whole pages) copied, the rest zeros. Only calls that are safe there.
-  // False: there was no memory for that, and the child must not touch the segment again.
+  // addresses, the first `kept` bytes (whole pages) copied, the rest zeros. Only calls that are
+  // safe there. False: there was no memory for that, and the child must not touch the segment
+  // again.
   bool ForkedChild(std::size_t kept) noexcept;
-  // Later in the child: makes it a file again, where it was one. `kept` bytes are copied; the
-  // caller keeps everybody from writing meanwhile.
-  [[nodiscard]] absl::Status ShareAgain(std::size_t kept);
+  // Later in the child: makes it a file again, where it was one, and publishes it. The first `kept`
+  // bytes are copied, and the first `room` (not less) can be written as after Reserve(); the caller
+  // keeps everybody from writing meanwhile. If this fails it goes on as the child's own memory.
+  [[nodiscard]] absl::Status ShareAgain(std::size_t kept, std::size_t room);
   bool forked() const { return forked_; }
 
  private:
