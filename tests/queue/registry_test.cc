@@ -477,17 +477,21 @@ TEST(QueueRegistry, WrongGlobalOptionsAreRefusedAtOnce) {
 TEST(QueueRegistry, AGlobalOneThatCannotBeMadeCountsNowhere) {
   EXPECT_EQ(InChild([] {
               std::vector<std::unique_ptr<QueueRegistry>> all_there_can_be;
-              for (int i = 0; i < 63; ++i) all_there_can_be.push_back(MakeRegistry(Anonymous()));
+              for (auto made = QueueRegistry::Create(Anonymous()); made.ok();
+                   made = QueueRegistry::Create(Anonymous())) {
+                all_there_can_be.push_back(*std::move(made));
+              }
               QueueRegistry& global = QueueRegistry::Global();
               SEER_CHECK(!global.AddQueue("a", Channel::kQueued).ok());
               SEER_CHECK(!global.status().ok());
-              all_there_can_be.clear();
+              all_there_can_be.resize(1);
               SEER_CHECK(global.path().empty() && global.segment().empty());
               SEER_CHECK(!MakeReader("")->Add(global).ok());
               SEER_CHECK(!global.Retire(Queue()).ok());
               // Also when others have come and gone meanwhile.
               for (int i = 0; i < 20; ++i) {
-                MakeRegistry(Anonymous())->AddQueue("a", Channel::kQueued)->Enter();
+                const auto other = QueueRegistry::Create(Anonymous());
+                if (other.ok()) (*other)->AddQueue("a", Channel::kQueued)->Enter();
                 SEER_CHECK(!global.AddQueue("a", Channel::kQueued).ok());
                 SEER_CHECK(!global.status().ok());
                 SEER_CHECK(!global.Retire(Queue()).ok());
