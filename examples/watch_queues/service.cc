@@ -71,7 +71,7 @@ class ThreadPool {
 
   void Handle(const Job& job) const {
     std::this_thread::sleep_for(job.work / 3);
-    const seer::Scope asking(to_database_);  // seer: until the end of this block
+    const seer::Ticket asking(to_database_);  // seer: until the end of this block
     std::this_thread::sleep_for(job.work * 2 / 3);
   }
 

@@ -120,15 +120,15 @@ control_plane() { role control_plane '' core window nn predict hwmon advise insi
 notices_hidden() {
   echo '#include <Eigen/Core>' >"$out/bad.cc"
   extra_source=$out/bad.cc
-  fails_with 'Eigen/Core is hidden' role microservice '' core
+  fails_with 'Eigen/Core is hidden' role microservice '' core queue
   echo >"$out/bad.cc"
   cxx_flags="$cxx_flags -Wl,--no-as-needed -lgomp"
-  fails_with 'needs libgomp' role microservice '' core
+  fails_with 'needs libgomp' role microservice '' core queue
 }
 
 build_tree() {
   hide
-  configure host -Dseer_DIR="$build" -DCMAKE_PREFIX_PATH= -DSEER_COMPONENTS=core \
+  configure host -Dseer_DIR="$build" -DCMAKE_PREFIX_PATH= -DSEER_COMPONENTS=queue \
     -DSEER_PROGRAM="$here/microservice/main.cc"
   build_and_run
 }
@@ -137,7 +137,7 @@ moved() {
   cp -a "$prefix" "$out/elsewhere"
   prefix=$out/elsewhere
   hide
-  configure host -DSEER_PROGRAM="$here/microservice/main.cc"
+  configure host -DSEER_PROGRAM="$here/control_plane/main.cc"
   grep -q "^seer_DIR:PATH=$out/elsewhere/" "$out/build/CMakeCache.txt" || fail 'found another one'
   build_and_run
 }
@@ -196,12 +196,12 @@ pkg_config() {
     [ "$(pkg-config --modversion "$component")" = "$version" ] || fail "$component has another version"
     pkg-config --print-errors --exists "$component"
   done
-  flags=$(pkg-config --cflags --libs seer-core)
+  flags=$(pkg-config --cflags --libs seer-queue)
   # Unquoted: flags are words.
   "$cxx" -std=c++17 $cxx_flags -o "$out/program" "$here/microservice/main.cc" $flags
   "$out/program"
   case "$cxx_flags" in *-fsanitize*) return ;; esac  # which cannot be linked statically
-  flags=$(pkg-config --static --cflags --libs seer-core)
+  flags=$(pkg-config --static --cflags --libs seer-queue)
   "$cxx" -std=c++17 $cxx_flags -static -o "$out/program-static" "$here/microservice/main.cc" $flags
   "$out/program-static"
 }

@@ -1,5 +1,5 @@
-// A microservice that records its own RPCs: it stamps a request where it passes from one queue to
-// the next and keeps the span for whoever collects spans on this node.
+// A microservice that counts its queues and records its own RPCs: it stamps a request where it
+// passes from one queue to the next and keeps the span for whoever collects spans on this node.
 #include <cstdio>
 #include <string>
 
@@ -7,14 +7,25 @@
 #include "seer/core/tick.h"
 #include "seer/core/tsc_clock.h"
 #include "seer/core/wire.h"
+#include "seer/queue/registry.h"
 
 int main() {
+  seer::RegistryOptions options;
+  options.directory = "";  // anonymous: nothing of this test outlives it
+  const auto registry = seer::QueueRegistry::Create(options);
+  if (!registry.ok()) return 1;
+  const auto queued = (*registry)->AddQueue("cart", seer::Channel::kQueued);
+  const auto running = (*registry)->AddQueue("cart", seer::Channel::kRunning);
+  if (!queued.ok() || !running.ok()) return 1;
+  seer::Ticket request(*queued);
+
   const seer::TscClock clock;
   seer::Span::Stamps stamps;
   for (seer::ServerStamp stamp : {seer::ServerStamp::kDequeued, seer::ServerStamp::kHandlerStart,
                                   seer::ServerStamp::kHandlerEnd, seer::ServerStamp::kReplySent}) {
     stamps[static_cast<std::size_t>(stamp)] = clock.ToUnixNs(clock.Stamp());
   }
+  request.MoveTo(*running);
   seer::Span span;
   span.SetIds({1, 2}, 3, 0);
   span.set_method(seer::MethodId(7));
@@ -38,5 +49,7 @@ int main() {
     std::fprintf(stderr, "the span does not hold what was stamped\n");
     return 1;
   }
-  std::printf("one span in %zu bytes\n", bytes.size());
+  request.Leave();
+  std::printf("one span in %zu bytes, counters in %zu\n", bytes.size(),
+              (*registry)->segment().size());
 }

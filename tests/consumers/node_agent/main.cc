@@ -1,5 +1,5 @@
-// A node agent: numbers what runs on its node, samples the queues once, and encodes what the
-// control plane needs. Also what comes down: a recommendation, read before anybody acts on it.
+// A node agent: numbers what runs on its node, reads its queues once, and encodes what the control
+// plane needs. Also what comes down: a recommendation, read before anybody acts on it.
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -9,6 +9,31 @@
 #include "seer/core/snapshot.h"
 #include "seer/core/topology.h"
 #include "seer/core/wire.h"
+#include "seer/probe/reading.h"
+#include "seer/probe/softnet.h"
+#include "seer/queue/reader.h"
+#include "seer/queue/registry.h"
+
+namespace {
+
+// As if a service had `waiting` requests in its queue: found by its name, as any other's.
+std::uint32_t ReadDepth(int waiting) {
+  seer::RegistryOptions service;
+  service.directory = "";
+  const auto registry = seer::QueueRegistry::Create(service);
+  seer::ReaderOptions options;
+  options.directory = "";
+  const auto reader = seer::Reader::Open(options);
+  if (!registry.ok() || !reader.ok() || !(*reader)->Add(**registry).ok()) return 0;
+  const auto queue = (*registry)->AddQueue("cart", seer::Channel::kQueued);
+  if (!queue.ok()) return 0;
+  for (int i = 0; i < waiting; ++i) queue->Enter();
+  const seer::NodeReading& now = (*reader)->Read();
+  const bool found = now.queues.size() == 1 && (*reader)->queues()[0].service == "cart";
+  return found ? now.queues[0].depth : 0;
+}
+
+}  // namespace
 
 int main() {
   seer::ManualClock clock(1'700'000'000'000'000'000);
@@ -28,9 +53,16 @@ int main() {
   snapshot.instances.Reset(topology->instances().size());
   snapshot.edges.Reset(topology->edges().size());
   seer::ChannelSample queued;
-  queued.depth = 12;
+  queued.depth = ReadDepth(12);
+  if (queued.depth != 12) {
+    std::fprintf(stderr, "the reader sees a depth of %u\n", queued.depth);
+    return 1;
+  }
   snapshot.instances.Set(*instance, seer::Channel::kQueued, queued);
-  snapshot.instances.set_missing(seer::Channel::kNic, seer::Missing::kNoPermission);
+  const seer::Reading backlog = seer::SoftnetProbe().Sample().backlog_packets;
+  if (!backlog.ok()) {
+    snapshot.instances.set_missing(seer::Channel::kNic, seer::MissingOf(backlog.reason));
+  }
   seer::EdgeSample calls;
   calls.outstanding = 5;
   snapshot.edges.Set(*edge, calls);
