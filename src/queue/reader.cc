@@ -284,9 +284,13 @@ void Reader::Impl::DropEnded() {
 
 // Zeros are read: the registry of this process is no more, or the file was truncated.
 bool Reader::Impl::MemoryGone(const Process& process) {
-  if (!process.info.file.empty()) return process.segment.broken();
-  const auto* const header = reinterpret_cast<const seer_segment_header*>(process.memory.data());
-  return internal::LoadAcquire(&header->state) != SEER_SEGMENT_READY;
+  const bool ours = process.info.file.empty();
+  const char* const data = ours ? process.memory.data() : process.segment.data();
+  const auto* const header = reinterpret_cast<const seer_segment_header*>(data);
+  const std::uint32_t state = internal::LoadAcquire(&header->state);
+  // A file's is asked last: the look at the state may have found that the page is gone.
+  return ours ? state != SEER_SEGMENT_READY
+              : state == SEER_SEGMENT_BEING_MADE || process.segment.broken();
 }
 
 // Marks the processes that have ended since.
