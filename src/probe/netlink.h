@@ -30,8 +30,10 @@ T LoadFront(absl::Span<const char> bytes) {
 template <typename T>
 void Append(const T& value, std::vector<char>* bytes) {
   static_assert(std::is_trivially_copyable_v<T>);
-  const char* const begin = reinterpret_cast<const char*>(&value);
-  bytes->insert(bytes->end(), begin, begin + sizeof(T));
+  // Not insert(): g++ 12 warns of its inner workings here, wrongly.
+  const std::size_t at = bytes->size();
+  bytes->resize(at + sizeof(T));
+  std::memcpy(bytes->data() + at, &value, sizeof(T));
 }
 
 // The attributes at the end of a message.

@@ -153,7 +153,9 @@ std::vector<char> BuildSocketRequest(const SocketProbeOptions& options, bool con
     attribute.nla_type = INET_DIAG_REQ_BYTECODE;
     attribute.nla_len = static_cast<std::uint16_t>(sizeof(attribute) + filter.size());
     Append(attribute, &request);
-    request.insert(request.end(), filter.begin(), filter.end());
+    const std::size_t at = request.size();
+    request.resize(at + filter.size());
+    std::memcpy(request.data() + at, filter.data(), filter.size());
   }
   header.nlmsg_len = static_cast<std::uint32_t>(request.size());
   std::memcpy(request.data(), &header, sizeof(header));
