@@ -1,5 +1,6 @@
 #include "queue/stamps.h"
 
+#include <atomic>
 #include <ctime>
 
 #include "seer/core/tsc_clock.h"
@@ -20,9 +21,16 @@ std::uint64_t MonotonicNs() noexcept {
 }  // namespace
 
 std::uint32_t StampSource() noexcept {
-  static const std::uint32_t source =
-      TscClock::BestSource() == TscClock::Source::kTsc ? SEER_STAMP_TSC : SEER_STAMP_MONOTONIC;
-  return source;
+  // No static that is made once: if another thread is at it while the process forks, the child
+  // waits for that thread for ever. Relaxed: each finds the same.
+  static std::atomic<std::uint32_t> source{0};
+  std::uint32_t known = source.load(std::memory_order_relaxed);
+  if (known == 0) {
+    known =
+        TscClock::BestSource() == TscClock::Source::kTsc ? SEER_STAMP_TSC : SEER_STAMP_MONOTONIC;
+    source.store(known, std::memory_order_relaxed);
+  }
+  return known;
 }
 
 std::uint64_t StampNow(std::uint32_t source) noexcept {
