@@ -11,6 +11,12 @@
 //   rows_offset    rows_capacity * 64 bytes, seer_queue_row: one per queue
 //   shards_offset  shards_capacity * shard_stride bytes: counters, one shard per thread
 //
+//         384    seer_spans_header, 128 bytes (kind SEER_SEGMENT_SPANS)
+//   names_offset   names_capacity * 64 bytes, seer_name_row: services
+//   methods_offset methods_capacity * 128 bytes, seer_method_row
+//   edges_offset   edges_capacity * 8 bytes, seer_edge_row
+//   rings_offset   rings_capacity * ring_stride bytes: a seer_ring and its records, one per thread
+//
 // A shard is an array of seer_slot. Every queue owns one slot in every shard (a timed queue three),
 // and its depth is the sum over all shards of `enqueued` less the sum of `dequeued`. A counter only
 // ever grows, and is never reset; sums wrap at 2^64.
@@ -137,11 +143,92 @@ struct seer_timed_slots {
   uint64_t sequence;          // atomic
 };
 
+// ---- Spans.
+
+// mode: what a thread does when its ring is full
+#define SEER_SPANS_DROP_NEWEST 1
+#define SEER_SPANS_KEEP_LATEST 2  // overwrites the oldest
+
+struct seer_spans_header {
+  uint64_t names_offset;  // each a multiple of 64
+  uint64_t methods_offset;
+  uint64_t edges_offset;
+  uint64_t rings_offset;
+  uint64_t ring_stride;   // at least 128 + 64 * ring_records, a multiple of 64
+  uint32_t ring_records;  // a power of two
+  uint32_t rings_capacity;
+  uint32_t names_capacity;
+  uint32_t methods_capacity;
+  uint32_t edges_capacity;
+  uint32_t mode;
+  // A cache line of its own from here on.
+  uint32_t names_count;  // atomic: rows below it are complete and never change again
+  uint32_t methods_count;
+  uint32_t edges_count;
+  uint32_t rings_used;  // atomic: rings [1, this & 0x7fffffff] may hold records
+  uint64_t reserved0[6];
+};
+
+// seer_method_row.flags
+#define SEER_METHOD_SERVED 1u  // `service` runs in this process; else it is only called
+
+struct seer_method_row {
+  uint16_t service;  // number of its name
+  uint8_t flags;
+  uint8_t bytes;  // 1 to 124
+  char name[124];
+};
+
+struct seer_edge_row {
+  uint16_t caller;  // numbers of their names
+  uint16_t callee;
+  uint32_t reserved;
+};
+
+// One RPC. As core/span.h, but with stamps of the segment's stamp_source.
+struct seer_span_record {
+  uint64_t trace_high;
+  uint64_t trace_low;
+  uint64_t span_id;
+  uint64_t parent_id;
+  uint64_t first_stamp;  // the first one that is known
+  // From there to the second, third, ... stamp, in units of 2^shift; no meaning where not known.
+  uint32_t later[4];
+  uint64_t bits;
+};
+
+// Where things stand in seer_span_record.bits.
+#define SEER_SPAN_METHOD_BIT 0  // 24 bits: number of its row; all ones: none
+#define SEER_SPAN_EDGE_BIT 24   // 24 bits: the same
+#define SEER_SPAN_SIDE_BIT 48   // 0 server, 1 client
+#define SEER_SPAN_OUTCOME_BIT 49
+#define SEER_SPAN_SHIFT_BIT 52  // 4 bits
+#define SEER_SPAN_KNOWN_BIT 56  // 5 bits: which stamps are known; the last 3 have no meaning
+
+// Record number n, counted from 0 and modulo 2^64, lies in place n % ring_records. Ring 0 has no
+// records: threads that found no ring count their losses there, with atomic additions.
+struct seer_ring {
+  uint64_t written;     // atomic: records below it are complete
+  uint64_t started;     // atomic, KEEP_LATEST only: one more than the record that was begun last
+  uint64_t dropped;     // atomic: spans that found the ring full
+  uint64_t room_until;  // its thread's own
+  uint64_t reserved0[4];
+  // Written by the drainer, on a cache line of its own.
+  uint64_t drained;   // atomic: records below it have been taken; compare-and-set
+  uint64_t reported;  // atomic: how much of `dropped` has been told to anybody; compare-and-set
+  // atomic, ring 0 only: who may drain: unix time in ms at which that ends << 22 | pid; 0: nobody
+  uint64_t lease;
+  uint64_t reserved1[5];
+};
+
 #ifdef __cplusplus
 }  // extern "C"
 
 static_assert(sizeof(seer_segment_header) == 384, "the layout is fixed");
 static_assert(sizeof(seer_queues_header) == 128, "the layout is fixed");
 static_assert(sizeof(seer_name_row) == 64 && sizeof(seer_queue_row) == 64, "the layout is fixed");
+static_assert(sizeof(seer_spans_header) == 128 && sizeof(seer_ring) == 128, "the layout is fixed");
+static_assert(sizeof(seer_method_row) == 128 && sizeof(seer_edge_row) == 8, "the layout is fixed");
+static_assert(sizeof(seer_span_record) == 64, "the layout is fixed");
 static_assert(sizeof(seer_slot) == 16 && sizeof(seer_timed_slots) == 32, "the layout is fixed");
 #endif
