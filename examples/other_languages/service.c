@@ -82,7 +82,7 @@ static void say_who_we_are(struct seer_segment_header* header) {
 static int make_file(const char* directory, size_t bytes) {
   int attempt;
   if (mkdir(directory, 01777) == 0) chmod(directory, 01777); /* beyond the umask */
-  for (attempt = 0; attempt < 4; attempt++) {
+  for (attempt = 0; attempt < 16; attempt++) {
     uint64_t number = 0;
     struct stat info;
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
@@ -118,14 +118,20 @@ static void forget_in_child(void) {
   }
 }
 
+/* As much of the text as there is room for; its length. */
+static uint8_t put_text(char* to, size_t room, const char* text) {
+  const size_t bytes = strnlen(text, room);
+  memcpy(to, text, bytes);
+  return (uint8_t)bytes;
+}
+
 static void add_queue(int number, uint8_t channel, const char* name) {
   struct seer_queue_row* row = &segment->rows[number];
   row->slot = (uint32_t)number;
   row->service = 0; /* names[0] */
   row->callee = SEER_NO_NAME;
   row->channel = channel;
-  row->bytes = (uint8_t)strlen(name);
-  memcpy(row->name, name, row->bytes);
+  row->bytes = put_text(row->name, sizeof row->name, name);
   row->state = SEER_QUEUE_LIVE;
   __atomic_store_n(&segment->queues.rows_count, (uint32_t)number + 1, __ATOMIC_RELEASE);
 }
@@ -160,8 +166,8 @@ static int publish(const char* directory, const char* service, const char* insta
   clock_gettime(CLOCK_REALTIME, &now);
   segment->header.created_unix_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
   segment->header.stamp_source = SEER_STAMP_MONOTONIC;
-  segment->header.instance_bytes = (uint8_t)strlen(instance);
-  memcpy(segment->header.instance, instance, segment->header.instance_bytes);
+  segment->header.instance_bytes =
+      put_text(segment->header.instance, sizeof segment->header.instance, instance);
 
   segment->queues.names_offset = offsetof(struct segment, names);
   segment->queues.rows_offset = offsetof(struct segment, rows);
@@ -174,8 +180,8 @@ static int publish(const char* directory, const char* service, const char* insta
   segment->queues.name_bytes = sizeof(struct seer_name_row);
   segment->queues.row_bytes = sizeof(struct seer_queue_row);
 
-  segment->names[0].bytes = (uint8_t)strlen(service);
-  memcpy(segment->names[0].name, service, segment->names[0].bytes);
+  segment->names[0].bytes =
+      put_text(segment->names[0].name, sizeof segment->names[0].name, service);
   __atomic_store_n(&segment->queues.names_count, 1, __ATOMIC_RELEASE);
   add_queue(QUEUED, SEER_CHANNEL_QUEUED, "");
   add_queue(RUNNING, SEER_CHANNEL_RUNNING, "");

@@ -132,7 +132,7 @@ class Segment:
             os.chmod(directory, 0o1777)  # beyond the umask
         except FileExistsError:
             pass
-        for _ in range(4):
+        for _ in range(16):
             path = "%s/queues.%d.%s" % (directory, os.getpid(), secrets.token_hex(8))
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
             try:

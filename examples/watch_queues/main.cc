@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "screen.h"
@@ -177,6 +178,10 @@ int main(int argc, char** argv) {
   std::optional<NewDirectory> made;
   if (options->directory.empty() && options->mode == Options::kBoth) {
     options->directory = made.emplace().path();
+    if (options->directory.empty()) {
+      std::perror("watch-queues: cannot make a directory in /dev/shm or /tmp");
+      return 1;
+    }
   } else if (options->directory.empty()) {
     options->directory = "/dev/shm/seer";
   }

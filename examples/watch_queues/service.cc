@@ -108,7 +108,9 @@ int RunService(const std::string& directory) {
     const double now = std::chrono::duration<double>(SteadyClock::now() - start).count();
     due = std::fmin(due + (now - made_until) * LoadAt(now), 1000);
     made_until = now;
-    for (; due >= 1; --due) pool.Submit(std::chrono::milliseconds(10));
+    const int jobs = static_cast<int>(due);
+    for (int i = 0; i < jobs; ++i) pool.Submit(std::chrono::milliseconds(10));
+    due -= jobs;
   }
   return 0;
 }

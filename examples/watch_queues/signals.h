@@ -1,18 +1,17 @@
 // The signals that end or disturb a program, taken where the program waits instead of in handlers.
 #pragma once
 
-#include <signal.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <ctime>
 #include <initializer_list>
 
 class Signals {
  public:
   // From here on they wait for Wait(), also in threads that start later. Others are not blocked.
-  explicit Signals(std::initializer_list<int> numbers) {
+  Signals(std::initializer_list<int> numbers) {
     sigemptyset(&set_);
     for (int number : numbers) sigaddset(&set_, number);
     pthread_sigmask(SIG_SETMASK, &set_, nullptr);
