@@ -91,6 +91,7 @@ void Cells::Keep(const Topology& topology, const TopologyMap* map) {
 }
 
 void Cells::Add(absl::Span<const QueueReading> readings, bool any_unread, double elapsed_ns) {
+  SEER_DCHECK(readings.size() == by_queue_.size());
   for (Cell& cell : cells_) cell.depth = cell.width = 0;
   for (std::size_t i = 0; i < readings.size(); ++i) {
     if (by_queue_[i] == kNone) continue;

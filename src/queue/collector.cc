@@ -127,6 +127,7 @@ class Collector::Impl {
   const Snapshot& snapshot() const { return snapshot_; }
   const CollectorTotals& totals() const { return totals_; }
   void AddProbe(std::unique_ptr<DepthProbe> probe) {
+    if (probe == nullptr) return;
     probes_.push_back(std::make_unique<GuardedDepthProbe>(std::move(probe)));
   }
 

@@ -17,19 +17,10 @@ inline MetricsSample SampleMetrics() {
   MetricsSample s;
   const NodeId node = *s.topology.AddNode("node-7");
   // Quotes, a backslash, UTF-8 of every length, bytes that are none, what stands for them.
-  const char* const services[] = {"cart",
-                                  "say \"hi\"",
-                                  "back\\slash",
-                                  "a{b=\"c\"} 1",
-                                  "z\xc3\xa4hl",
-                                  "\xe2\x82\xac",
-                                  "\xf0\x9f\x90\x8c",
-                                  "\xff",
-                                  "\xef\xbf\xbd"
-                                  "ff",
-                                  "\xed\xa0\x80",
-                                  "\xc0\xaf",
-                                  "cut \xe2\x82"};
+  const char* const services[] = {
+      "cart",         "say \"hi\"",       "back\\slash", "a{b=\"c\"} 1",         "z\xc3\xa4hl",
+      "\xe2\x82\xac", "\xf0\x9f\x90\x8c", "\xff",        "\xef\xbf\xbd\x66\x66", "\xed\xa0\x80",
+      "\xc0\xaf",     "cut \xe2\x82"};
   for (const char* name : services) {
     const ServiceId service = *s.topology.AddService(name);
     (void)*s.topology.AddInstance(service, std::string(name) + "-0", node);

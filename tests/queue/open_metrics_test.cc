@@ -1,16 +1,18 @@
 #include "seer/queue/open_metrics.h"
 
 #include <gmock/gmock.h>
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
 #include <cctype>
 #include <cstdint>
+#include <cstdlib>
 #include <map>
-#include <optional>
 #include <random>
 #include <set>
 #include <string>
-#include <vector>
+#include <string_view>
+#include <utility>
 
 #include "tests/queue/metrics_sample.h"
 #include "tests/support/allocations.h"
@@ -24,7 +26,7 @@ using ::testing::Not;
 // A strict reader of both formats: whatever the specifications do not allow is a failed test.
 class StrictReader {
  public:
-  StrictReader(const std::string& page, bool open) : open_(open), rest_(page) {
+  StrictReader(std::string page, bool open) : open_(open), page_(std::move(page)), rest_(page_) {
     while (!rest_.empty() && !failed_) Line();
     Check(!open_ || ended_, "no # EOF");
   }
@@ -40,16 +42,16 @@ class StrictReader {
     ADD_FAILURE() << what << " before: " << rest_.substr(0, 100);
   }
   bool Take(std::string_view text) {
-    if (std::string_view(rest_).substr(0, text.size()) != text) return false;
-    rest_.erase(0, text.size());
+    if (rest_.substr(0, text.size()) != text) return false;
+    rest_.remove_prefix(text.size());
     return true;
   }
   std::string TakeUntil(char end) {
     const std::size_t at = rest_.find(end);
-    Check(at != std::string::npos, "a line is not ended");
+    Check(at != std::string_view::npos, "a line is not ended");
     if (failed_) return "";
-    std::string taken = rest_.substr(0, at);
-    rest_.erase(0, at + 1);
+    std::string taken(rest_.substr(0, at));
+    rest_.remove_prefix(at + 1);
     return taken;
   }
   std::string Name() {
@@ -59,8 +61,8 @@ class StrictReader {
       ++length;
     }
     Check(length > 0 && std::isdigit(static_cast<unsigned char>(rest_[0])) == 0, "no name");
-    std::string name = rest_.substr(0, length);
-    rest_.erase(0, length);
+    std::string name(rest_.substr(0, length));
+    rest_.remove_prefix(length);
     return name;
   }
 
@@ -115,7 +117,7 @@ class StrictReader {
     int continuation = 0;
     while (!rest_.empty()) {
       const char c = rest_[0];
-      rest_.erase(0, 1);
+      rest_.remove_prefix(1);
       const auto byte = static_cast<unsigned char>(c);
       if (continuation > 0) {
         Check(byte >> 6 == 2, "UTF-8");
@@ -133,14 +135,15 @@ class StrictReader {
       const char escaped = rest_.empty() ? 'x' : rest_[0];
       Check(escaped == '\\' || escaped == '"' || escaped == 'n', "an escape that is none");
       value.push_back(escaped == 'n' ? '\n' : escaped);
-      rest_.erase(0, 1);
+      if (!rest_.empty()) rest_.remove_prefix(1);
     }
     Check(false, "a label is not ended");
     return value;
   }
 
   const bool open_;
-  std::string rest_;
+  const std::string page_;
+  std::string_view rest_;
   std::string family_, type_;
   bool ended_ = false;
   bool failed_ = false;
@@ -150,6 +153,24 @@ std::string PageOf(const seer::testing::MetricsSample& s, MetricsFormat format) 
   std::string page;
   AppendMetrics(s.topology, s.snapshot, s.totals, format, &page);
   return page;
+}
+
+TEST(OpenMetrics, TheStrictReaderIsStrict) {
+  const auto read = [](const char* page, bool open) { StrictReader(page, open); };
+  const std::string family = "# HELP a x\n# TYPE a gauge\n";
+  read((family + "a{b=\"c\"} 1\n").c_str(), false);
+  for (const char* const line : {"a 1", "b 1\n", "a  1\n", "a{b=\"c} 1\n", "a{b=\"c\"d\"} 1\n",
+                                 "a{b=\"\xff\"} 1\n", "a 1\na 1\n", "a{b=\"\\x\"} 1\n", "a nan\n",
+                                 "a{b=\"c\",b=\"d\"} 1\n", "# TYPE a gauge\n# EOF\n"}) {
+    SCOPED_TRACE(line);
+    ::testing::TestPartResultArray results;
+    {
+      const ::testing::ScopedFakeTestPartResultReporter caught(
+          ::testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &results);
+      read((family + line).c_str(), false);
+    }
+    EXPECT_GT(results.size(), 0) << "it takes that";
+  }
 }
 
 TEST(OpenMetrics, AQueueAndAnEdge) {
