@@ -89,7 +89,7 @@ absl::Status SpanDrainer::HoldLease() {
     return absl::FailedPreconditionError(
         "the drainer was made before fork(); make another one in the child");
   }
-  if (internal::LoadAcquire(&state_->rings.header().state) != SEER_SEGMENT_READY) {  // [P]
+  if (!state_->rings.open()) {
     return absl::FailedPreconditionError("the recorder has been closed");
   }
   timespec t;

@@ -1,5 +1,7 @@
 #include "trace/span_rings.h"
 
+#include <cstring>
+
 #include "seer/trace/internal/ring.h"
 
 SEER_BEGIN_NAMESPACE
@@ -28,7 +30,10 @@ void Copy(const seer_span_record* from, seer_span_record* to) {
 }  // namespace
 
 SpanRings::SpanRings(absl::Span<const char> segment)
-    : base_(const_cast<char*>(segment.data())), layout_(*shared()) {}
+    : base_(const_cast<char*>(segment.data())), layout_{} {
+  // The counts behind it go on changing.
+  std::memcpy(static_cast<void*>(&layout_), shared(), offsetof(seer_spans_header, names_count));
+}
 
 std::string_view SpanRings::Name(std::uint32_t row) const {
   const auto* const names = reinterpret_cast<const seer_name_row*>(base_ + layout_.names_offset);
@@ -72,10 +77,9 @@ std::uint64_t SpanRings::Take(std::uint32_t number, std::size_t max,
                    records->begin() + static_cast<std::ptrdiff_t>(before + torn));
     first += torn;
   }
-  // Whoever moves it owns what lies in between. The second look: a recorder that ends meanwhile
-  // leaves zeros, which are behind us.
-  if (!Move(&ring->drained, drained, end) ||
-      static_cast<std::int64_t>(LoadRelaxed(&ring->written) - end) < 0) {
+  // Whoever moves it owns what lies in between. The state is looked at last: a recorder that ended
+  // meanwhile has left zeros, and the state is stored before them.
+  if (!Move(&ring->drained, drained, end) || !open()) {
     records->resize(before);
     return 0;
   }

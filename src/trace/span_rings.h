@@ -29,6 +29,8 @@ class SpanRings {
   const seer_segment_header& header() const {
     return *reinterpret_cast<const seer_segment_header*>(base_);
   }
+  // The recorder has not ended.
+  bool open() const { return LoadAcquire(&header().state) == SEER_SEGMENT_READY; }
   std::uint32_t names() const { return LoadAcquire(&shared()->names_count); }      // [N]
   std::uint32_t methods() const { return LoadAcquire(&shared()->methods_count); }  // [N]
   std::uint32_t edges() const { return LoadAcquire(&shared()->edges_count); }      // [N]

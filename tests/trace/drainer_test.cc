@@ -362,38 +362,55 @@ TEST(SpanDrainerConcurrency, NoSpanIsTakenTwiceWhateverBecomesOfTheLease) {
   }
 }
 
-TEST(SpanDrainerConcurrency, RecorderDrainerAndSinkMayEndWhileRequestsRun) {
-  for (int round = 0; round < 20 / std::min(kSlower, 10); ++round) {
-    auto recorder = MakeRecorder(64, 4);
-    const ServedMethod served = *recorder->AddServed("cart", "Get");
-    std::atomic<bool> done{false};
-    std::vector<std::thread> threads;
-    for (std::uint64_t thread = 0; thread < 3; ++thread) {
-      threads.emplace_back([&, thread] {
-        for (std::uint64_t i = 0; !done.load(std::memory_order_relaxed); ++i) {
-          served.Record(CheckedSpan(thread, i, served.Stamp()));
-          ServerSpan(served, TraceContext()).End(Outcome::kFailed);
-          if (i % 64 == 0) std::this_thread::yield();
-        }
-      });
-    }
-    {
-      auto sink = std::make_shared<MemorySink>();
-      auto drainer = MakeDrainer(*recorder, sink);
+// Records from three threads while `body` runs.
+template <typename Body>
+void WhileRequestsRun(const ServedMethod& served, const Body& body) {
+  std::atomic<bool> done{false};
+  std::vector<std::thread> threads;
+  for (std::uint64_t thread = 0; thread < 3; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (std::uint64_t i = 0; !done.load(std::memory_order_relaxed); ++i) {
+        served.Record(CheckedSpan(thread + 1, i, served.Stamp()));
+        ServerSpan(served, TraceContext()).End(Outcome::kFailed);
+        if (i % 64 == 0) std::this_thread::yield();
+      }
+    });
+  }
+  body();
+  done.store(true);
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(SpanDrainerConcurrency, DrainersAndSinksMayEndWhileRequestsRun) {
+  const auto recorder = MakeRecorder(64, 4);
+  const ServedMethod served = *recorder->AddServed("cart", "Get");
+  WhileRequestsRun(served, [&] {
+    for (int round = 0; round < 20; ++round) {
+      const auto sink = std::make_shared<MemorySink>();
+      const auto drainer = MakeDrainer(*recorder, sink);
       for (int i = 0; i < 10; ++i) {
-        drainer->Drain().IgnoreError();
+        EXPECT_TRUE(drainer->Drain().ok());
         sink->Take();
       }
-      drainer.reset();
-      sink.reset();
-      drainer = MakeDrainer(*recorder, std::make_shared<MemorySink>());
+    }
+  });
+}
+
+// Not for ThreadSanitizer, to which the pages of zeros that a segment leaves are a race.
+TEST(SpanDrainer, ItsRecorderMayEndWhileRequestsRunAndItDrains) {
+  for (int round = 0; round < 20; ++round) {
+    auto recorder = MakeRecorder(64, 4);
+    const ServedMethod served = *recorder->AddServed("cart", "Get");
+    WhileRequestsRun(served, [&] {
+      const auto sink = std::make_shared<MemorySink>();
+      const auto drainer = MakeDrainer(*recorder, sink);
+      EXPECT_TRUE(drainer->Drain().ok());
       std::thread ends([&] { recorder.reset(); });
       for (int i = 0; i < 100; ++i) drainer->Drain().IgnoreError();
       ends.join();
       EXPECT_TRUE(absl::IsFailedPrecondition(drainer->Drain()));
-    }
-    done.store(true);
-    for (std::thread& thread : threads) thread.join();
+      for (const Span& span : AllSpans(*sink)) EXPECT_NE(span.span_id(), 0u);
+    });
   }
 }
 
