@@ -117,7 +117,13 @@ bool MetricsServer::Serve(Client& client) {
                          client.answer.size() - client.sent, MSG_NOSIGNAL);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   client.sent += static_cast<std::size_t>(n);
-  return client.sent < client.answer.size();
+  if (client.sent < client.answer.size()) return true;
+  // Closing with unread bytes would reset the connection, and the answer be lost with it.
+  shutdown(client.fd, SHUT_WR);
+  char rest[4096];
+  for (int i = 0; i < 16 && recv(client.fd, rest, sizeof rest, 0) > 0; ++i) {
+  }
+  return false;
 }
 
 std::string MetricsServer::Answer(std::string_view request) const {
