@@ -8,6 +8,7 @@ agent=$1
 folder=$2
 rm -rf "$folder"
 mkdir -p "$folder"
+: >"$folder/lines"
 
 "$agent" --demo --directory "$folder/queues" --listen 0 --output "$folder/snapshots" \
   >"$folder/lines" 2>"$folder/errors" &
