@@ -29,7 +29,7 @@
 // child, which makes a drainer of its own.
 //
 // Threads: one at a time. Recording goes on meanwhile.
-// Cost:    about 30 ns a span (benchmarks/RESULTS.md), in the calling thread. Memory: max_batch
+// Cost:    about 26 ns a span (benchmarks/trace), in the calling thread. Memory: max_batch
 //          and at most 256 spans more for each instance. Create calibrates a clock for about 2 ms.
 #pragma once
 

@@ -19,7 +19,7 @@
 // be reading. It finds that out when it moves `drained` on, and throws away what it read.
 //
 // Threads: any. Not from signal handlers: one that interrupts a record of its own thread may
-//          overwrite it. Cost: about 35 instructions.
+//          overwrite it. Cost: 2 ns, without the clock.
 #pragma once
 
 #include <array>
