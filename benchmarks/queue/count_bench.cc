@@ -82,7 +82,7 @@ BENCHMARK(BM_AtomicPairOver1000);
 void BM_ScopePair(benchmark::State& state) {
   const Queue queue = OneQueue();
   for (auto _ : state) {
-    const Scope scope(queue);
+    const QueueScope scope(queue);
     benchmark::ClobberMemory();
   }
 }

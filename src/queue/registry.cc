@@ -21,7 +21,6 @@ using internal::Place;
 using internal::StoreRelaxed;
 using internal::StoreRelease;
 using internal::ToAbsl;
-using internal::ToStd;
 
 constexpr std::size_t kQueuesHeader = sizeof(seer_segment_header);
 constexpr std::size_t kTables = kQueuesHeader + sizeof(seer_queues_header);
@@ -116,7 +115,7 @@ absl::StatusOr<std::uint16_t> QueueRegistry::Tables::AddName(ThreadParts::Edit& 
   SEER_RETURN_IF_ERROR(edit.Reserve(offset, sizeof(seer_name_row)));
   auto* const entry = reinterpret_cast<seer_name_row*>(edit.data() + offset);
   entry->bytes = static_cast<std::uint8_t>(name.size());
-  std::memcpy(entry->name, name.data(), name.size());
+  std::copy(name.begin(), name.end(), entry->name);
   names.emplace(name, static_cast<std::uint16_t>(number));
   StoreRelease(&q->names_count, number + 1);  // [N] the row is complete
   return static_cast<std::uint16_t>(number);
@@ -200,7 +199,7 @@ absl::StatusOr<Place> QueueRegistry::Add(std::string_view service, std::string_v
   fresh->channel = channel;
   fresh->flags = timed ? SEER_QUEUE_TIMED : 0;
   fresh->bytes = static_cast<std::uint8_t>(name.size());
-  std::memcpy(fresh->name, name.data(), name.size());
+  std::copy(name.begin(), name.end(), fresh->name);  // not memcpy(): an empty one may be null
   StoreRelaxed(&fresh->state, std::uint32_t{SEER_QUEUE_LIVE});  // ordered by [N] below
   tables_->live_rows.emplace(row_key, number);
   tables_->slots_used = slots_after;

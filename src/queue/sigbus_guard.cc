@@ -1,12 +1,12 @@
 #include "queue/sigbus_guard.h"
 
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdint>
 
 #include "seer/core/internal/mutex.h"
@@ -42,6 +42,7 @@ bool Mend(std::uintptr_t address) {
     if (begin == 0 || address < begin || address >= guard.end.load(std::memory_order_relaxed)) {
       continue;
     }
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the system tells an address
     void* const page = reinterpret_cast<void*>(address / page_bytes * page_bytes);
     if (mmap(page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
         MAP_FAILED) {

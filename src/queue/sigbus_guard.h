@@ -18,7 +18,7 @@
 // installs the handler for good. A SigbusUnblocked is a system call, or two.
 #pragma once
 
-#include <signal.h>
+#include <csignal>
 
 #include <cstddef>
 

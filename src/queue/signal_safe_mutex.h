@@ -4,7 +4,7 @@
 // Threads: any. Cost: two system calls more than a mutex; never on a hot path.
 #pragma once
 
-#include <signal.h>
+#include <csignal>
 
 #include "absl/base/thread_annotations.h"
 #include "seer/core/config.h"

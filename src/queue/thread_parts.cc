@@ -20,9 +20,7 @@ namespace {
 
 using internal::kPartsEntries;
 using internal::kPartsTags;
-using internal::PartAddress;
 using internal::PartsKey;
-using internal::Place;
 using internal::SignalSafeLock;
 using internal::SignalSafeMutex;
 
@@ -179,7 +177,7 @@ PartAddress InPart(Place place) noexcept {
   SharedPart& cached = shared_parts[place.entry()];
   const std::uintptr_t shared = place.In(cached.tagged);
   if (shared % kPartsTags == 0 && ++cached.uses % kAskAgain != 0) {
-    return {reinterpret_cast<char*>(shared), false};
+    return {reinterpret_cast<char*>(shared), false};  // NOLINT(performance-no-int-to-ptr)
   }
   const int saved_errno = errno;  // the host may be between its own call and its look at errno
   const PartsKey key = place.parts();
@@ -199,6 +197,7 @@ PartAddress InPart(Place place) noexcept {
   errno = saved_errno;
   if (tagged == nullptr) return {nullptr, false};
   if (number == 0) cached = {tagged, 0};
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the tag has to be taken off
   return {reinterpret_cast<char*>(place.In(tagged)), number != 0};
 }
 

@@ -219,7 +219,7 @@ absl::Status SpanDrainer::HandOn(std::size_t instance) {
   if (batch.spans.empty()) return absl::OkStatus();
   batch.origin = topology_.origin();
   batch.dropped += std::exchange(dropped_, 0);
-  const absl::Status status = sink_->Write(batch);
+  absl::Status status = sink_->Write(batch);
   if (!status.ok() && ForNow(status)) return status;
   (status.ok() ? counts_.delivered : counts_.discarded) += batch.spans.size();
   counts_.waiting -= batch.spans.size();
@@ -234,7 +234,7 @@ absl::Status SpanDrainer::HandOn(std::size_t instance) {
 absl::Status SpanDrainer::HandOnAll() {
   absl::Status first;
   for (std::size_t i = 0; i < batches_.size(); ++i) {
-    const absl::Status status = HandOn(i);
+    absl::Status status = HandOn(i);
     if (ForNow(status)) return status;
     first.Update(status);
   }
@@ -255,7 +255,7 @@ bool SpanDrainer::TakeFrom(std::uint32_t ring, std::size_t* budget, absl::Status
     for (const seer_span_record& record : records_) Append(record);
     for (std::size_t i = 0; i < batches_.size(); ++i) {
       if (batches_[i].spans.size() < options_.max_batch) continue;
-      const absl::Status status = HandOn(i);
+      absl::Status status = HandOn(i);
       first->Update(status);
       if (ForNow(status)) return false;
     }

@@ -428,8 +428,8 @@ TEST(Count, NoCountAllocates) {
       timed.Leave(timed.Enter());
       first = allocations.count();
       for (int i = 0; i < 1000; ++i) {
-        Scope scope(queue);
-        Scope timed_scope(timed);
+        QueueScope scope(queue);
+        QueueScope timed_scope(timed);
         Ticket ticket(queue);
         ticket.MoveTo(queue);
       }

@@ -14,9 +14,9 @@
 //   `running` Handle(job.request);                                                    // ~Job
 //   leaves `running`
 //
-// A Scope or Ticket makes a leave without an enter impossible, whatever is thrown. Queue::Enter()
-// and Leave() are there for code that cannot hold one; enter before the request becomes visible to
-// whoever will leave, or the depth is short by one for a moment.
+// A QueueScope or Ticket makes a leave without an enter impossible, whatever is thrown.
+// Queue::Enter() and Leave() are there for code that cannot hold one; enter before the request
+// becomes visible to whoever will leave, or the depth is short by one for a moment.
 //
 // Each thread counts in a shard of its own: two monotone counters per queue, which no other thread
 // writes and nobody ever resets or folds. The depth is the sum of all shards (reader.h). A shard
@@ -29,7 +29,8 @@
 // handles go on working; nothing it counts reaches the parent. (A raw clone() that skips
 // pthread_atfork() handlers would count into the parent's.)
 //
-// Threads: every member of Queue, TimedQueue, Scope and Ticket from any thread and, on x86-64, from
+// Threads: every member of Queue, TimedQueue, QueueScope and Ticket from any thread and, on x86-64,
+// from
 //          signal handlers (not TimedQueue). A handle outlives its registry: it counts nowhere
 //          then. Adding and retiring from any thread; they take a lock.
 // Cost:    enter and leave together 1/10 of an atomic increment and decrement, 18 instructions
@@ -78,7 +79,7 @@ class Queue {
 };
 
 // A queue that also knows, for every tick, its exact mean depth and the mean wait of the requests
-// that left. It wants the entry back, hence mostly Scope and Ticket.
+// that left. It wants the entry back, hence mostly QueueScope and Ticket.
 class TimedQueue {
  public:
   struct Entry {
@@ -100,12 +101,12 @@ class TimedQueue {
 
 // In the queue from here to the end of the block.
 template <typename AnyQueue>
-class [[nodiscard]] Scope {
+class [[nodiscard]] QueueScope {
  public:
-  explicit Scope(AnyQueue queue) noexcept : queue_(queue), entry_(queue_.Enter()) {}
-  ~Scope() { queue_.Leave(entry_); }
-  Scope(const Scope&) = delete;
-  Scope& operator=(const Scope&) = delete;
+  explicit QueueScope(AnyQueue queue) noexcept : queue_(queue), entry_(queue_.Enter()) {}
+  ~QueueScope() { queue_.Leave(entry_); }
+  QueueScope(const QueueScope&) = delete;
+  QueueScope& operator=(const QueueScope&) = delete;
 
  private:
   const AnyQueue queue_;

@@ -27,7 +27,7 @@
 // Threads: a layout, no code. Cost: 64 bytes a name, 64 a queue, 16 a queue and thread.
 #pragma once
 
-#include <stdint.h>
+#include <stdint.h>  // NOLINT(modernize-deprecated-headers): for C too
 
 #ifdef __cplusplus
 extern "C" {

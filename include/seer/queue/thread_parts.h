@@ -101,7 +101,7 @@ inline thread_local const char* thread_parts[kPartsEntries];
 inline char* InOwnPart(Place place) noexcept {
   const std::uintptr_t address = place.In(thread_parts[place.entry()]);
   if (__builtin_expect(address % kPartsTags != 0, 0)) return nullptr;
-  return reinterpret_cast<char*>(address);
+  return reinterpret_cast<char*>(address);  // NOLINT(performance-no-int-to-ptr): see above
 }
 
 struct PartAddress {

@@ -26,6 +26,7 @@ inline void Count(Place place, Word word) noexcept {
     CountSlow(place, word);
     return;
   }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the tag has to be added and taken off
   AddOwned(reinterpret_cast<std::uint64_t*>(slot + word), 1);  // [A] of sweep.h
 }
 

@@ -216,6 +216,7 @@ SEER_INTERNAL_ALWAYS_INLINE void Record(const SpanSource& source, const RawSpan&
   const std::uintptr_t part = reinterpret_cast<std::uintptr_t>(thread_parts[source.entry]) +
                               static_cast<std::uintptr_t>(source.offset);
   if (__builtin_expect(part % kPartsTags == 0, 1)) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the tag has to be added and taken off
     auto* const ring = reinterpret_cast<seer_ring*>(part);
     const std::uint64_t number = ring->written;  // plain: no other thread stores it
     if (__builtin_expect(number != ring->room_until, 1)) {
