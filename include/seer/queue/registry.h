@@ -30,13 +30,12 @@
 // pthread_atfork() handlers would count into the parent's.)
 //
 // Threads: every member of Queue, TimedQueue, QueueScope and Ticket from any thread and, on x86-64,
-// from
-//          signal handlers (not TimedQueue). A handle outlives its registry: it counts nowhere
+//          from signal handlers (not TimedQueue). A handle outlives its registry: it counts nowhere
 //          then. Adding and retiring from any thread; they take a lock.
-// Cost:    enter and leave together 1/10 of an atomic increment and decrement, 18 instructions
-//          (benchmarks/RESULTS.md); a TimedQueue two reads of the clock, about 20 ns, more. A
-//          thread's first count takes a lock and may call the kernel. Memory: 64 bytes a queue, 64
-//          a service, 16 a queue and thread (timed 48), in pages.
+// Cost:    enter and leave together 0.6 to 1.4 ns and 17 instructions, a seventh to a fifth of an
+//          atomic increment and decrement (benchmarks/RESULTS.md); of a TimedQueue 30 ns, most of
+//          it two reads of the clock. A thread's first count takes a lock and may call the kernel.
+//          Memory: 64 bytes a queue, 64 a service, 16 a queue and thread (timed 48), in pages.
 #pragma once
 
 #include <cstddef>
