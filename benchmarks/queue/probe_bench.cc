@@ -229,7 +229,7 @@ void BM_ProbeCgroup(benchmark::State& state) {
 }
 BENCHMARK(BM_ProbeCgroup)->UseRealTime();
 
-SEER_FIGURE(probe_us, Time("queue.probe_us", "us", "<= 1000", "BM_ProbeSockets/real_time"));
+SEER_FIGURE(probe_us, Time("queue.probe_us", "us", "<= 1000", "BM_ProbeSockets"));
 
 }  // namespace
 }  // namespace seer::bench
