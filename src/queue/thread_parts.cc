@@ -151,6 +151,11 @@ void InstallHooks() {
   static_cast<void>(installed);
 }
 
+// When the program or library is loaded, with one thread: if a process forked while another thread
+// was at it for the first time, the child would wait for that thread for ever. Before static
+// objects are made, so that it is undone after they are gone.
+__attribute__((constructor(101))) void InstallHooksEarly() { InstallHooks(); }
+
 // A part for the calling thread: its number, 0 if there is none.
 std::uint32_t State::Claim() {
   const auto free_one = std::find(taken.begin(), taken.end(), false);
