@@ -108,10 +108,28 @@ void ReaderProcess::Sweep() {
   SweepSlots(view_, slots_, counts_.data());
   std::size_t timed = 0;
   for (const Known& known : queues_) {
-    if (!known.timed) continue;
-    Timed& fresh = timed_[timed++];
-    fresh.whole = SweepTimed(view_, known.slot, &fresh.sums);
-    fresh.stamp = StampNow(stamp_source_);
+    if (known.timed) SweepOne(known.slot, &timed_[timed++]);
+  }
+}
+
+// The sums of the shards belong together as far as nothing happened between the first and the last,
+// and the stamp. That is short; where it was not, as when this thread had to wait for a processor,
+// another attempt will do.
+void ReaderProcess::SweepOne(std::uint32_t slot, Timed* timed) const {
+  for (int attempt = 1; attempt <= kSweepAttempts; ++attempt) {
+    TimedCount sums;
+    const std::uint64_t begun = StampNow(stamp_source_);
+    const bool whole = SweepTimed(view_, slot, &sums);
+    const std::uint64_t stamp = StampNow(stamp_source_);
+    const std::uint64_t took = stamp - begun;
+    if (attempt == 1 || (whole && (!timed->whole || took < timed->took))) {
+      timed->sums = sums;
+      timed->stamp = stamp;
+      timed->took = took;
+      timed->whole = whole;
+    }
+    const std::uint64_t short_enough = (timed->stamp - timed->seen_stamp) / 1024;
+    if (timed->whole && (!timed->seen || timed->took <= short_enough)) return;
   }
 }
 
@@ -184,11 +202,15 @@ void ReaderProcess::ReadTimed(Timed* timed, QueueReading* reading) {
   const bool follows = timed->seen;
   const TimedCount before = std::exchange(timed->seen_sums, timed->sums);
   const std::uint64_t stamp_before = std::exchange(timed->seen_stamp, timed->stamp);
+  const std::uint64_t took_before = std::exchange(timed->seen_took, timed->took);
   const TimedCount& sums = timed->sums;
   timed->seen = timed->whole && timed->stamp != 0;
   if (!follows || !timed->seen || sums.shared != before.shared) return;
   const auto elapsed = static_cast<std::int64_t>(timed->stamp - stamp_before);
   if (elapsed <= 0) return;
+  // Too short a time for its edges, which are as wide as the sweeps took; but for a queue at rest.
+  const std::uint64_t edge = std::max(took_before, timed->took);
+  if (edge > static_cast<std::uint64_t>(elapsed) / 16 && !(sums == before)) return;
   const auto area = [](const TimedCount& c, std::uint64_t t) {
     return c.left_sum - c.entered_sum + t * (c.enqueued - c.dequeued);
   };

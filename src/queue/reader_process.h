@@ -53,14 +53,17 @@ class ReaderProcess {
   struct Timed {
     TimedCount sums;
     std::uint64_t stamp = 0;
+    std::uint64_t took = 0;
     TimedCount seen_sums;
     std::uint64_t seen_stamp = 0;
+    std::uint64_t seen_took = 0;
     bool whole = false;
     bool seen = false;
   };
 
   static void ReadOdd(std::int64_t low, std::uint64_t width, Known* known, QueueReading* reading,
                       NodeReading* totals);
+  void SweepOne(std::uint32_t slot, Timed* timed) const;
   void ReadTimed(Timed* timed, QueueReading* reading);
   bool DropRetired();
 

@@ -47,6 +47,12 @@ struct TimedCount {
   std::uint64_t left_sum = 0;
   std::uint64_t left_entered_sum = 0;
   std::uint64_t shared = 0;  // how many of the counts have no stamps
+
+  friend bool operator==(const TimedCount& a, const TimedCount& b) {
+    return a.enqueued == b.enqueued && a.dequeued == b.dequeued && a.entered_sum == b.entered_sum &&
+           a.left_sum == b.left_sum && a.left_entered_sum == b.left_entered_sum &&
+           a.shared == b.shared;
+  }
 };
 
 // False if a shard was being changed each time it was looked at.

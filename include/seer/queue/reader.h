@@ -83,7 +83,9 @@ struct QueueReading {
   std::uint32_t arrivals = 0;  // since the Read() before, if `counted`
   std::uint32_t departures = 0;
   bool counted = false;  // false in the first reading of a queue that was there before this Reader
-  // Of timed queues, since the Read() before. False also when threads beyond max_threads took part.
+  // Of timed queues, since the Read() before. False also when threads beyond max_threads took part,
+  // or when reading took more than a sixteenth of that time. What a thread was kept from counting
+  // when it happened is in the mean of the reading that sees it.
   bool timed = false;
   double mean_depth = 0;
   double mean_wait_ns = 0;  // of the requests that left; 0 if none did
