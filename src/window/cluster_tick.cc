@@ -1,0 +1,232 @@
+#include "seer/window/cluster_tick.h"
+
+#include <cmath>
+
+SEER_BEGIN_NAMESPACE
+namespace {
+
+bool Valid(double value) { return std::isfinite(value) && value >= 0; }
+
+template <typename T>
+std::optional<T> IfKnown(std::uint8_t known, std::uint8_t bit, T value) {
+  if ((known & bit) == 0) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+void ServiceTable::Reset(std::size_t services) {
+  size_ = services;
+  for (Columns& columns : columns_) {
+    columns.depth.assign(services, 0.0f);
+    columns.mean.assign(services, 0.0f);
+    columns.wait_us.assign(services, 0.0f);
+    columns.arrivals.assign(services, 0);
+    columns.departures.assign(services, 0);
+    columns.known.assign(services, 0);
+  }
+}
+
+ServiceTable::Columns* ServiceTable::Cell(ServiceId service, Channel channel) {
+  const auto index = static_cast<std::size_t>(channel);
+  if (service.value() >= size_ || index >= kChannels) return nullptr;
+  return &columns_[index];
+}
+
+void ServiceTable::SetDepth(ServiceId service, Channel channel, double depth) {
+  Columns* const columns = Cell(service, channel);
+  if (columns == nullptr || !Valid(depth)) return;
+  columns->depth[service.index()] = static_cast<float>(depth);
+  columns->known[service.index()] |= kDepth;
+}
+
+void ServiceTable::SetMean(ServiceId service, Channel channel, double mean) {
+  Columns* const columns = Cell(service, channel);
+  if (columns == nullptr || !Valid(mean)) return;
+  columns->mean[service.index()] = static_cast<float>(mean);
+  columns->known[service.index()] |= kMean;
+}
+
+void ServiceTable::SetFlow(ServiceId service, Channel channel, std::uint32_t arrivals,
+                           std::uint32_t departures) {
+  Columns* const columns = Cell(service, channel);
+  if (columns == nullptr) return;
+  columns->arrivals[service.index()] = arrivals;
+  columns->departures[service.index()] = departures;
+  columns->known[service.index()] |= kFlow;
+}
+
+void ServiceTable::SetMeanWait(ServiceId service, Channel channel, double wait_us) {
+  Columns* const columns = Cell(service, channel);
+  if (columns == nullptr || !Valid(wait_us)) return;
+  columns->wait_us[service.index()] = static_cast<float>(wait_us);
+  columns->known[service.index()] |= kMeanWait;
+}
+
+std::optional<double> ServiceTable::depth(ServiceId service, Channel channel) const {
+  if (service.value() >= size_) return std::nullopt;
+  const Columns& columns = At(channel);
+  return IfKnown<double>(columns.known[service.index()], kDepth, columns.depth[service.index()]);
+}
+
+std::optional<double> ServiceTable::mean(ServiceId service, Channel channel) const {
+  if (service.value() >= size_) return std::nullopt;
+  const Columns& columns = At(channel);
+  return IfKnown<double>(columns.known[service.index()], kMean, columns.mean[service.index()]);
+}
+
+std::optional<std::uint32_t> ServiceTable::arrivals(ServiceId service, Channel channel) const {
+  if (service.value() >= size_) return std::nullopt;
+  const Columns& columns = At(channel);
+  return IfKnown(columns.known[service.index()], kFlow, columns.arrivals[service.index()]);
+}
+
+std::optional<std::uint32_t> ServiceTable::departures(ServiceId service, Channel channel) const {
+  if (service.value() >= size_) return std::nullopt;
+  const Columns& columns = At(channel);
+  return IfKnown(columns.known[service.index()], kFlow, columns.departures[service.index()]);
+}
+
+std::optional<double> ServiceTable::mean_wait_us(ServiceId service, Channel channel) const {
+  if (service.value() >= size_) return std::nullopt;
+  const Columns& columns = At(channel);
+  return IfKnown<double>(columns.known[service.index()], kMeanWait,
+                         columns.wait_us[service.index()]);
+}
+
+bool operator==(const ServiceTable& a, const ServiceTable& b) {
+  if (a.size_ != b.size_) return false;
+  for (std::size_t i = 0; i < kChannels; ++i) {
+    const ServiceTable::Columns& x = a.columns_[i];
+    const ServiceTable::Columns& y = b.columns_[i];
+    if (x.known != y.known || x.depth != y.depth || x.mean != y.mean || x.wait_us != y.wait_us ||
+        x.arrivals != y.arrivals || x.departures != y.departures) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void EdgeTickTable::Reset(std::size_t edges) {
+  depth_.assign(edges, 0.0f);
+  mean_.assign(edges, 0.0f);
+  made_.assign(edges, 0);
+  known_.assign(edges, 0);
+}
+
+void EdgeTickTable::SetDepth(EdgeId edge, double outstanding) {
+  if (edge.value() >= size() || !Valid(outstanding)) return;
+  depth_[edge.index()] = static_cast<float>(outstanding);
+  known_[edge.index()] |= kDepth;
+}
+
+void EdgeTickTable::SetMean(EdgeId edge, double mean) {
+  if (edge.value() >= size() || !Valid(mean)) return;
+  mean_[edge.index()] = static_cast<float>(mean);
+  known_[edge.index()] |= kMean;
+}
+
+void EdgeTickTable::SetMade(EdgeId edge, std::uint32_t made) {
+  if (edge.value() >= size()) return;
+  made_[edge.index()] = made;
+  known_[edge.index()] |= kMade;
+}
+
+std::optional<double> EdgeTickTable::depth(EdgeId edge) const {
+  if (edge.value() >= size()) return std::nullopt;
+  return IfKnown<double>(known_[edge.index()], kDepth, depth_[edge.index()]);
+}
+
+std::optional<double> EdgeTickTable::mean(EdgeId edge) const {
+  if (edge.value() >= size()) return std::nullopt;
+  return IfKnown<double>(known_[edge.index()], kMean, mean_[edge.index()]);
+}
+
+std::optional<std::uint32_t> EdgeTickTable::made(EdgeId edge) const {
+  if (edge.value() >= size()) return std::nullopt;
+  return IfKnown(known_[edge.index()], kMade, made_[edge.index()]);
+}
+
+bool operator==(const EdgeTickTable& a, const EdgeTickTable& b) {
+  return a.known_ == b.known_ && a.depth_ == b.depth_ && a.mean_ == b.mean_ && a.made_ == b.made_;
+}
+
+void ClusterTick::Reset(std::size_t services_count, std::size_t edges_count,
+                        std::size_t classes_count) {
+  services.Reset(services_count);
+  edges.Reset(edges_count);
+  classes.resize(classes_count);
+  for (ClassTick& row : classes) {
+    row.seen = false;
+    row.count = row.over_target = 0;
+    row.oldest_open_ns = row.p50_ns = row.p99_ns = 0;
+    row.latency.Clear();
+  }
+  nodes_seen = nodes_expected = 0;
+}
+
+bool operator==(const ClusterTick& a, const ClusterTick& b) {
+  return a.tick == b.tick && a.period == b.period && a.topology_version == b.topology_version &&
+         a.services == b.services && a.edges == b.edges && a.classes == b.classes &&
+         a.nodes_seen == b.nodes_seen && a.nodes_expected == b.nodes_expected;
+}
+
+namespace {
+
+// The sum over edges that `chosen` picks; nothing if one of them was not seen.
+template <typename Chosen>
+std::optional<double> SumOverEdges(const ClusterTick& tick, const Topology& topology,
+                                   const Chosen& chosen) {
+  double depths = 0;
+  double means = 0;
+  bool have_depths = true;
+  bool have_means = true;
+  bool any = false;
+  const auto edges = topology.edges();
+  for (std::size_t i = 0; i < edges.size(); ++i) {
+    if (edges[i].removed || !chosen(edges[i])) continue;
+    any = true;
+    const EdgeId edge(static_cast<std::uint32_t>(i));
+    const std::optional<double> depth = tick.edges.depth(edge);
+    const std::optional<double> mean = tick.edges.mean(edge);
+    have_depths = have_depths && depth.has_value();
+    have_means = have_means && mean.has_value();
+    depths += depth.value_or(0);
+    means += mean.value_or(0);
+  }
+  if (!any) return std::nullopt;
+  if (have_depths) return depths;
+  if (have_means) return means;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<double> Outstanding(const ClusterTick& tick, const Topology& topology,
+                                  ServiceId service) {
+  return SumOverEdges(tick, topology, [&](const Edge& edge) { return edge.callee == service; });
+}
+
+std::optional<double> SelfDepth(const ClusterTick& tick, const Topology& topology,
+                                ServiceId service) {
+  const std::optional<double> outstanding = Outstanding(tick, topology, service);
+  if (!outstanding) return std::nullopt;
+  if (const auto blocked = tick.services.depth(service, Channel::kBlocked)) {
+    return *outstanding - *blocked;
+  }
+  if (const auto blocked = tick.services.mean(service, Channel::kBlocked)) {
+    return *outstanding - *blocked;
+  }
+  bool calls = false;
+  for (const Edge& edge : topology.edges()) {
+    calls = calls || (!edge.removed && edge.caller == service && edge.kind == EdgeKind::kSync);
+  }
+  if (!calls) return *outstanding;
+  const std::optional<double> outbound = SumOverEdges(tick, topology, [&](const Edge& edge) {
+    return edge.caller == service && edge.kind == EdgeKind::kSync;
+  });
+  if (!outbound) return std::nullopt;
+  return *outstanding - *outbound;
+}
+
+SEER_END_NAMESPACE
