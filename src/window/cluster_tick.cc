@@ -229,4 +229,71 @@ std::optional<double> SelfDepth(const ClusterTick& tick, const Topology& topolog
   return *outstanding - *outbound;
 }
 
+void SelfDepths(const ClusterTick& tick, const Topology& topology, SelfDepthTable* table) {
+  constexpr std::uint8_t kInDepth = 1, kInMean = 2, kOutDepth = 4, kOutMean = 8;
+  const std::size_t services = topology.services().size();
+  table->sums_.assign(services, {});
+  table->outstanding.assign(services, 0.0f);
+  table->self.assign(services, 0.0f);
+  table->outstanding_seen.assign(services, 0);
+  table->self_seen.assign(services, 0);
+
+  const auto edges = topology.edges();
+  const auto depths = tick.edges.depths();
+  const auto means = tick.edges.means();
+  const auto known = tick.edges.known();
+  for (std::size_t i = 0; i < edges.size(); ++i) {
+    const Edge& edge = edges[i];
+    if (edge.removed) continue;
+    const std::uint8_t bits = i < known.size() ? known[i] : std::uint8_t{0};
+    const bool has_depth = (bits & EdgeTickTable::kDepth) != 0;
+    const bool has_mean = (bits & EdgeTickTable::kMean) != 0;
+    const double depth = has_depth ? depths[i] : 0;
+    const double mean = has_mean ? means[i] : 0;
+    SelfDepthTable::Sums& callee = table->sums_[edge.callee.index()];
+    callee.in = true;
+    callee.in_depth += depth;
+    callee.in_mean += mean;
+    callee.missing |= (has_depth ? 0 : kInDepth) | (has_mean ? 0 : kInMean);
+    if (!edge.caller.valid() || edge.kind != EdgeKind::kSync) continue;
+    SelfDepthTable::Sums& caller = table->sums_[edge.caller.index()];
+    caller.out = true;
+    caller.out_depth += depth;
+    caller.out_mean += mean;
+    caller.missing |= (has_depth ? 0 : kOutDepth) | (has_mean ? 0 : kOutMean);
+  }
+
+  for (std::size_t i = 0; i < services; ++i) {
+    const SelfDepthTable::Sums& sums = table->sums_[i];
+    double outstanding = 0;
+    if (!sums.in) continue;
+    if ((sums.missing & kInDepth) == 0) {
+      outstanding = sums.in_depth;
+    } else if ((sums.missing & kInMean) == 0) {
+      outstanding = sums.in_mean;
+    } else {
+      continue;
+    }
+    table->outstanding[i] = static_cast<float>(outstanding);
+    table->outstanding_seen[i] = 1;
+    const ServiceId service(static_cast<std::uint32_t>(i));
+    double blocked = 0;
+    if (const auto depth = tick.services.depth(service, Channel::kBlocked)) {
+      blocked = *depth;
+    } else if (const auto mean = tick.services.mean(service, Channel::kBlocked)) {
+      blocked = *mean;
+    } else if (sums.out) {
+      if ((sums.missing & kOutDepth) == 0) {
+        blocked = sums.out_depth;
+      } else if ((sums.missing & kOutMean) == 0) {
+        blocked = sums.out_mean;
+      } else {
+        continue;
+      }
+    }
+    table->self[i] = static_cast<float>(outstanding - blocked);
+    table->self_seen[i] = 1;
+  }
+}
+
 SEER_END_NAMESPACE

@@ -155,4 +155,23 @@ std::optional<double> Outstanding(const ClusterTick& tick, const Topology& topol
 std::optional<double> SelfDepth(const ClusterTick& tick, const Topology& topology,
                                 ServiceId service);
 
+// Both for all services in one pass over the edges, without allocation once the tables have their
+// size: the same values as the functions above. By ServiceId; what is missing is 0 and not seen.
+struct SelfDepthTable {
+  std::vector<float> outstanding;
+  std::vector<float> self;
+  std::vector<std::uint8_t> outstanding_seen;
+  std::vector<std::uint8_t> self_seen;
+
+ private:
+  friend void SelfDepths(const ClusterTick& tick, const Topology& topology, SelfDepthTable* table);
+  struct Sums {
+    double in_depth = 0, in_mean = 0, out_depth = 0, out_mean = 0;
+    std::uint8_t missing = 0;  // bits: some edge without in depth, in mean, out depth, out mean
+    bool in = false, out = false;
+  };
+  std::vector<Sums> sums_;
+};
+void SelfDepths(const ClusterTick& tick, const Topology& topology, SelfDepthTable* table);
+
 SEER_END_NAMESPACE
