@@ -1,5 +1,5 @@
-# Finds Apache Thrift for C++ and makes the target thrift::thrift and, where the non-blocking server
-# is installed too, thrift::thriftnb.
+# Finds Apache Thrift for C++ and makes the target thrift::thrift and, where they are installed too,
+# thrift::thriftnb (the non-blocking server) and thrift::thriftz (THeader and zlib).
 #
 #   find_package(Thrift [version])    sets Thrift_FOUND, Thrift_VERSION, Thrift_INCLUDE_DIR,
 #                                     Thrift_LIBRARY, Thrift_Boost_INCLUDE_DIR
@@ -23,8 +23,10 @@ endif()
 find_path(Thrift_INCLUDE_DIR NAMES thrift/Thrift.h HINTS ${PC_Thrift_INCLUDE_DIRS})
 find_library(Thrift_LIBRARY NAMES thrift HINTS ${PC_Thrift_LIBRARY_DIRS})
 find_library(Thrift_NB_LIBRARY NAMES thriftnb HINTS ${PC_Thrift_LIBRARY_DIRS})
+find_library(Thrift_Z_LIBRARY NAMES thriftz HINTS ${PC_Thrift_LIBRARY_DIRS})
 find_path(Thrift_Boost_INCLUDE_DIR NAMES boost/numeric/conversion/cast.hpp)
-mark_as_advanced(Thrift_INCLUDE_DIR Thrift_LIBRARY Thrift_NB_LIBRARY Thrift_Boost_INCLUDE_DIR)
+mark_as_advanced(Thrift_INCLUDE_DIR Thrift_LIBRARY Thrift_NB_LIBRARY Thrift_Z_LIBRARY
+  Thrift_Boost_INCLUDE_DIR)
 
 unset(Thrift_VERSION)
 foreach(_thrift_header IN ITEMS config.h thrift-config.h)
@@ -55,5 +57,11 @@ if(Thrift_FOUND AND Thrift_NB_LIBRARY AND NOT TARGET thrift::thriftnb)
   add_library(thrift::thriftnb UNKNOWN IMPORTED)
   set_target_properties(thrift::thriftnb PROPERTIES
     IMPORTED_LOCATION ${Thrift_NB_LIBRARY}
+    INTERFACE_LINK_LIBRARIES thrift::thrift)
+endif()
+if(Thrift_FOUND AND Thrift_Z_LIBRARY AND NOT TARGET thrift::thriftz)
+  add_library(thrift::thriftz UNKNOWN IMPORTED)
+  set_target_properties(thrift::thriftz PROPERTIES
+    IMPORTED_LOCATION ${Thrift_Z_LIBRARY}
     INTERFACE_LINK_LIBRARIES thrift::thrift)
 endif()
