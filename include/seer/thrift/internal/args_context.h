@@ -1,0 +1,305 @@
+// Flow: (internal) bytes of the arguments -> [TakeContext] -> TraceContext
+//
+// A context travels as one more field of the arguments struct, which every Thrift peer that does
+// not know it skips: id 8888, map<string, string>, {"traceparent": "00-..."}. SkyWalking and
+// OpenTelemetry for Java write the same; id 3333 is the older dialect, and is read only.
+//
+// seer's clients write the field first. There a server finds it without decoding: in the hook after
+// the message's header, what is next in the transport's buffer is the field, in binary or compact
+// protocol, which both put nothing on the wire where a struct begins. It is taken out of the
+// buffer, and what the generated code reads is the message of a client that knows nothing of seer.
+//
+// Which protocol it is, the bytes say themselves: inside a multiplexer the type does not. Only a
+// field that has no other names in it than headers of tracers is taken out; a map of the user's own
+// with one of these ids is read, and stays. More than 100 entries or 8 KiB are not looked at.
+//
+// Elsewhere (JSON, transports without a buffer, the field at another place) args_reader.h reads
+// the field from the protocol.
+//
+// Threads: pure but for the transport. Cost: no allocation; with a context first about 300
+//          instructions, most of them for the hexadecimal digits; without, about 25.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include <thrift/protocol/TProtocol.h>
+#include <thrift/transport/TBufferTransports.h>
+
+#include "absl/types/span.h"
+#include "seer/core/config.h"
+#include "seer/trace/context.h"
+#include "seer/trace/propagation.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+inline constexpr std::int16_t kContextField = 8888;
+inline constexpr std::int16_t kOldContextField = 3333;
+inline constexpr std::size_t kMaxContextEntries = 100;
+inline constexpr std::size_t kMaxContextBytes = 8192;
+inline constexpr int kMaxContextFields = 4;  // one after the other, as some peers send both ids
+
+using ContextEntry = std::pair<std::string_view, std::string_view>;
+
+// What else may stand in a field that is taken out. Headers() reads these.
+inline bool IsTracersHeader(std::string_view name) noexcept {
+  if (name == "traceparent" || name == "tracestate" || name == "b3" || name == "uber-trace-id") {
+    return true;
+  }
+  return name.size() > 5 && name.substr(0, 5) == "x-b3-";
+}
+
+// One field of bytes that may be a context.
+struct ContextField {
+  enum Kind : std::uint8_t {
+    kNone,     // something else
+    kPartial,  // it may be one, but the bytes end before it does
+    kMap,      // map<string, string> with one of the two ids
+  };
+  Kind kind = kNone;
+  bool compact = false;
+  bool only_headers = false;  // and at least one
+  std::size_t bytes = 0;      // with its own header
+  TraceContext context;       // not valid(): there is none in the map
+};
+
+namespace args {
+
+inline constexpr std::string_view kBinaryStart(
+    "\x0D\x22\xB8"
+    "\x0B\x0B\0\0\0\1"
+    "\0\0\0\x0B"
+    "traceparent"
+    "\0\0\0\x37",
+    28);
+inline constexpr std::string_view kCompactStart(
+    "\x0B\xF0\x8A\x01"
+    "\1\x88"
+    "\x0B"
+    "traceparent"
+    "\x37",
+    19);
+static_assert(kTraceparentBytes == 0x37);
+
+// Reads forward and never beyond the end; after the first failure everything fails.
+class Cursor {
+ public:
+  explicit Cursor(std::string_view bytes) : bytes_(bytes) {}
+
+  std::size_t at() const { return at_; }
+  bool ended() const { return ended_; }  // failed because there is no more
+
+  bool Byte(std::uint8_t* byte) {
+    if (at_ == bytes_.size()) return End();
+    *byte = static_cast<std::uint8_t>(bytes_[at_++]);
+    return true;
+  }
+  bool BigEndian(std::size_t width, std::uint32_t* value) {
+    *value = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+      std::uint8_t byte = 0;
+      if (!Byte(&byte)) return false;
+      *value = *value << 8 | byte;
+    }
+    return true;
+  }
+  bool Varint(std::uint32_t* value) {
+    *value = 0;
+    for (int shift = 0; shift < 35; shift += 7) {
+      std::uint8_t byte = 0;
+      if (!Byte(&byte)) return false;
+      *value |= static_cast<std::uint32_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return true;
+    }
+    return false;
+  }
+  bool Text(std::uint32_t size, std::string_view* text) {
+    if (size > kMaxContextBytes) return false;
+    if (size > bytes_.size() - at_) return End();
+    *text = bytes_.substr(at_, size);
+    at_ += size;
+    return true;
+  }
+
+ private:
+  bool End() {
+    ended_ = true;
+    return false;
+  }
+  const std::string_view bytes_;
+  std::size_t at_ = 0;
+  bool ended_ = false;
+};
+
+inline bool IsContextId(std::uint32_t id) {
+  return id == static_cast<std::uint32_t>(kContextField) ||
+         id == static_cast<std::uint32_t>(kOldContextField);
+}
+
+// The header of the field and of the map; false: it is something else, or the bytes have ended.
+inline bool Start(Cursor* cursor, bool* compact, std::uint32_t* entries) {
+  std::uint8_t type = 0;
+  if (!cursor->Byte(&type)) return false;
+  *compact = type == 0x0B;  // a map with its id in full; in binary this would be a string
+  if (!*compact) {
+    std::uint32_t id = 0, types = 0;
+    return type == 0x0D && cursor->BigEndian(2, &id) && IsContextId(id) &&
+           cursor->BigEndian(2, &types) && types == 0x0B0B && cursor->BigEndian(4, entries);
+  }
+  std::uint32_t zigzag = 0;
+  if (!cursor->Varint(&zigzag) || zigzag % 2 != 0 || !IsContextId(zigzag / 2)) return false;
+  std::uint8_t types = 0;
+  if (!cursor->Varint(entries)) return false;
+  return *entries == 0 || (cursor->Byte(&types) && types == 0x88);
+}
+
+inline bool Text(Cursor* cursor, bool compact, std::string_view* text) {
+  std::uint32_t size = 0;
+  return (compact ? cursor->Varint(&size) : cursor->BigEndian(4, &size)) &&
+         cursor->Text(size, text);
+}
+
+inline bool Entries(Cursor* cursor, std::uint32_t count, ContextField* field) {
+  std::array<ContextEntry, kMaxContextEntries> entries;
+  if (count > entries.size()) return false;
+  field->only_headers = count > 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    auto& [name, value] = entries[i];
+    if (!Text(cursor, field->compact, &name) || !Text(cursor, field->compact, &value)) return false;
+    if (cursor->at() > kMaxContextBytes) return false;
+    field->only_headers = field->only_headers && IsTracersHeader(name);
+  }
+  field->context = Extract(absl::Span<const ContextEntry>(entries.data(), count));
+  return true;
+}
+
+// What seer's own clients write, found with one comparison of known length.
+template <const std::string_view& kStart>
+inline bool OwnField(std::string_view bytes, ContextField* field) {
+  constexpr std::size_t kSize = kStart.size();
+  if (bytes.size() < kSize + kTraceparentBytes) return false;
+  if (std::memcmp(bytes.data(), kStart.data(), kSize) != 0) return false;
+  auto context = ParseTraceparent(bytes.substr(kSize, kTraceparentBytes));
+  if (!context) return false;
+  field->kind = ContextField::kMap;
+  field->only_headers = true;
+  field->bytes = kSize + kTraceparentBytes;
+  field->context = *std::move(context);
+  return true;
+}
+
+}  // namespace args
+
+// The field at the start of `bytes`, into a field as it is after construction.
+inline void ReadContextField(std::string_view bytes, ContextField* field) noexcept {
+  // Most calls of clients without a context end here.
+  if (!bytes.empty() && bytes[0] != 0x0D && bytes[0] != 0x0B) return;
+  if (args::OwnField<args::kBinaryStart>(bytes, field)) return;
+  if (args::OwnField<args::kCompactStart>(bytes, field)) {
+    field->compact = true;
+    return;
+  }
+  args::Cursor cursor(bytes);
+  std::uint32_t entries = 0;
+  if (args::Start(&cursor, &field->compact, &entries) && args::Entries(&cursor, entries, field)) {
+    field->kind = ContextField::kMap;
+    field->bytes = cursor.at();
+  } else {
+    field->kind = cursor.ended() && bytes.size() < kMaxContextBytes ? ContextField::kPartial
+                                                                    : ContextField::kNone;
+  }
+}
+
+struct ContextInBytes {
+  bool partial = false;      // more bytes may show one
+  std::size_t consumed = 0;  // what to take out, from the start
+  TraceContext context;
+};
+
+// Up to kMaxContextFields of them, one after the other; the first valid context wins.
+inline void FindContext(std::string_view bytes, ContextInBytes* found) noexcept {
+  std::size_t at = 0;
+  bool take = true;
+  for (int i = 0; i < kMaxContextFields; ++i) {
+    ContextField field;
+    ReadContextField(bytes.substr(at), &field);
+    if (field.kind == ContextField::kPartial && !found->context.valid()) found->partial = true;
+    if (field.kind != ContextField::kMap) return;
+    at += field.bytes;
+    // Compact writes the id of the next field as the distance to this one's, where it is short:
+    // such a field would get another id if this one were gone.
+    take = take && field.only_headers &&
+           !(field.compact && (at == bytes.size() || (bytes[at] & 0xF0) != 0));
+    if (take) found->consumed = at;
+    if (field.context.valid()) {
+      if (!found->context.valid()) found->context = std::move(field.context);
+      // Another one hardly ever follows; what is no map does not start like one.
+      if (at == bytes.size() || (bytes[at] != 0x0D && bytes[at] != 0x0B)) return;
+    }
+  }
+}
+
+// The transport of a protocol without a copy of the shared pointer, which costs two atomic
+// operations a call. (A protected member, by way of a class that may name it.)
+struct TransportOf : apache::thrift::protocol::TProtocol {
+  static apache::thrift::transport::TTransport* Get(
+      apache::thrift::protocol::TProtocol* protocol) noexcept {
+    return (protocol->*(&TransportOf::ptrans_)).get();
+  }
+};
+
+// Of a TBufferedTransport, which has in its buffer what a read() happened to bring: more of it.
+struct BufferOf : apache::thrift::transport::TBufferedTransport {
+  // False: there is no room. May throw what read() throws, or wait; who decodes the message would.
+  static bool ReadMore(apache::thrift::transport::TBufferedTransport* transport) {
+    std::uint8_t*& base = transport->*(&BufferOf::rBase_);
+    std::uint8_t*& bound = transport->*(&BufferOf::rBound_);
+    std::uint8_t* const buffer = (transport->*(&BufferOf::rBuf_)).get();
+    const auto size = static_cast<std::size_t>(transport->*(&BufferOf::rBufSize_));
+    const auto held = static_cast<std::size_t>(bound - base);
+    if (held >= size) return false;
+    if (held > 0) std::memmove(buffer, base, held);
+    base = buffer;
+    bound = buffer + held;
+    const std::uint32_t got =
+        (transport->*(&BufferOf::transport_))->read(bound, static_cast<std::uint32_t>(size - held));
+    bound += got;
+    return got > 0;
+  }
+};
+
+// Call it where the arguments begin: after readMessageBegin(), before anything else is read. True:
+// there is a context, now in `out`.
+inline bool TakeContext(apache::thrift::protocol::TProtocol* in, TraceContext* out) noexcept {
+  try {
+    apache::thrift::transport::TTransport* const transport = TransportOf::Get(in);
+    // The buffer holds at most 8 KiB of what matters; each round brings at least one byte.
+    for (std::size_t round = 0; round <= kMaxContextBytes; ++round) {
+      std::uint32_t size = 0;
+      const std::uint8_t* const buffer = transport->borrow(nullptr, &size);  // what is there: O(1)
+      if (buffer == nullptr) return false;
+      ContextInBytes found;
+      FindContext(std::string_view(reinterpret_cast<const char*>(buffer), size), &found);
+      if (__builtin_expect(found.partial, 0)) {
+        auto* const buffered =
+            dynamic_cast<apache::thrift::transport::TBufferedTransport*>(transport);
+        if (buffered != nullptr && BufferOf::ReadMore(buffered)) continue;
+      }
+      if (found.consumed > 0) transport->consume(static_cast<std::uint32_t>(found.consumed));
+      if (!found.context.valid()) return false;
+      *out = std::move(found.context);
+      return true;
+    }
+  } catch (...) {  // the connection broke: the generated code will find out, and say so
+  }
+  return false;
+}
+
+}  // namespace internal
+SEER_END_NAMESPACE
