@@ -1,6 +1,8 @@
 # How every library of seer is declared, exported, installed and packaged.
 #
 #   seer_add_library(<folder>
+#     [ROOM <folder>]               whose header and source folders it uses, if not its own: a further
+#                                   library <room>_<x> of a room, for those who want its dependency
 #     [DEPENDS <folder>...]         rooms it may include: the row of the include matrix
 #     HEADERS <file>...             relative to include/seer/<folder>/
 #     [SOURCES <file>...]           relative to src/<folder>/
@@ -31,15 +33,18 @@ function(seer_set_warnings target)
 endfunction()
 
 function(seer_add_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" ""
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "ROOM"
     "DEPENDS;HEADERS;SOURCES;PUBLIC_LINK;PRIVATE_LINK;PACKAGES;BUILD_PACKAGES;PKGCONFIG;PKGCONFIG_LIBS;DEB_DEPENDS")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "seer_add_library(${name}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
   endif()
 
   set(target seer_${name})
-  list(TRANSFORM arg_HEADERS PREPEND ${PROJECT_SOURCE_DIR}/include/seer/${name}/)
-  list(TRANSFORM arg_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/src/${name}/)
+  if(NOT arg_ROOM)
+    set(arg_ROOM ${name})
+  endif()
+  list(TRANSFORM arg_HEADERS PREPEND ${PROJECT_SOURCE_DIR}/include/seer/${arg_ROOM}/)
+  list(TRANSFORM arg_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/src/${arg_ROOM}/)
   list(TRANSFORM arg_DEPENDS PREPEND seer:: OUTPUT_VARIABLE seer_targets)
 
   # A host may bring its own copy (FetchContent): then the targets are there already.
@@ -105,6 +110,7 @@ macro(seer_find_package package)
   set(_seer_apt_Protobuf "libprotobuf-dev protobuf-compiler")
   set(_seer_apt_Thrift "libthrift-dev libboost-dev")
   set(_seer_apt_DNNL "libdnnl-dev")
+  set(_seer_apt_OpenTracing "libopentracing-dev")
   find_package(${package} ${ARGN} QUIET GLOBAL)
   if(NOT ${package}_FOUND)
     message(FATAL_ERROR "seer: the package '${package}' was not found. On Debian or Ubuntu:\n"

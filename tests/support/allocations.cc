@@ -16,14 +16,20 @@ thread_local std::int64_t peak = 0;
 thread_local std::int64_t base = 0;
 thread_local std::size_t news_base = 0;
 
-void* Allocate(std::size_t size, std::size_t alignment) {
+void* AllocateOrNull(std::size_t size, std::size_t alignment) noexcept {
   void* p = alignment > alignof(std::max_align_t)
                 ? std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment)
                 : std::malloc(size == 0 ? 1 : size);
-  if (p == nullptr) throw std::bad_alloc();
+  if (p == nullptr) return nullptr;
   ++news;
   held += static_cast<std::int64_t>(malloc_usable_size(p));
   peak = std::max(peak, held);
+  return p;
+}
+
+void* Allocate(std::size_t size, std::size_t alignment) {
+  void* const p = AllocateOrNull(size, alignment);
+  if (p == nullptr) throw std::bad_alloc();
   return p;
 }
 
@@ -45,6 +51,7 @@ std::size_t Allocations::peak_bytes() const { return static_cast<std::size_t>(pe
 }  // namespace seer::testing
 
 using seer::testing::Allocate;  // NOLINT
+using seer::testing::AllocateOrNull;
 using seer::testing::Release;
 
 void* operator new(std::size_t size) { return Allocate(size, 0); }
@@ -55,6 +62,24 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
 void* operator new[](std::size_t size, std::align_val_t alignment) {
   return Allocate(size, static_cast<std::size_t>(alignment));
 }
+// What std::stable_sort and others ask for; freed by the deletes below, so it has to be counted
+// too.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return AllocateOrNull(size, 0);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return AllocateOrNull(size, 0);
+}
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return AllocateOrNull(size, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return AllocateOrNull(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* p, const std::nothrow_t&) noexcept { Release(p); }
+void operator delete[](void* p, const std::nothrow_t&) noexcept { Release(p); }
+void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept { Release(p); }
+void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept { Release(p); }
 void operator delete(void* p) noexcept { Release(p); }
 void operator delete[](void* p) noexcept { Release(p); }
 void operator delete(void* p, std::size_t) noexcept { Release(p); }
