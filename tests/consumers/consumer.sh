@@ -22,6 +22,7 @@ OpenCL      CL/cl.h                    libOpenCL
 zstd        zstd.h                     libzstd
 ZLIB        zlib.h                     libz.so
 simdjson    simdjson.h                 libsimdjson
+OpenTracing opentracing/tracer.h       libopentracing
 Protobuf    google/protobuf/message.h  libprotobuf
 GTest       gtest/gtest.h              libgtest
 benchmark   benchmark/benchmark.h      libbenchmark
@@ -83,11 +84,17 @@ existing() {
   done
   printf '%s' "$found"
 }
+# The public headers of a component, as CMake knows them: a further library of a room (trace_opentracing)
+# has its headers in the room's folder.
+headers_of() {
+  local headers=headers_$1
+  printf '%s\n' ${!headers} | LC_ALL=C sort
+}
 # all_headers 'a;b' FILE: includes every public header of the components, in the order of the alphabet.
 all_headers() {
   local component
   for component in ${1//;/ }; do
-    (cd "$prefix/include" && find "seer/$component" -name '*.h' | LC_ALL=C sort)
+    headers_of "$component"
   done | sed 's/.*/#include "&"/' >"$2"
   [ -s "$2" ] || fail "no header is installed for $1"
 }
@@ -136,7 +143,7 @@ build_tree() {
 moved() {
   cp -a "$prefix" "$out/elsewhere"
   prefix=$out/elsewhere
-  hide
+  hide OpenTracing Thrift Boost
   configure host -DSEER_PROGRAM="$here/control_plane/main.cc"
   grep -q "^seer_DIR:PATH=$out/elsewhere/" "$out/build/CMakeCache.txt" || fail 'found another one'
   build_and_run
@@ -342,8 +349,8 @@ debian_packages() {
     [ "$(deb_field "$deb_build" "$component" Version)" = "$version" ] || fail "$component: version"
     [ "$(deb_field "$deb_build" "$component" Section)" = libdevel ] || fail "$component: section"
     contents=$(dpkg-deb -c "$(deb_of "$deb_build" "$component")" | awk '$1 !~ /^d/ { print $6 }')
-    # Exactly this component's headers, in the folder that bears its name.
-    diff <(cd "$source/include" && find "seer/$component" -name '*.h' | LC_ALL=C sort) \
+    # Exactly this component's headers.
+    diff <(headers_of "$component") \
       <(sed -n 's:^\./usr/include/::p' <<<"$contents" | LC_ALL=C sort) || fail "$component: headers"
     for file in "./usr/lib/$multiarch/cmake/seer/seer-$component-targets.cmake" \
       "./usr/lib/$multiarch/pkgconfig/seer-${component//_/-}.pc" \
