@@ -30,10 +30,10 @@
 // seen or AdvanceTo(): spans come when they end, so this bounds how long a call may take and still
 // be seen whole. What comes later counts in the ticks that are still open, and in `late`.
 //
-// Missing. A row is covered from its first interval on (CoverFrom() can say otherwise: a recording
-// that is known to be whole is covered from its start). AddGap() says that spans were lost; so does
-// `max_parts`, when it is reached; and `silence_ns`. A row that is not covered is missing, not
-// zero.
+// Missing. A row is covered from its first interval on, and an edge as soon as its caller records
+// calls at all (CoverFrom() can say otherwise: a recording that is known to be whole is covered
+// from its start). AddGap() says that spans were lost; so does `max_parts`, when it is reached; and
+// `silence_ns`. A row that is not covered is missing, not zero.
 //
 // Threads: one at a time; the sink is called from Add, AdvanceTo and Finish, and must not call
 // back. Cost: about 100 ns an interval (benchmarks/window); 72 bytes for each tick an interval
@@ -99,9 +99,10 @@ class SpanDepths {
 
   // ---- What is covered.
 
-  // These rows are recorded from a moment on, although no interval shows it yet. A service: what it
-  // records of itself and of its calls; an edge: its caller's intervals.
-  void CoverFrom(ServiceId service, std::int64_t since_ns);
+  // These rows are recorded from a moment on, although no interval shows it yet. What a service
+  // records as kServer are the requests it serves, as kClient the calls it makes; an edge: the
+  // calls that its caller records.
+  void CoverFrom(ServiceId service, SpanSide side, std::int64_t since_ns);
   void CoverFrom(EdgeId edge, std::int64_t since_ns);
   void CoverFrom(ClassId request_class, std::int64_t since_ns);
   // Spans of [from, to) were lost: of one service (its own and its calls), or of all.
