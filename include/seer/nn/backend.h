@@ -1,0 +1,155 @@
+// Flow: (Network, weights) -> [Backend: InferenceEngine, TrainingEngine] -> outputs, gradients
+//
+// Who computes. Backends differ in speed and in the last bits: "reference" is the naive one that
+// all others are tested against, "eigen" the default.
+//
+//   const seer::Backend* backend = seer::FindBackend("auto");
+//   auto engine = backend->NewInference(network, weights);             // keeps its own weights
+//   auto workspace = (*engine)->NewWorkspace(1);                       // one for each thread
+//   absl::Status status = (*engine)->Run(window.values, 1, workspace->get(), absl::MakeSpan(out));
+//
+// Outputs of a window are network.outputs() numbers: the probabilities of the N services and the
+// extras; then for each request class the probabilities that a violation starts within the 1st,
+// 2nd,
+// ... horizon, which only grow. `logits` asks for what is below the last non-linearity instead.
+//
+// Inputs are checked first, by their bits: NaN and infinity give InvalidArgument, also where a host
+// compiles with -ffast-math, and nothing of them is kept. Large finite values are computed with.
+//
+// Threads: an engine is immutable and may run in many threads at once, each with its own workspace.
+//          A TrainingEngine belongs to one thread at a time.
+// Cost:    Run() allocates nothing and takes no lock.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "seer/core/config.h"
+#include "seer/nn/batch.h"
+#include "seer/nn/loss.h"
+#include "seer/nn/network.h"
+
+SEER_BEGIN_NAMESPACE
+
+// kWindow: each run computes a whole window. kSlide: a tick comes in, the window that ends with it
+// is computed; the same function as kWindow. kStream: the state of the LSTM goes on from tick to
+// tick; another function, for which a network has to be trained.
+enum class RunMode : std::uint8_t { kWindow, kSlide, kStream };
+
+struct InferenceOptions {
+  bool logits = false;
+};
+
+// What a run needs besides weights, sized when it is made.
+class Workspace {
+ public:
+  virtual ~Workspace() = default;
+  virtual std::size_t max_windows() const = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+// A network that is fed tick by tick. One thread at a time.
+class TickSession {
+ public:
+  virtual ~TickSession() = default;
+  // N x C values of the newest tick in, outputs for the window that ends with it out; ticks before
+  // the first are zeros. After an error the tick counts as never seen.
+  virtual absl::Status Push(absl::Span<const float> tick, absl::Span<float> outputs) = 0;
+  virtual void Reset() = 0;
+};
+
+class InferenceEngine {
+ public:
+  virtual ~InferenceEngine() = default;
+  virtual std::string_view backend() const = 0;
+  const Network& network() const { return network_; }
+  const InferenceOptions& options() const { return options_; }
+
+  // For 1 to max_windows windows at once. ResourceExhausted above 2^30 values.
+  virtual absl::StatusOr<std::unique_ptr<Workspace>> NewWorkspace(
+      std::size_t max_windows) const = 0;
+
+  // inputs: windows x T x N x C; outputs: windows x network().outputs(). InvalidArgument: a size
+  // does not fit, or an input is not finite (the message says which). Internal: the weights are
+  // such that an output is not finite.
+  absl::Status Run(absl::Span<const float> inputs, std::size_t windows, Workspace* workspace,
+                   absl::Span<float> outputs) const;
+
+  // For engines that compute elsewhere: Start() may return before the outputs are there, Finish()
+  // waits for them. One run at a time in a workspace; inputs and outputs stay in place until then.
+  // Here Start() does it all.
+  virtual absl::Status Start(absl::Span<const float> inputs, std::size_t windows,
+                             Workspace* workspace, absl::Span<float> outputs) const {
+    return Run(inputs, windows, workspace, outputs);
+  }
+  virtual absl::Status Finish(Workspace*) const { return absl::OkStatus(); }
+
+  // The engine outlives the session. kWindow is not a mode of sessions (InvalidArgument). This base
+  // offers kSlide by keeping the ticks and computing the whole window; kStream is Unimplemented.
+  virtual absl::StatusOr<std::unique_ptr<TickSession>> NewSession(RunMode mode) const;
+
+ protected:
+  InferenceEngine(const Network& network, const InferenceOptions& options)
+      : network_(network), options_(options) {}
+  // Sizes fit and inputs are finite. Writes logits.
+  virtual void Compute(const float* inputs, std::size_t windows, Workspace* workspace,
+                       float* logits) const noexcept = 0;
+
+ private:
+  const Network network_;
+  const InferenceOptions options_;
+};
+
+// What is the same for all windows of a training step.
+struct StepContext {
+  const LossOptions* loss = nullptr;
+  float scale = 1;  // of the gradient: 1 / the sum of the weights of the step's windows
+  bool dropout = true;
+  std::uint64_t dropout_seed = 0,
+                step = 0;  // masks depend on these and the window's place in the step
+};
+
+class TrainingEngine {
+ public:
+  virtual ~TrainingEngine() = default;
+  virtual std::string_view backend() const = 0;
+  virtual std::size_t max_windows() const = 0;
+  virtual std::size_t bytes() const = 0;
+
+  // Windows [first, first + count) of `batch`, which has passed Check(); count <= max_windows().
+  // Adds their gradient, times scale, to `gradient`, and their loss to `sum`. With an empty
+  // gradient only the loss is computed. `logits`, where not empty, gets count x outputs.
+  virtual void Gradient(absl::Span<const float> parameters, const TrainingBatch& batch,
+                        std::size_t first, std::size_t count, const StepContext& step,
+                        absl::Span<float> gradient, absl::Span<float> logits,
+                        LossSum* sum) noexcept = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+  // For people and reports: which kernels it uses here, for example "x86-64-v4".
+  virtual std::string Description() const = 0;
+
+  // InvalidArgument: `parameters` has another size, or a value that is not finite.
+  virtual absl::StatusOr<std::unique_ptr<InferenceEngine>> NewInference(
+      const Network& network, absl::Span<const float> parameters,
+      const InferenceOptions& options = {}) const = 0;
+  // ResourceExhausted above 2^30 values.
+  virtual absl::StatusOr<std::unique_ptr<TrainingEngine>> NewTraining(
+      const Network& network, std::size_t max_windows) const = 0;
+};
+
+// Those that were built in, best first; "auto" is the first. Null: unknown.
+const Backend* FindBackend(std::string_view name);
+absl::Span<const Backend* const> Backends();
+
+SEER_END_NAMESPACE

@@ -1,0 +1,151 @@
+#include "seer/nn/backend.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "nn/backends.h"
+#include "nn/finite.h"
+#include "nn/loss_math.h"
+#include "seer/core/internal/status_macros.h"
+
+SEER_BEGIN_NAMESPACE
+namespace {
+
+// kSlide for every engine: the last T ticks, one behind the other, and the whole window each time.
+class SlidingSession : public TickSession {
+ public:
+  SlidingSession(const InferenceEngine& engine, std::unique_ptr<Workspace> workspace)
+      : engine_(engine),
+        workspace_(std::move(workspace)),
+        tick_(engine.network().window_values() / engine.network().config().ticks),
+        window_(engine.network().window_values(), 0.0f),
+        kept_(tick_) {}
+
+  absl::Status Push(absl::Span<const float> tick, absl::Span<float> outputs) override {
+    if (tick.size() != tick_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tick has ", tick.size(), " values: give ", tick_));
+    }
+    const auto tick_end = static_cast<std::ptrdiff_t>(tick_);
+    std::copy_n(window_.begin(), tick_, kept_.begin());
+    std::copy(window_.begin() + tick_end, window_.end(), window_.begin());
+    std::copy(tick.begin(), tick.end(), window_.end() - tick_end);
+    absl::Status status = engine_.Run(window_, 1, workspace_.get(), outputs);
+    if (!status.ok()) {  // as if it had never come
+      std::copy_backward(window_.begin(), window_.end() - tick_end, window_.end());
+      std::copy(kept_.begin(), kept_.end(), window_.begin());
+    }
+    return status;
+  }
+  void Reset() override { std::fill(window_.begin(), window_.end(), 0.0f); }
+
+ private:
+  const InferenceEngine& engine_;
+  const std::unique_ptr<Workspace> workspace_;
+  const std::size_t tick_;
+  std::vector<float> window_, kept_;
+};
+
+}  // namespace
+
+absl::Status InferenceEngine::Run(absl::Span<const float> inputs, std::size_t windows,
+                                  Workspace* workspace, absl::Span<float> outputs) const {
+  if (workspace == nullptr || windows == 0 || windows > workspace->max_windows()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "windows is ", windows, ": give 1 to ", workspace == nullptr ? 0 : workspace->max_windows(),
+        ", or a workspace for more"));
+  }
+  if (inputs.size() != windows * network_.window_values()) {
+    return absl::InvalidArgumentError(absl::StrCat("inputs has ", inputs.size(), " values: give ",
+                                                   windows * network_.window_values()));
+  }
+  if (outputs.size() != windows * network_.outputs()) {
+    return absl::InvalidArgumentError(absl::StrCat("outputs has room for ", outputs.size(),
+                                                   " values: give ", windows * network_.outputs()));
+  }
+  if (const std::size_t i = internal::FirstNotBelow(inputs, internal::kTooLargeBits);
+      i < inputs.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "inputs: value ", i % network_.window_values(), " of window ", i / network_.window_values(),
+        " is not finite, or 2^64 or more: give 0 for what was not seen"));
+  }
+  Compute(inputs.data(), windows, workspace, outputs.data());
+  if (internal::FirstNotFinite(outputs) < outputs.size()) {
+    std::fill(outputs.begin(), outputs.end(), 0.0f);
+    return absl::InternalError(
+        "an output is not finite: the weights are out of bounds, train again from an older model");
+  }
+  if (!options_.logits) {
+    for (std::size_t w = 0; w < windows; ++w) {
+      internal::LogitsToOutputs(network_, outputs.data() + w * network_.outputs());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<TickSession>> InferenceEngine::NewSession(RunMode mode) const {
+  if (mode == RunMode::kStream) {
+    return absl::UnimplementedError(
+        absl::StrCat("backend ", std::string(backend()), " has no mode stream: use slide"));
+  }
+  if (mode != RunMode::kSlide) {
+    return absl::InvalidArgumentError("mode window needs no session: call Run()");
+  }
+  SEER_ASSIGN_OR_RETURN(std::unique_ptr<Workspace> workspace, NewWorkspace(1));
+  return std::unique_ptr<TickSession>(
+      std::make_unique<SlidingSession>(*this, std::move(workspace)));
+}
+
+absl::Span<const Backend* const> Backends() {
+  static const std::vector<const Backend*>* const all = [] {
+    auto* list = new std::vector<const Backend*>;
+#ifdef SEER_NN_EIGEN
+    list->push_back(internal::EigenBackend());
+#endif
+    list->push_back(internal::ReferenceBackend());
+    return list;
+  }();
+  return *all;
+}
+
+const Backend* FindBackend(std::string_view name) {
+  for (const Backend* backend : Backends()) {
+    if (name == "auto" || backend->name() == name) return backend;
+  }
+  return nullptr;
+}
+
+namespace internal {
+
+absl::Status CheckParameters(const Network& network, absl::Span<const float> parameters) {
+  if (parameters.size() != network.parameters()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "parameters has ", parameters.size(), " values: this network has ", network.parameters()));
+  }
+  const std::size_t i = FirstNotFinite(parameters);
+  if (i == parameters.size()) return absl::OkStatus();
+  std::string where = "?";
+  for (const Tensor& tensor : network.tensors()) {
+    if (i >= tensor.offset && i < tensor.offset + tensor.size()) where = tensor.name;
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "parameters: ", where, " has a value that is not finite: train again from an older model"));
+}
+
+absl::Status CheckWorkspaceSize(std::size_t values_per_window, std::size_t windows) {
+  constexpr std::size_t kMost = std::size_t{1} << 30;
+  if (windows == 0) return absl::InvalidArgumentError("max_windows is 0: give 1 or more");
+  if (values_per_window > kMost / windows) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "max_windows is ", windows, ", with ", values_per_window, " values for each: give fewer"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace internal
+SEER_END_NAMESPACE

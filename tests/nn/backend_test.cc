@@ -1,0 +1,369 @@
+#include "seer/nn/backend.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "nn/finite.h"
+#include "nn/loss_math.h"
+#include "nn/reference.h"
+#include "tests/nn/samples.h"
+#include "tests/support/allocations.h"
+
+namespace seer {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<float> Weights(const Network& network, std::uint64_t seed = 5) {
+  std::vector<float> weights(network.parameters());
+  network.Initialize(seed, absl::MakeSpan(weights));
+  return weights;
+}
+
+struct Gradients {
+  std::vector<double> gradient, logits;
+  double loss = 0;
+};
+
+// Each window by itself, in double.
+Gradients Oracle(const Network& network, const std::vector<float>& weights,
+                 const TrainingBatch& batch, const StepContext& step) {
+  Gradients result;
+  const std::vector<double> p(weights.begin(), weights.end());
+  const std::vector<double> inputs(batch.inputs.begin(), batch.inputs.end());
+  result.gradient.assign(p.size(), 0);
+  internal::Reference<double> reference(network);
+  std::vector<double> z(network.outputs()), d(network.outputs());
+  for (std::size_t w = 0; w < batch.windows; ++w) {
+    internal::Reference<double>::Dropout dropout;
+    dropout.on = step.dropout;
+    dropout.seed = step.dropout_seed;
+    dropout.step = step.step;
+    dropout.window = w;
+    reference.Forward(p.data(), inputs.data() + w * network.window_values(), dropout, z.data());
+    const double weight = batch.weight.empty() ? 1 : double{batch.weight[w]};
+    result.loss += weight * internal::WindowLoss(network, *step.loss, batch, w, z.data(), d.data());
+    result.logits.insert(result.logits.end(), z.begin(), z.end());
+    for (double& value : d) value *= weight * double{step.scale};
+    reference.Backward(p.data(), d.data(), result.gradient.data());
+  }
+  return result;
+}
+
+double Largest(const std::vector<double>& values, std::size_t from, std::size_t count) {
+  double largest = 0;
+  for (std::size_t i = from; i < from + count; ++i)
+    largest = std::max(largest, std::abs(values[i]));
+  return largest;
+}
+
+// Backends are held against double: outputs within 2e-6 of the largest, gradients within 1e-5 of
+// the largest of their tensor.
+void CompareWithOracle(const Backend& backend, const Network& network, std::size_t windows,
+                       bool dropout) {
+  const std::vector<float> weights = Weights(network);
+  const TrainingBatch batch = testing::MakeBatch(network, windows, 23);
+  const LossOptions loss = testing::MakeLoss(network, 1.5f);
+  StepContext step;
+  step.loss = &loss;
+  step.scale = 0.125f;
+  step.dropout = dropout;
+  step.dropout_seed = 9;
+  step.step = 1234567;
+  const Gradients expected = Oracle(network, weights, batch, step);
+  const double logit_scale = std::max(1.0, Largest(expected.logits, 0, expected.logits.size()));
+
+  auto engine = backend.NewTraining(network, windows);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  std::vector<float> gradient(weights.size()), logits(windows * network.outputs());
+  LossSum sum;
+  // Twice: the second time must add, and depend on nothing that the first has left behind.
+  for (int times = 1; times <= 2; ++times) {
+    (*engine)->Gradient(weights, batch, 0, windows, step, absl::MakeSpan(gradient),
+                        absl::MakeSpan(logits), &sum);
+    EXPECT_NEAR(sum.loss, times * expected.loss, 1e-5 * (1 + std::abs(times * expected.loss)));
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      ASSERT_NEAR(double{logits[i]}, expected.logits[i], 2e-6 * logit_scale) << "logit " << i;
+    }
+    for (const Tensor& tensor : network.tensors()) {
+      const double scale = times * Largest(expected.gradient, tensor.offset, tensor.size());
+      for (std::size_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
+        ASSERT_NEAR(double{gradient[i]}, times * expected.gradient[i], 1e-5 * scale + 1e-7)
+            << tensor.name << " value " << i - tensor.offset;
+      }
+    }
+  }
+  if (dropout) return;
+  InferenceOptions options;
+  options.logits = true;
+  auto inference = backend.NewInference(network, weights, options);
+  ASSERT_TRUE(inference.ok()) << inference.status();
+  auto workspace = (*inference)->NewWorkspace(windows);
+  ASSERT_TRUE(workspace.ok());
+  std::vector<float> out(logits.size());
+  ASSERT_TRUE((*inference)->Run(batch.inputs, windows, workspace->get(), absl::MakeSpan(out)).ok());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    ASSERT_NEAR(double{out[i]}, expected.logits[i], 2e-6 * logit_scale) << "logit " << i;
+  }
+}
+
+class EveryBackend : public ::testing::TestWithParam<const Backend*> {};
+
+TEST_P(EveryBackend, EqualsTheOracleForEveryLayerAndLoss) {
+  for (const testing::Sample& sample : testing::Samples()) {
+    for (const std::uint32_t ticks : {1u, 2u, 5u}) {
+      for (const std::size_t windows : {std::size_t{1}, std::size_t{3}, std::size_t{8}}) {
+        for (const bool dropout : {false, true}) {
+          SCOPED_TRACE(sample.name + ", T " + std::to_string(ticks) + ", B " +
+                       std::to_string(windows) + (dropout ? ", dropout" : ""));
+          const Network network = testing::MakeNetwork(sample.layers, ticks == 2 ? "7 1 4" : "23",
+                                                       ticks, 3 - ticks % 3);
+          CompareWithOracle(*GetParam(), network, windows, dropout);
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(EveryBackend, EqualsTheOracleForTheNamedConfigurations) {
+  for (const std::string& name : ModelConfig::Names()) {
+    for (const std::size_t services : {1, 2, 5, 6, 7, 36}) {
+      SCOPED_TRACE(name + ", N " + std::to_string(services));
+      const Network network =
+          *Network::Create(*ModelConfig::Named(name, services, 1, services == 36 ? 20 : 4));
+      CompareWithOracle(*GetParam(), network, services == 36 ? 2 : 3, services % 2 == 0);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(EveryBackend, WindowsOfABatchDoNotSeeEachOther) {
+  for (const testing::Sample& sample : testing::Samples()) {
+    SCOPED_TRACE(sample.name);
+    const Network network = testing::MakeNetwork(sample.layers, "9", 4, 2);
+    const TrainingBatch batch = testing::MakeBatch(network, 7, 3);
+    auto engine = *GetParam()->NewInference(network, Weights(network));
+    auto workspace = *engine->NewWorkspace(7);
+    std::vector<float> all(7 * network.outputs()), one(network.outputs());
+    ASSERT_TRUE(engine->Run(batch.inputs, 7, workspace.get(), absl::MakeSpan(all)).ok());
+    for (std::size_t w = 0; w < 7; ++w) {
+      const auto inputs = absl::MakeConstSpan(batch.inputs)
+                              .subspan(w * network.window_values(), network.window_values());
+      ASSERT_TRUE(engine->Run(inputs, 1, workspace.get(), absl::MakeSpan(one)).ok());
+      for (std::size_t i = 0; i < one.size(); ++i) {
+        EXPECT_NEAR(one[i], all[w * one.size() + i], 2e-6) << w << " " << i;
+      }
+    }
+  }
+}
+
+TEST_P(EveryBackend, ShardsOfAStepSumUpToTheWhole) {
+  const Network network = testing::MakeNetwork(testing::Samples()[1].layers, "9", 4, 2);
+  const std::vector<float> weights = Weights(network);
+  const TrainingBatch batch = testing::MakeBatch(network, 6, 3);
+  const LossOptions loss;
+  StepContext step;
+  step.loss = &loss;
+  std::vector<float> whole(weights.size()), parts(weights.size());
+  LossSum whole_sum, parts_sum;
+  auto engine = *GetParam()->NewTraining(network, 6);
+  engine->Gradient(weights, batch, 0, 6, step, absl::MakeSpan(whole), {}, &whole_sum);
+  engine->Gradient(weights, batch, 0, 1, step, absl::MakeSpan(parts), {}, &parts_sum);
+  engine->Gradient(weights, batch, 1, 5, step, absl::MakeSpan(parts), {}, &parts_sum);
+  EXPECT_NEAR(whole_sum.loss, parts_sum.loss, 1e-4);
+  EXPECT_NEAR(whole_sum.weight, parts_sum.weight, 1e-9);
+  for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(whole[i], parts[i], 2e-5) << i;
+}
+
+TEST_P(EveryBackend, OutputsAreProbabilities) {
+  for (const testing::Sample& sample : testing::Samples()) {
+    SCOPED_TRACE(sample.name);
+    const Network network = testing::MakeNetwork(sample.layers, "9", 4, 2);
+    auto engine = *GetParam()->NewInference(network, Weights(network));
+    auto workspace = *engine->NewWorkspace(1);
+    std::vector<float> out(network.outputs());
+    const auto inputs = testing::Uniform(network.window_values(), 3, -2, 2);
+    ASSERT_TRUE(engine->Run(inputs, 1, workspace.get(), absl::MakeSpan(out)).ok());
+    float sum = 0;
+    for (float p : out) EXPECT_TRUE(p > 0 && p < 1) << p;
+    for (std::size_t i = 0; i < network.initiators(); ++i) sum += out[i];
+    if (network.config().output == OutputKind::kSoftmax) {
+      EXPECT_NEAR(sum, 1, 1e-6);
+    }
+    const std::size_t horizons = network.config().hazard_horizons;
+    for (std::size_t k = 1; k < network.hazards(); ++k) {
+      const float* hazard = &out[network.initiators() + k];
+      if (k % horizons != 0) {
+        EXPECT_GT(hazard[0], hazard[-1]);
+      }
+    }
+  }
+}
+
+TEST_P(EveryBackend, NotFiniteOrTooLargeInputsAreRefusedAndLeaveNothingBehind) {
+  const Network network = testing::MakeNetwork(testing::Samples()[0].layers, "20", 4, 1);
+  auto engine = *GetParam()->NewInference(network, Weights(network));
+  auto workspace = *engine->NewWorkspace(2);
+  const auto good = testing::Uniform(2 * network.window_values(), 3, -1, 1);
+  std::vector<float> expected(2 * network.outputs()), out(expected);
+  ASSERT_TRUE(engine->Run(good, 2, workspace.get(), absl::MakeSpan(expected)).ok());
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::signaling_NaN(),
+        std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 0x1p64f,
+        -3e38f}) {
+    for (const std::size_t at : {0, 63, 64, 83, 159}) {
+      auto inputs = good;
+      inputs[at] = bad;
+      const absl::Status status = engine->Run(inputs, 2, workspace.get(), absl::MakeSpan(out));
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad << " at " << at;
+      EXPECT_THAT(
+          std::string(status.message()),
+          HasSubstr("value " + std::to_string(at % 80) + " of window " + std::to_string(at / 80)));
+      ASSERT_TRUE(engine->Run(good, 2, workspace.get(), absl::MakeSpan(out)).ok());
+      EXPECT_EQ(out, expected);
+    }
+  }
+}
+
+TEST_P(EveryBackend, LargeInputsAndDenormalsGiveFiniteOutputs) {
+  for (const testing::Sample& sample : testing::Samples()) {
+    SCOPED_TRACE(sample.name);
+    const Network network = testing::MakeNetwork(sample.layers, "9", 4, 2);
+    auto engine = *GetParam()->NewInference(network, Weights(network));
+    auto workspace = *engine->NewWorkspace(1);
+    std::vector<float> out(network.outputs());
+    for (const float value : {1e19f, -1e19f, 1e-40f, 0.0f, -0.0f}) {
+      std::vector<float> inputs(network.window_values(), value);
+      inputs[0] = -value;
+      ASSERT_TRUE(engine->Run(inputs, 1, workspace.get(), absl::MakeSpan(out)).ok()) << value;
+      for (float p : out) EXPECT_TRUE(internal::IsFinite(p)) << value;
+    }
+  }
+}
+
+TEST_P(EveryBackend, WeightsThatOverflowAreAnError) {
+  const Network network = testing::MakeNetwork(testing::Samples()[0].layers, "9", 4, 2);
+  std::vector<float> weights = Weights(network);
+  const Tensor& head = *network.Find("head.bias");
+  weights[head.offset] = std::numeric_limits<float>::quiet_NaN();
+  const auto refused = GetParam()->NewInference(network, weights);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("head.bias"));
+  for (const Tensor& tensor : network.tensors()) {
+    std::fill_n(weights.begin() + static_cast<std::ptrdiff_t>(tensor.offset), tensor.size(), 3e38f);
+  }
+  auto engine = *GetParam()->NewInference(network, weights);
+  auto workspace = *engine->NewWorkspace(1);
+  std::vector<float> out(network.outputs());
+  const std::vector<float> inputs(network.window_values(), 1.0f);
+  EXPECT_EQ(engine->Run(inputs, 1, workspace.get(), absl::MakeSpan(out)).code(),
+            absl::StatusCode::kInternal);
+}
+
+TEST_P(EveryBackend, SizesThatDoNotFitAreNamed) {
+  const Network network = testing::MakeNetwork(testing::Samples()[0].layers, "9", 4, 2);
+  auto engine = *GetParam()->NewInference(network, Weights(network));
+  EXPECT_FALSE(engine->NewWorkspace(0).ok());
+  EXPECT_EQ(engine->NewWorkspace(std::size_t{1} << 40).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_FALSE(GetParam()->NewTraining(network, 0).ok());
+  EXPECT_FALSE(GetParam()->NewInference(network, {1.0f}).ok());
+  auto workspace = *engine->NewWorkspace(2);
+  EXPECT_EQ(workspace->max_windows(), 2u);
+  std::vector<float> in(3 * 72), out(3 * 10);
+  const auto run = [&](std::size_t values, std::size_t windows, std::size_t outputs) {
+    return std::string(engine
+                           ->Run(absl::MakeConstSpan(in).subspan(0, values), windows,
+                                 workspace.get(), absl::MakeSpan(out).subspan(0, outputs))
+                           .message());
+  };
+  EXPECT_THAT(run(72, 0, 10), HasSubstr("windows is 0"));
+  EXPECT_THAT(run(216, 3, 30), HasSubstr("windows is 3: give 1 to 2"));
+  EXPECT_THAT(run(71, 1, 10), HasSubstr("inputs has 71 values: give 72"));
+  EXPECT_THAT(run(72, 1, 11), HasSubstr("outputs has room for 11 values: give 10"));
+  EXPECT_EQ(run(72, 1, 10), "");
+  EXPECT_EQ(engine->Run(in, 1, nullptr, absl::MakeSpan(out)).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(EveryBackend, SlidingEqualsTheWholeWindow) {
+  const Network network = testing::MakeNetwork(testing::Samples()[0].layers, "9", 4, 2);
+  auto engine = *GetParam()->NewInference(network, Weights(network));
+  auto workspace = *engine->NewWorkspace(1);
+  auto session = *engine->NewSession(RunMode::kSlide);
+  EXPECT_EQ(engine->NewSession(RunMode::kWindow).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const std::vector<float> ticks = testing::Uniform(12 * 18, 3, -1, 1);
+  std::vector<float> history(3 * 18), slid(network.outputs()), whole(network.outputs());
+  for (std::size_t t = 0; t < 12; ++t) {
+    const auto tick = absl::MakeConstSpan(ticks).subspan(t * 18, 18);
+    history.insert(history.end(), tick.begin(), tick.end());
+    if (t == 5) {  // as if it had never come
+      std::vector<float> bad(tick.begin(), tick.end());
+      bad[3] = std::numeric_limits<float>::infinity();
+      EXPECT_FALSE(session->Push(bad, absl::MakeSpan(slid)).ok());
+      EXPECT_FALSE(session->Push(tick.subspan(1), absl::MakeSpan(slid)).ok());
+    }
+    ASSERT_TRUE(session->Push(tick, absl::MakeSpan(slid)).ok());
+    const auto window = absl::MakeConstSpan(history).subspan(t * 18, 4 * 18);
+    ASSERT_TRUE(engine->Run(window, 1, workspace.get(), absl::MakeSpan(whole)).ok());
+    for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(slid[i], whole[i], 1e-6) << t;
+  }
+  session->Reset();
+  ASSERT_TRUE(session->Push(absl::MakeConstSpan(ticks).subspan(0, 18), absl::MakeSpan(slid)).ok());
+  ASSERT_TRUE(engine
+                  ->Run(absl::MakeConstSpan(history).subspan(0, 72), 1, workspace.get(),
+                        absl::MakeSpan(whole))
+                  .ok());
+  for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(slid[i], whole[i], 1e-6);
+}
+
+std::string NameOf(const ::testing::TestParamInfo<const Backend*>& info) {
+  return std::string(info.param->name());
+}
+INSTANTIATE_TEST_SUITE_P(Nn, EveryBackend,
+                         ::testing::ValuesIn(Backends().begin(), Backends().end()), NameOf);
+
+TEST(Backend, AreFoundByName) {
+  ASSERT_FALSE(Backends().empty());
+  EXPECT_EQ(FindBackend("auto"), Backends().front());
+  ASSERT_NE(FindBackend("reference"), nullptr);
+  EXPECT_EQ(FindBackend("reference")->name(), "reference");
+  EXPECT_EQ(FindBackend("tpu"), nullptr);
+  for (const Backend* backend : Backends()) EXPECT_FALSE(backend->Description().empty());
+}
+
+class EveryBackendConcurrency : public ::testing::TestWithParam<const Backend*> {};
+
+TEST_P(EveryBackendConcurrency, OneEngineRunsInManyThreads) {
+  const Network network = testing::MakeNetwork(testing::Samples()[3].layers, "9", 4, 2);
+  auto engine = *GetParam()->NewInference(network, Weights(network));
+  const auto inputs = testing::Uniform(network.window_values(), 3, -1, 1);
+  std::vector<std::vector<float>> outputs(4, std::vector<float>(network.outputs()));
+  std::vector<std::thread> threads;
+  for (auto& out : outputs) {
+    threads.emplace_back([&] {
+      auto workspace = *engine->NewWorkspace(1);
+      for (int i = 0; i < 50; ++i) {
+        EXPECT_TRUE(engine->Run(inputs, 1, workspace.get(), absl::MakeSpan(out)).ok());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& out : outputs) EXPECT_EQ(out, outputs[0]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Nn, EveryBackendConcurrency,
+                         ::testing::ValuesIn(Backends().begin(), Backends().end()), NameOf);
+
+}  // namespace
+}  // namespace seer
