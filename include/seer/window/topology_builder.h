@@ -44,6 +44,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -130,35 +131,45 @@ class TopologyBuilder {
   struct NodeNumbering {
     Origin origin;
     TopologyMap map;
-    std::vector<MethodId> unused;
-    Topology node;
   };
-  struct ClientSpan {
-    ServiceId caller;
-    EdgeId edge;
-    std::int64_t at_ns;
+  // A span that others may have as their parent.
+  struct Known {
+    ServiceId service;  // that it is part of: of a call, the caller
+    std::int64_t at_ns = 0;
   };
+  struct Waiting {
+    SpanInterval interval;
+    MethodId method;
+    std::int64_t at_ns = 0;
+  };
+  using WaitingById = std::unordered_multimap<std::uint64_t, Waiting>;  // by parent id
 
-  absl::StatusOr<EdgeId> SeeEdge(ServiceId caller, ServiceId callee, EdgeKind kind,
+  absl::StatusOr<ServiceId> SeeService(std::string_view name);
+  absl::StatusOr<EdgeId> SeeEdge(ServiceId caller, ServiceId callee, bool async,
                                  std::int64_t now_ns);
-  absl::StatusOr<ClassId> SeeClass(ServiceId entry, std::string_view operation);
-  bool Join(SpanInterval* server, std::string_view operation, std::int64_t now_ns);
-  void Stamp(EdgeId edge, std::int64_t now_ns);
+  MethodId SeeMethod(ServiceId service, std::string_view name);
+  ClassId SeeClass(ServiceId entry, std::string_view operation);
+  void LearnCall(const Span& span, NodeNumbering& node, SpanInterval interval, std::int64_t now_ns,
+                 const IntervalSink& sink);
+  void LearnServed(const Span& span, NodeNumbering& node, SpanInterval interval,
+                   std::int64_t now_ns, const IntervalSink& sink);
+  void Place(SpanInterval* served, MethodId method, ServiceId caller, bool root,
+             std::int64_t now_ns);
+  void Remember(std::uint64_t span_id, ServiceId service, std::int64_t now_ns,
+                const IntervalSink& sink);
+  void HandOn(WaitingById::iterator waiting, ServiceId caller, std::int64_t now_ns,
+              const IntervalSink& sink);
+  void Expire(std::int64_t now_ns, const IntervalSink& sink);
 
   TopologyBuilderOptions options_;
   Topology topology_;
   TopologyBuilderStats stats_;
-  std::vector<std::int64_t> edge_seen_ns_;     // by EdgeId
-  std::vector<std::int64_t> service_seen_ns_;  // by ServiceId
-  std::vector<NodeNumbering> nodes_;
-  struct PendingServer {
-    SpanInterval interval;
-    MethodId method;
-    std::int64_t at_ns;
-  };
-  std::unordered_map<std::uint64_t, ClientSpan> clients_;  // by span id
-  std::deque<std::pair<std::uint64_t, std::int64_t>> client_order_;
-  std::deque<PendingServer> servers_;
+  std::vector<std::int64_t> edge_seen_ns_;  // by EdgeId
+  std::unordered_map<std::string, NodeNumbering> nodes_;
+  std::unordered_map<std::uint64_t, Known> known_;
+  std::deque<std::pair<std::uint64_t, std::int64_t>> known_order_;
+  WaitingById waiting_;
+  std::deque<std::pair<std::uint64_t, std::int64_t>> waiting_order_;
 };
 
 SEER_END_NAMESPACE

@@ -105,6 +105,7 @@ class ViolationDetector {
     std::uint64_t over = 0;
     std::uint64_t total = 0;
     bool breaching = false;
+    bool missed = false;     // a tick was not seen since the last breach of the open violation
     std::int32_t open = -1;  // index in open_
   };
   void Step(Tick tick, const ClusterTick* values, const Topology& topology);
