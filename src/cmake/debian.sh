@@ -78,6 +78,8 @@ _seer_apt() {
 seer_use_ccache() {
   if [ -z "${CMAKE_CXX_COMPILER_LAUNCHER:-}" ] && command -v ccache >/dev/null 2>&1; then
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+    # Or it would not cache what uses the tests' precompiled header.
+    export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
   fi
 }
 
@@ -94,4 +96,4 @@ seer_quietly() {
 }
 
 # What every build of seer needs on a bare machine.
-SEER_BUILD_PACKAGES=(cmake@cmake ninja@ninja-build g++@g++ pkg-config@pkg-config libabsl-dev)
+SEER_BUILD_PACKAGES=(cmake@cmake ninja@ninja-build g++@g++ pkg-config@pkg-config libabsl-dev libeigen3-dev)

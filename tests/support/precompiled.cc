@@ -1,0 +1,1 @@
+// Nothing: the precompiled header needs a file to be compiled for.
