@@ -47,6 +47,16 @@ absl::Status Refuse(const std::string& path, const std::string& why) {
 
 }  // namespace
 
+SegmentAccess::SegmentAccess() noexcept {
+  sigset_t sigbus;
+  sigemptyset(&sigbus);
+  sigaddset(&sigbus, SIGBUS);
+  pthread_sigmask(SIG_UNBLOCK, &sigbus, &before_);
+}
+SegmentAccess::~SegmentAccess() {
+  if (sigismember(&before_, SIGBUS) == 1) pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
 MappedSegment::~MappedSegment() {
   if (data_ != nullptr) {
     internal::UnguardMapping(guard_);
@@ -71,7 +81,8 @@ absl::StatusOr<MappedSegment> MappedSegment::Open(const std::string& path,
                                                   const SegmentLimits& limits) {
   MappedSegment segment;
   // Not through a link, and without waiting for the other end of a pipe.
-  segment.fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  const int mode = limits.writable ? O_RDWR : O_RDONLY;
+  segment.fd_ = open(path.c_str(), mode | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (segment.fd_ < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
   struct stat info;
   if (fstat(segment.fd_, &info) != 0) {
@@ -87,7 +98,8 @@ absl::StatusOr<MappedSegment> MappedSegment::Open(const std::string& path,
     return Refuse(path,
                   absl::StrCat("has ", size, " bytes, more than the limit of ", limits.max_bytes));
   }
-  void* const data = mmap(nullptr, size, PROT_READ, MAP_SHARED, segment.fd_, 0);
+  void* const data = mmap(nullptr, size, limits.writable ? PROT_READ | PROT_WRITE : PROT_READ,
+                          MAP_SHARED, segment.fd_, 0);
   if (data == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("cannot map ", path));
   segment.data_ = static_cast<const char*>(data);
   segment.size_ = size;

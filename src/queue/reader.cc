@@ -336,7 +336,7 @@ void Reader::Impl::Relist() {
 }
 
 const NodeReading& Reader::Impl::Read() {
-  const internal::SigbusUnblocked sigbus;
+  const SegmentAccess access;
   DropEnded();
   LookForSegments();
   // Who ended is found before anything is read: no queue and no count can be added any more.

@@ -44,8 +44,9 @@ bool Mend(std::uintptr_t address) {
     }
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the system tells an address
     void* const page = reinterpret_cast<void*>(address / page_bytes * page_bytes);
-    if (mmap(page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-        MAP_FAILED) {
+    // Writable, as the access may have been a drainer's store.
+    if (mmap(page, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+             0) == MAP_FAILED) {
       return false;
     }
     guard.broken.store(true, std::memory_order_relaxed);  // read by the same thread
@@ -115,16 +116,6 @@ void UnguardMapping(int guard) {
 bool MappingBroken(int guard) {
   return guard >= 0 &&
          guards[static_cast<std::size_t>(guard)].broken.load(std::memory_order_relaxed);
-}
-
-SigbusUnblocked::SigbusUnblocked() noexcept {
-  sigset_t sigbus;
-  sigemptyset(&sigbus);
-  sigaddset(&sigbus, SIGBUS);
-  pthread_sigmask(SIG_UNBLOCK, &sigbus, &before_);
-}
-SigbusUnblocked::~SigbusUnblocked() {
-  if (sigismember(&before_, SIGBUS) == 1) pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
 }  // namespace internal

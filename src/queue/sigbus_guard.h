@@ -12,13 +12,11 @@
 // have.
 //
 // A thread that blocks SIGBUS would die all the same: the kernel never delivers it to a handler
-// then. Whoever reads holds a SigbusUnblocked meanwhile.
+// then. Whoever reads holds a SegmentAccess (segment.h) meanwhile.
 //
 // Threads: any; the handler takes no lock. Cost: nothing until the first GuardMapping(), which
-// installs the handler for good. A SigbusUnblocked is a system call, or two.
+// installs the handler for good.
 #pragma once
-
-#include <csignal>
 
 #include <cstddef>
 
@@ -30,18 +28,6 @@ namespace internal {
 int GuardMapping(const char* data, std::size_t bytes);
 void UnguardMapping(int guard);
 bool MappingBroken(int guard);
-
-// The calling thread can be told of SIGBUS from here to the end of the block.
-class SigbusUnblocked {
- public:
-  SigbusUnblocked() noexcept;
-  ~SigbusUnblocked();
-  SigbusUnblocked(const SigbusUnblocked&) = delete;
-  SigbusUnblocked& operator=(const SigbusUnblocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 }  // namespace internal
 SEER_END_NAMESPACE

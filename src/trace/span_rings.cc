@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "seer/trace/internal/ring.h"
 
 SEER_BEGIN_NAMESPACE
@@ -27,23 +28,88 @@ void Copy(const seer_span_record* from, seer_span_record* to) {
   to->bits = LoadAcquire(&from->bits);
 }
 
+absl::Status Bad(const char* field, std::uint64_t value) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(field, ": ", value, " cannot be in a segment of spans of this size"));
+}
+
+// count * each bytes from offset on lie inside, without overflow.
+bool Fits(std::uint64_t offset, std::uint64_t count, std::uint64_t each, std::uint64_t bytes) {
+  return offset % 64 == 0 && offset <= bytes && count <= (bytes - offset) / each;
+}
+
+bool Printable(const char* text, std::size_t bytes) {
+  return std::none_of(text, text + bytes, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7f;
+  });
+}
+
 }  // namespace
 
-SpanRings::SpanRings(absl::Span<const char> segment)
-    : base_(const_cast<char*>(segment.data())), layout_{} {
+absl::StatusOr<SpanRings> SpanRings::Of(absl::Span<const char> segment,
+                                        const seer_segment_header& header, bool local) {
+  const std::uint64_t bytes = segment.size();
+  seer_spans_header h = {};
+  if (header.kind != SEER_SEGMENT_SPANS) return Bad("kind", header.kind);
+  if (bytes < sizeof header + sizeof h || header.header_bytes < sizeof header + sizeof h) {
+    return Bad("header_bytes", header.header_bytes);
+  }
+  if (header.stamp_source != SEER_STAMP_TSC && header.stamp_source != SEER_STAMP_MONOTONIC) {
+    return Bad("stamp_source", header.stamp_source);
+  }
   // The counts behind it go on changing.
-  std::memcpy(static_cast<void*>(&layout_), shared(), offsetof(seer_spans_header, names_count));
+  std::memcpy(static_cast<void*>(&h), segment.data() + sizeof header,
+              offsetof(seer_spans_header, names_count));
+  if (h.names_capacity > 65535) return Bad("names_capacity", h.names_capacity);
+  if (h.methods_capacity > 65536) return Bad("methods_capacity", h.methods_capacity);
+  if (h.edges_capacity > 65536) return Bad("edges_capacity", h.edges_capacity);
+  if (h.rings_capacity < 1 || h.rings_capacity > 65536) {
+    return Bad("rings_capacity", h.rings_capacity);
+  }
+  if (h.ring_records < 1 || (h.ring_records & (h.ring_records - 1)) != 0) {
+    return Bad("ring_records", h.ring_records);
+  }
+  if (h.mode != SEER_SPANS_DROP_NEWEST && h.mode != SEER_SPANS_KEEP_LATEST) {
+    return Bad("mode", h.mode);
+  }
+  const std::uint64_t ring_bytes =
+      sizeof(seer_ring) + std::uint64_t{h.ring_records} * sizeof(seer_span_record);
+  if (h.ring_stride % 64 != 0 || h.ring_stride < ring_bytes) {
+    return Bad("ring_stride", h.ring_stride);
+  }
+  if (!Fits(h.names_offset, h.names_capacity, sizeof(seer_name_row), bytes)) {
+    return Bad("names_offset", h.names_offset);
+  }
+  if (!Fits(h.methods_offset, h.methods_capacity, sizeof(seer_method_row), bytes)) {
+    return Bad("methods_offset", h.methods_offset);
+  }
+  if (!Fits(h.edges_offset, h.edges_capacity, sizeof(seer_edge_row), bytes)) {
+    return Bad("edges_offset", h.edges_offset);
+  }
+  if (!Fits(h.rings_offset, h.rings_capacity, h.ring_stride, bytes)) {
+    return Bad("rings_offset", h.rings_offset);
+  }
+  return SpanRings(const_cast<char*>(segment.data()), h, local);
 }
 
-std::string_view SpanRings::Name(std::uint32_t row) const {
-  const auto* const names = reinterpret_cast<const seer_name_row*>(base_ + layout_.names_offset);
-  return {names[row].name, names[row].bytes};
+seer_name_row SpanRings::Name(std::uint32_t row) const {
+  seer_name_row name;
+  std::memcpy(&name, base_ + layout_.names_offset + std::size_t{row} * sizeof name, sizeof name);
+  if (name.bytes > sizeof name.name || !Printable(name.name, name.bytes)) name.bytes = 0;
+  return name;
 }
-const seer_method_row& SpanRings::Method(std::uint32_t row) const {
-  return reinterpret_cast<const seer_method_row*>(base_ + layout_.methods_offset)[row];
+seer_method_row SpanRings::Method(std::uint32_t row) const {
+  seer_method_row method;
+  std::memcpy(&method, base_ + layout_.methods_offset + std::size_t{row} * sizeof method,
+              sizeof method);
+  if (method.bytes > sizeof method.name || !Printable(method.name, method.bytes)) method.bytes = 0;
+  return method;
 }
-const seer_edge_row& SpanRings::Edge(std::uint32_t row) const {
-  return reinterpret_cast<const seer_edge_row*>(base_ + layout_.edges_offset)[row];
+seer_edge_row SpanRings::Edge(std::uint32_t row) const {
+  seer_edge_row edge;
+  std::memcpy(&edge, base_ + layout_.edges_offset + std::size_t{row} * sizeof edge, sizeof edge);
+  return edge;
 }
 
 std::uint64_t SpanRings::Take(std::uint32_t number, std::size_t max,
@@ -79,7 +145,7 @@ std::uint64_t SpanRings::Take(std::uint32_t number, std::size_t max,
   }
   // Whoever moves it owns what lies in between. The state is looked at last: a recorder that ended
   // meanwhile has left zeros, and the state is stored before them.
-  if (!Move(&ring->drained, drained, end) || !open()) {
+  if (!Move(&ring->drained, drained, end) || (local_ && !open())) {
     records->resize(before);
     return 0;
   }

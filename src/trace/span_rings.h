@@ -1,5 +1,9 @@
-// The drainer's side of a spans segment: tables, lease and rings of a recorder in this process.
-// include/seer/trace/internal/ring.h says how both sides are ordered.
+// The drainer's side of a spans segment: tables, lease and rings of a recorder, in this process or
+// in another. include/seer/trace/internal/ring.h says how both sides are ordered.
+//
+// Nothing is believed: the layout is checked against the size once and kept as a copy, rows are
+// copied before they are looked at, counts are cut to what there is room for. A hostile owner can
+// make its own spans nonsense, and lose them.
 //
 // Threads: any; several at once take different records, never the same one twice. Cost: two loads a
 // ring in use, about 1 ns a record.
@@ -8,10 +12,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <string>
-#include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "seer/core/config.h"
 #include "seer/core/internal/shared_word.h"
@@ -22,21 +25,33 @@ namespace internal {
 
 class SpanRings {
  public:
-  // `segment` is that of a SpanRecorder.
-  explicit SpanRings(absl::Span<const char> segment);
+  // What lies in a segment whose common header is `header`, or why it cannot be read. The memory
+  // must be writable, stay where it is, and be a multiple of 64 bytes from an address that is too.
+  // `local`: that of a recorder of this process, which leaves zeros when it ends; a file keeps what
+  // was in it.
+  static absl::StatusOr<SpanRings> Of(absl::Span<const char> segment,
+                                      const seer_segment_header& header, bool local);
 
-  // ---- Tables. What is below a count never changes again.
-  const seer_segment_header& header() const {
-    return *reinterpret_cast<const seer_segment_header*>(base_);
-  }
+  // ---- Tables. What is below a count never changes again, if its owner keeps the rules.
   // The recorder has not ended.
-  bool open() const { return LoadAcquire(&header().state) == SEER_SEGMENT_READY; }
-  std::uint32_t names() const { return LoadAcquire(&shared()->names_count); }      // [N]
-  std::uint32_t methods() const { return LoadAcquire(&shared()->methods_count); }  // [N]
-  std::uint32_t edges() const { return LoadAcquire(&shared()->edges_count); }      // [N]
-  std::string_view Name(std::uint32_t row) const;
-  const seer_method_row& Method(std::uint32_t row) const;
-  const seer_edge_row& Edge(std::uint32_t row) const;
+  bool open() const {
+    return LoadAcquire(&reinterpret_cast<const seer_segment_header*>(base_)->state) ==
+           SEER_SEGMENT_READY;
+  }
+  // [N] all three.
+  std::uint32_t names() const {
+    return std::min(LoadAcquire(&shared()->names_count), layout_.names_capacity);
+  }
+  std::uint32_t methods() const {
+    return std::min(LoadAcquire(&shared()->methods_count), layout_.methods_capacity);
+  }
+  std::uint32_t edges() const {
+    return std::min(LoadAcquire(&shared()->edges_count), layout_.edges_capacity);
+  }
+  // A copy; `bytes` is 0 where the name cannot be one.
+  seer_name_row Name(std::uint32_t row) const;
+  seer_method_row Method(std::uint32_t row) const;
+  seer_edge_row Edge(std::uint32_t row) const;
 
   // ---- Rings.
   std::uint32_t ring_records() const { return layout_.ring_records; }
@@ -55,6 +70,8 @@ class SpanRings {
   bool ChangeLease(std::uint64_t from, std::uint64_t to);
 
  private:
+  SpanRings(char* base, const seer_spans_header& layout, bool local)
+      : base_(base), layout_(layout), local_(local) {}
   seer_ring* Ring(std::uint32_t ring) const {
     return reinterpret_cast<seer_ring*>(base_ + layout_.rings_offset + ring * layout_.ring_stride);
   }
@@ -63,7 +80,8 @@ class SpanRings {
   }
 
   char* base_;
-  seer_spans_header layout_;  // a copy: stays when the recorder ends
+  seer_spans_header layout_;  // a copy: cannot change any more
+  bool local_;
 };
 
 }  // namespace internal

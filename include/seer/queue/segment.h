@@ -29,6 +29,7 @@
 // call.
 #pragma once
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -100,6 +101,22 @@ class Segment {
 
 struct SegmentLimits {
   std::size_t max_bytes = std::size_t{1} << 30;
+  // For the few words that readers may change (a ring's `drained`): data() may be written then, and
+  // the file has to allow it.
+  bool writable = false;
+};
+
+// Whoever looks at the bytes of a mapped segment holds one meanwhile: in a thread that blocks
+// SIGBUS a truncated file would end the process. Cost: a system call, or two.
+class SegmentAccess {
+ public:
+  SegmentAccess() noexcept;
+  ~SegmentAccess();
+  SegmentAccess(const SegmentAccess&) = delete;
+  SegmentAccess& operator=(const SegmentAccess&) = delete;
+
+ private:
+  sigset_t before_;
 };
 
 // The reader's side.

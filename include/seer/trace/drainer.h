@@ -25,6 +25,8 @@
 // has not drained for as long as its lease lasts. One that comes back too late has lost its lease,
 // asks for it again with each Drain(), and takes no span twice.
 //
+// For the rings of other processes: node_drainer.h.
+//
 // A drainer may outlive its recorder: Drain() is FailedPrecondition then, and likewise in a forked
 // child, which makes a drainer of its own.
 //
@@ -39,13 +41,11 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "seer/core/clock.h"
 #include "seer/core/config.h"
-#include "seer/core/span.h"
 #include "seer/core/topology.h"
 #include "seer/trace/recorder.h"
 #include "seer/trace/sink.h"
@@ -93,43 +93,15 @@ class SpanDrainer {
   [[nodiscard]] absl::Status Drain();
 
   // What the ids in the batches mean; grows with the recorder's tables. For the thread that drains.
-  const Topology& topology() const { return topology_; }
-  const DrainCounts& counts() const { return counts_; }
+  const Topology& topology() const;
+  const DrainCounts& counts() const;
 
  private:
-  struct State;  // rings, lease, clock
-  SpanDrainer(std::unique_ptr<State> state, std::shared_ptr<TraceSink> sink,
-              const DrainerOptions& options, Topology topology);
+  struct State;
+  explicit SpanDrainer(std::unique_ptr<State> state);
   absl::Status HoldLease();
-  void LearnNames();
-  InstanceId InstanceOf(ServiceId service);
-  void Append(const seer_span_record& record);
-  // False: the sink has no room now.
-  bool TakeFrom(std::uint32_t ring, std::size_t* budget, absl::Status* first);
-  absl::Status HandOn(std::size_t instance);
-  absl::Status HandOnAll();
 
   const std::unique_ptr<State> state_;
-  const std::shared_ptr<TraceSink> sink_;
-  const DrainerOptions options_;
-  Topology topology_;
-  // By row of the recorder's tables.
-  std::vector<ServiceId> services_;
-  struct MethodOf {
-    MethodId id;
-    InstanceId served_by;
-  };
-  std::vector<MethodOf> methods_;
-  struct EdgeOf {
-    EdgeId id;
-    InstanceId called_by;
-  };
-  std::vector<EdgeOf> edges_;
-  std::vector<SpanBatch> batches_;  // by InstanceId; the last: spans of no known instance
-  std::vector<seer_span_record> records_;
-  std::uint64_t dropped_ = 0;  // not told to the sink yet
-  std::uint32_t next_ring_ = 1;
-  DrainCounts counts_;
 };
 
 SEER_END_NAMESPACE
