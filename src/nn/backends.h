@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -13,6 +14,9 @@ namespace internal {
 const Backend* ReferenceBackend();
 #ifdef SEER_NN_EIGEN
 const Backend* EigenBackend();
+// With kernels that the processor can run (kernels.h): for tests of the slower ones.
+struct Kernels;
+std::unique_ptr<Backend> MakeEigenBackend(const Kernels& kernels);
 #endif
 
 absl::Status CheckParameters(const Network& network, absl::Span<const float> parameters);

@@ -11,7 +11,9 @@
 #include <thread>
 #include <vector>
 
+#include "nn/backends.h"
 #include "nn/finite.h"
+#include "nn/kernels.h"
 #include "nn/loss_math.h"
 #include "nn/reference.h"
 #include "tests/nn/samples.h"
@@ -327,11 +329,47 @@ TEST_P(EveryBackend, SlidingEqualsTheWholeWindow) {
   for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(slid[i], whole[i], 1e-6);
 }
 
-std::string NameOf(const ::testing::TestParamInfo<const Backend*>& info) {
-  return std::string(info.param->name());
+// Those that are built in, and the best one with each of its slower kernels.
+std::vector<const Backend*> All() {
+  std::vector<const Backend*> all(Backends().begin(), Backends().end());
+#ifdef SEER_NN_EIGEN
+  std::size_t count = 0;
+  const internal::Kernels* const* kernels = internal::UsableKernels(&count);
+  for (std::size_t i = 1; i < count; ++i) {
+    static std::vector<std::unique_ptr<Backend>> made;
+    made.push_back(internal::MakeEigenBackend(*kernels[i]));
+    all.push_back(made.back().get());
+  }
+#endif
+  return all;
 }
-INSTANTIATE_TEST_SUITE_P(Nn, EveryBackend,
-                         ::testing::ValuesIn(Backends().begin(), Backends().end()), NameOf);
+std::string NameOf(const ::testing::TestParamInfo<const Backend*>& info) {
+  return std::string(info.param->name()) + std::to_string(info.index);
+}
+INSTANTIATE_TEST_SUITE_P(Nn, EveryBackend, ::testing::ValuesIn(All()), NameOf);
+
+TEST(Backend, RunsWithoutTheHeap) {
+  const Backend& backend = *FindBackend("auto");
+  if (backend.name() == "reference") GTEST_SKIP() << "the reference backend allocates";
+  for (const std::string& name : ModelConfig::Names()) {
+    const Network network = *Network::Create(*ModelConfig::Named(name, 150));
+    auto engine = *backend.NewInference(network, Weights(network));
+    auto workspace = *engine->NewWorkspace(3);
+    const auto inputs = testing::Uniform(3 * network.window_values(), 3, -1, 1);
+    std::vector<float> out(3 * network.outputs());
+    const testing::Allocations allocations;
+    for (const std::size_t windows : {1, 3}) {
+      const bool ok =
+          engine
+              ->Run(absl::MakeConstSpan(inputs).subspan(0, windows * network.window_values()),
+                    windows, workspace.get(),
+                    absl::MakeSpan(out).subspan(0, windows * network.outputs()))
+              .ok();
+      EXPECT_TRUE(ok);
+    }
+    EXPECT_EQ(allocations.count(), 0u) << name;
+  }
+}
 
 TEST(Backend, AreFoundByName) {
   ASSERT_FALSE(Backends().empty());
@@ -362,8 +400,7 @@ TEST_P(EveryBackendConcurrency, OneEngineRunsInManyThreads) {
   for (const auto& out : outputs) EXPECT_EQ(out, outputs[0]);
 }
 
-INSTANTIATE_TEST_SUITE_P(Nn, EveryBackendConcurrency,
-                         ::testing::ValuesIn(Backends().begin(), Backends().end()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Nn, EveryBackendConcurrency, ::testing::ValuesIn(All()), NameOf);
 
 }  // namespace
 }  // namespace seer

@@ -1,0 +1,74 @@
+// What the backend eigen computes with: one table of functions for each instruction set, all made
+// from the same source (kernels_impl.h), the best that the processor has chosen when first asked
+// for.
+//
+// All matrices are row-major; `ld` is the distance between rows, in floats.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "seer/core/config.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+enum class KernelActivation : std::uint8_t { kNone, kRelu, kSigmoid, kTanh };
+
+// A convolution over one block of one tick, channels varying fastest.
+struct ConvShape {
+  std::size_t in_positions, out_positions, in_channels, out_channels;
+  std::size_t kernel, stride, padding;
+  KernelActivation activation;
+};
+
+struct Kernels {
+  const char* name;
+
+  // c (m x n) = or += op(a) (m x k) * op(b) (k x n). `transposed` means: stored as k x m, n x k.
+  // scratch: kGemmScratch floats.
+  void (*gemm)(bool a_transposed, bool b_transposed, std::size_t m, std::size_t n, std::size_t k,
+               const float* a, std::size_t lda, const float* b, std::size_t ldb, bool add, float* c,
+               std::size_t ldc, float* scratch);
+
+  void (*conv)(const ConvShape& shape, const float* in, const float* w, const float* bias,
+               float* out);
+  // d_out is that before the activation. Adds to dw, d_bias and, unless null, d_in. Here w is the
+  // transpose: out_channels x (kernel x in_channels).
+  void (*conv_backward)(const ConvShape& shape, const float* in, const float* w_t,
+                        const float* d_out, float* dw, float* d_bias, float* d_in);
+
+  // In place; rows x n values that stand one behind the other.
+  void (*activate)(KernelActivation activation, std::size_t n, float* x);
+  // d *= the activation's derivative where its value is y.
+  void (*activate_backward)(KernelActivation activation, std::size_t n, const float* y, float* d);
+
+  // One tick of an LSTM for `rows` windows. gates (rows x 4H): sums in, activated values out.
+  // before: cells of the tick before; null: zeros.
+  void (*lstm)(std::size_t rows, std::size_t units, float* gates, const float* before, float* cells,
+               float* tanh_cells, float* out);
+  // gates: activated values in, gradients of the sums out. d_cells: carried from tick to tick.
+  void (*lstm_backward)(std::size_t rows, std::size_t units, float* gates, const float* before,
+                        const float* tanh_cells, const float* d_out, float* d_cells);
+
+  // rows x n values, each row = bias; sums of columns, added.
+  void (*fill_rows)(std::size_t rows, std::size_t n, const float* bias, float* x, std::size_t ld);
+  void (*add_columns)(std::size_t rows, std::size_t n, const float* x, std::size_t ld, float* sum);
+
+  // out = in * mask; the mask's numbers are those from `index` on.
+  void (*dropout)(std::uint64_t key, std::uint64_t dropped_below, float kept_factor,
+                  std::uint64_t index, std::size_t n, const float* in, float* out);
+};
+
+inline constexpr std::size_t kGemmDepth = 256, kGemmRows = 192, kGemmColumns = 640;
+inline constexpr std::size_t kGemmScratch = kGemmDepth * (kGemmRows + kGemmColumns) + 32;
+
+const Kernels* KernelsBaseline();
+const Kernels* KernelsV3();  // null where the compiler or the architecture has it not
+const Kernels* KernelsV4();
+
+// All that this processor can run, best first.
+const Kernels* const* UsableKernels(std::size_t* count);
+
+}  // namespace internal
+SEER_END_NAMESPACE

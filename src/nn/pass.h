@@ -1,0 +1,120 @@
+// One way through the network, forwards and backwards, for a number of windows at once.
+//
+//   Pass pass(network, kernels, max_windows, training);
+//   pass.Forward(parameters, inputs, windows, {}, logits);
+//   pass.Backward(parameters, d_logits, gradient);                    // adds
+//
+// Rows are ordered by tick, then by window, so that one tick of all windows is a matrix without
+// gaps. The convolutions of a tick are computed one behind the other while their values are near;
+// only the last one's outputs are kept, the others are computed again on the way back.
+//
+// Threads: one at a time. Cost: all memory is taken in the constructor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "nn/kernels.h"
+#include "seer/core/config.h"
+#include "seer/nn/network.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+// Memory that is not touched before it is used.
+class Floats {
+ public:
+  Floats() = default;
+  explicit Floats(std::size_t size) : data_(new float[size]), size_(size) {}
+  float* get() const { return data_.get(); }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::unique_ptr<float[]> data_;
+  std::size_t size_ = 0;
+};
+
+class Pass {
+ public:
+  struct Dropout {
+    bool on = false;
+    std::uint64_t seed = 0, step = 0;
+    std::size_t first = 0;  // the place of the first window in its step
+  };
+
+  // How many floats a pass needs for each window, about.
+  static std::size_t ValuesPerWindow(const Network& network, bool training);
+
+  Pass(const Network& network, const Kernels& kernels, std::size_t max_windows, bool training);
+
+  void Forward(const float* p, const float* inputs, std::size_t windows, const Dropout& dropout,
+               float* logits);
+  // After Forward() with the same parameters, whose inputs are still there.
+  void Backward(const float* p, const float* d_logits, float* g);
+
+  std::size_t bytes() const;
+
+ private:
+  struct StageMemory {
+    Floats out, gates, cells, tanh_cells;  // gates: of an lstm
+    Floats d_in, d_cells, recurrent_t;     // training
+    const float* result = nullptr;         // what the stage gave: out, or what came in
+  };
+  // The convolutions, and the pool, that come first; of one tick.
+  struct Front {
+    const std::vector<Stage>* stages;
+    std::size_t count = 0;  // convolutions
+    const Stage* pool = nullptr;
+    std::vector<Floats> out, d_out, weight_t;
+  };
+
+  void InitFront(const std::vector<Stage>& stages, bool training, Front* front);
+  static void ConvRow(const Kernels& kernels, const Stage& stage, const float* p, const float* in,
+                      float* out);
+  // Values of all convolutions but the last, which goes to `out` (or, with a pool, the pool's).
+  void FrontForward(const Front& front, const float* p, const float* in, float* out);
+  void FrontBackward(const Front& front, const float* p, const float* in, const float* out,
+                     const float* d_out, float* g);
+  void TransposeWeights(const Front& front, const float* p);
+
+  void StageForward(std::size_t i, const float* p, const float* in);
+  void LstmForward(const Stage& stage, const float* p, const float* in, StageMemory& memory);
+  // The gradient of the inputs; null if nobody asks for it.
+  float* StageBackward(std::size_t i, const float* p, const float* in, float* d, float* g);
+  void LstmBackward(const Stage& stage, const float* p, const float* in, StageMemory& memory,
+                    float* d, float* g);
+  void DropoutRows(const Stage& stage, const float* in, float* out) const;
+
+  void HeadForward(const float* p, float* logits);
+  void HeadBackward(const float* p, const float* d_logits, float* g);
+  void StackTicks(const float* inputs, std::size_t window);
+
+  void Gemm(bool at, bool bt, std::size_t m, std::size_t n, std::size_t k, const float* a,
+            std::size_t lda, const float* b, std::size_t ldb, bool add, float* c, std::size_t ldc) {
+    kernels_.gemm(at, bt, m, n, k, a, lda, b, ldb, add, c, ldc, scratch_.get());
+  }
+
+  const Network& network_;
+  const Kernels& kernels_;
+  const std::size_t max_windows_;
+  const bool training_;
+  Front trunk_front_, local_front_;
+  std::size_t first_after_front_ = 0;
+  std::size_t tick_features_ = 0;  // of the front's output
+  Floats features_, d_features_;   // (T x windows) x tick_features_
+  std::vector<StageMemory> stages_;
+  const float* context_ = nullptr;  // windows x context
+  Floats d_context_;
+  Floats stacked_, local_, d_local_;  // N x (T x C); windows x N x channels
+  Floats base_, hidden_, d_hidden_;   // windows x width; windows x N x width
+  Floats scratch_;
+
+  std::size_t windows_ = 0;  // of the pass
+  const float* inputs_ = nullptr;
+  Dropout dropout_;
+};
+
+}  // namespace internal
+SEER_END_NAMESPACE
