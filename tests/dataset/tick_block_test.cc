@@ -1,0 +1,133 @@
+#include "seer/dataset/tick_block.h"
+
+#include "tests/dataset/random_ticks.h"
+
+namespace seer {
+namespace {
+
+using testing::RandomTick;
+using testing::SomeTopology;
+
+std::vector<ClusterTick> RandomTicks(unsigned seed, int count, int services) {
+  std::mt19937 random(seed);
+  Topology topology = SomeTopology(services);
+  std::vector<ClusterTick> ticks;
+  Tick number = 1000 + seed;
+  for (int i = 0; i < count; ++i) {
+    if (i == count / 2) {  // the cluster grows meanwhile
+      EXPECT_TRUE(topology.AddEdge(ServiceId(), *topology.AddService("late", "")).ok());
+    }
+    ticks.push_back(RandomTick(&random, topology, number));
+    number += 1 + static_cast<Tick>(random() % 3);
+  }
+  return ticks;
+}
+
+TEST(TickBlock, TicksComeBackAsTheyWere) {
+  for (const int services : {0, 1, 6, 40}) {
+    for (const int count : {1, 2, 50}) {
+      SCOPED_TRACE(services * 1000 + count);
+      const std::vector<ClusterTick> ticks = RandomTicks(1, count, services);
+      std::string bytes;
+      ASSERT_TRUE(TickBlock::Encode(ticks, 3, &bytes).ok());
+      TickBlock block;
+      ASSERT_TRUE(block.Decode(bytes).ok());
+      ASSERT_EQ(block.ticks(), ticks.size());
+      ClusterTick tick;
+      for (std::size_t i = 0; i < ticks.size(); ++i) {
+        block.Get(i, &tick);
+        ASSERT_EQ(tick, ticks[i]) << i;
+      }
+    }
+  }
+}
+
+TEST(TickBlock, ABlockThatIsReusedKeepsNothing) {
+  TickBlock block;
+  std::string bytes;
+  ClusterTick tick;
+  for (unsigned seed = 1; seed < 6; ++seed) {
+    const std::vector<ClusterTick> ticks =
+        RandomTicks(seed, 30 - 5 * static_cast<int>(seed), static_cast<int>(seed * 7 % 5));
+    ASSERT_TRUE(TickBlock::Encode(ticks, 1, &bytes).ok());
+    ASSERT_TRUE(block.Decode(bytes).ok());
+    for (std::size_t i = 0; i < ticks.size(); ++i) {
+      block.Get(i, &tick);
+      ASSERT_EQ(tick, ticks[i]);
+    }
+  }
+}
+
+TEST(TickBlock, SeriesAreByTick) {
+  const std::vector<ClusterTick> ticks = RandomTicks(3, 20, 4);
+  std::string bytes;
+  ASSERT_TRUE(TickBlock::Encode(ticks, 3, &bytes).ok());
+  TickBlock block;
+  ASSERT_TRUE(block.Decode(bytes).ok());
+  const ServiceId id(2);
+  const auto depths = block.depths(id, Channel::kRunning);
+  const auto known = block.known(id, Channel::kRunning);
+  ASSERT_EQ(depths.size(), ticks.size());
+  for (std::size_t i = 0; i < ticks.size(); ++i) {
+    EXPECT_EQ(depths[i], ticks[i].services.depth(id, Channel::kRunning).value_or(0));
+    EXPECT_EQ((known[i] & ServiceTable::kDepth) != 0,
+              ticks[i].services.depth(id, Channel::kRunning).has_value());
+    EXPECT_EQ(block.counts(ClassId(1))[i], ticks[i].classes[1].count);
+    EXPECT_EQ(block.made(EdgeId(1))[i], ticks[i].edges.made(EdgeId(1)).value_or(0));
+  }
+  EXPECT_TRUE(block.depths(id, Channel::kNic).empty());
+  EXPECT_TRUE(block.depths(ServiceId(99), Channel::kRunning).empty());
+  EXPECT_TRUE(block.depths(ServiceId(), Channel::kRunning).empty());
+}
+
+TEST(TickBlock, RefusesTicksThatAreNoSequence) {
+  std::vector<ClusterTick> ticks = RandomTicks(4, 3, 2);
+  std::string bytes;
+  EXPECT_FALSE(TickBlock::Encode({}, 3, &bytes).ok());
+  std::swap(ticks[0], ticks[1]);
+  EXPECT_FALSE(TickBlock::Encode(ticks, 3, &bytes).ok());
+  std::swap(ticks[0], ticks[1]);
+  ticks[2].period = *TickPeriod::FromNs(50'000'000);
+  EXPECT_FALSE(TickBlock::Encode(ticks, 3, &bytes).ok());
+  // 8 columns of 2^20 rows fit once, and not twice.
+  ClusterTick wide;
+  wide.Reset(Topology::kMaxRows, 0, 0);
+  ClusterTick later = wide;
+  later.tick = 1;
+  EXPECT_TRUE(TickBlock::Encode({wide}, 3, &bytes).ok());
+  EXPECT_LT(bytes.size(), 1000u);
+  EXPECT_FALSE(TickBlock::Encode({wide, later}, 3, &bytes).ok());
+}
+
+// Checksums are above this: whatever bytes pass them must do no harm.
+TEST(TickBlock, AnyBytesAreAnErrorOrASoundBlock) {
+  const std::vector<ClusterTick> ticks = RandomTicks(5, 12, 3);
+  std::string bytes;
+  ASSERT_TRUE(TickBlock::Encode(ticks, 3, &bytes).ok());
+  std::mt19937 random(6);
+  TickBlock block;
+  ClusterTick tick;
+  int errors = 0;
+  const auto use = [&](const std::string& damaged) {
+    const absl::Status status = block.Decode(damaged);
+    if (!status.ok()) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+      EXPECT_EQ(block.ticks(), 0u);
+      ++errors;
+      return;
+    }
+    for (std::size_t t = 0; t < block.ticks(); ++t) block.Get(t, &tick);
+  };
+  for (std::size_t size = 0; size < bytes.size(); ++size) use(bytes.substr(0, size));
+  for (int i = 0; i < 5000; ++i) {
+    std::string damaged = bytes;
+    for (std::uint64_t flips = 1 + random() % 3; flips > 0; --flips) {
+      damaged[random() % damaged.size()] ^= static_cast<char>(1 << random() % 8);
+    }
+    use(damaged);
+  }
+  EXPECT_GT(errors, 1000);
+}
+
+}  // namespace
+}  // namespace seer
