@@ -22,8 +22,8 @@
 // makes the callers' queues grow too, but the initiator is below them. "load" where the requests
 // themselves became that many more before it; "unknown" where traces are too few or say nothing.
 //
-// Threads: one at a time. Cost: Observe() about 20 ns a hop; Find() reads the kept ticks of one
-// class. Memory: 32 bytes for each class, kept tick and service that was seen there.
+// Threads: one at a time. Cost: Observe() one pass over the hops; Find() reads the kept ticks of
+// one class. Memory: 40 bytes for each class, kept tick and service that was seen there.
 #pragma once
 
 #include <cstddef>
@@ -104,7 +104,8 @@ struct CulpritOptions {
   std::int64_t onset_ns = 3'000'000'000;      // how long before the violation it may have begun
   std::int64_t after_ns = 1'000'000'000;      // how much of the violation is looked at
   double load_growth = 1.3;                   // more requests than that: load
-  double min_share = 0.1;    // of the latency's growth that a culprit explains at least
+  double min_share = 0.05;   // of the latency's growth that a culprit explains at least
+  double min_growth = 0.5;   // of its usual time that it grew by at least
   double min_spread = 4;     // spreads of its usual value that it grew by at least
   std::size_t min_slow = 3;  // slow requests, fewer tell nothing
   std::int64_t keep_ns = 120'000'000'000;  // of the past; older traces are ignored
@@ -119,7 +120,8 @@ class CulpritFinder {
   CulpritFinder& operator=(CulpritFinder&&) noexcept;
 
   void Observe(const RequestTrace& trace);
-  // Traces up to after_ns of the violation should have been observed, and none keep_ns later.
+  // Once the requests that began up to after_ns in the violation were observed, and before traces
+  // of keep_ns later come. The violation's class has to be one of the topology.
   Attribution Find(const Violation& violation) const;
 
  private:

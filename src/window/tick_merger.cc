@@ -1,0 +1,340 @@
+#include "seer/window/tick_merger.h"
+
+#include <algorithm>
+#include <deque>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "seer/core/internal/status_macros.h"
+#include "window/tick_sums.h"
+
+SEER_BEGIN_NAMESPACE
+namespace {
+
+constexpr std::size_t kMaxOpenTicks = 4096;
+// Times beyond are nobody's, and sums of two of them do not overflow.
+constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
+
+struct Numbering {
+  std::uint64_t epoch = 0;
+  std::uint64_t version = 0;
+  TopologyMap map;
+};
+
+struct NodeState {
+  std::string name;
+  Numbering now;
+  Numbering before;  // of the life before this one
+  bool has_before = false;
+  bool expected = true;
+  std::int64_t heard_ns = 0;
+  internal::NodeReport report;
+};
+
+struct Slot {
+  internal::TickSums sums;
+  std::vector<bool> from;  // by node index
+  std::uint32_t nodes = 0;
+  bool used = false;
+};
+
+}  // namespace
+
+class TickMerger::Impl {
+ public:
+  Impl(const TickMergerOptions& options, Topology* topology, TickSink sink)
+      : options_(options), topology_(topology), sink_(std::move(sink)) {
+    options_.deadline_ns = std::clamp<std::int64_t>(options_.deadline_ns, 0, 60'000'000'000);
+    const auto needed = static_cast<std::size_t>(options_.deadline_ns / options_.period.ns()) + 3;
+    slots_.resize(
+        std::clamp(options_.max_open_ticks, std::min(needed, kMaxOpenTicks), kMaxOpenTicks));
+  }
+
+  absl::Status AddNode(const Topology& node, std::int64_t now_ns) {
+    const Origin& origin = node.origin();
+    if (origin.node.empty()) {
+      return absl::InvalidArgumentError(
+          "topology.origin.node is empty: make it with Topology::OfNode(), as the node's agent "
+          "does");
+    }
+    const auto found = index_.find(origin.node);
+    if (found == index_.end() && nodes_.size() >= options_.max_nodes) {
+      return absl::ResourceExhaustedError(absl::StrCat("node '", origin.node, "' would be number ",
+                                                       nodes_.size() + 1,
+                                                       ": raise TickMergerOptions::max_nodes"));
+    }
+    SEER_ASSIGN_OR_RETURN(TopologyMap map, topology_->Merge(node));
+    if (found == index_.end()) {
+      index_.emplace(origin.node, nodes_.size());
+      nodes_.emplace_back();
+      nodes_.back().name = origin.node;
+      nodes_.back().now = {origin.epoch, origin.topology_version, std::move(map)};
+      nodes_.back().heard_ns = now_ns;
+      ++expected_;
+    } else {
+      NodeState& state = nodes_[found->second];
+      if (state.now.epoch != origin.epoch) {
+        state.before = std::move(state.now);
+        state.has_before = true;
+        ++stats_.restarts;
+      }
+      state.now = {origin.epoch, origin.topology_version, std::move(map)};
+      Hear(state, now_ns);
+    }
+    // What waited for it.
+    std::deque<Waiting> waiting = std::exchange(waiting_, {});
+    for (Waiting& each : waiting) {
+      if (each.snapshot.origin.node == origin.node) {
+        Take(each.snapshot, each.since_ns, now_ns);
+      } else {
+        waiting_.push_back(std::move(each));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  void RemoveNode(std::string_view name) {
+    const auto found = index_.find(std::string(name));
+    if (found == index_.end() || !nodes_[found->second].expected) return;
+    Unexpect(nodes_[found->second]);
+  }
+
+  void Add(const Snapshot& snapshot, std::int64_t now_ns) {
+    AdvanceTo(now_ns);
+    if (snapshot.period != options_.period) {
+      ++stats_.other_period;
+      return;
+    }
+    // Its clock and ours may differ by a little: the next tick is possible, what lies beyond is
+    // not.
+    if (snapshot.tick < -(kTimeLimit / options_.period.ns()) || now_ns > kTimeLimit ||
+        now_ns < -kTimeLimit || snapshot.tick > options_.period.TickAt(now_ns) + 1) {
+      ++stats_.ahead;
+      return;
+    }
+    if (!started_) {
+      started_ = true;
+      // Others may send an earlier tick yet, if it has time left.
+      next_ = std::min(snapshot.tick, options_.period.TickAt(now_ns - options_.deadline_ns));
+      next_ = std::max(next_, snapshot.tick - static_cast<Tick>(slots_.size()) + 1);
+      first_ = true;
+    }
+    Take(snapshot, now_ns, now_ns);
+    GiveComplete(now_ns);
+  }
+
+  void AdvanceTo(std::int64_t now_ns) {
+    if (now_ns > kTimeLimit || now_ns < -kTimeLimit) return;
+    Expire(now_ns);
+    if (!started_) return;
+    const auto due = [&] { return options_.period.EndNs(next_) + options_.deadline_ns <= now_ns; };
+    const Tick now = options_.period.TickAt(now_ns);
+    while (due()) {
+      if (opened_ == 0 && now - next_ > static_cast<Tick>(slots_.size())) {
+        stats_.skipped_ticks += static_cast<std::uint64_t>(now - next_ - 1);
+        next_ = now - 1;
+        first_ = true;
+        continue;
+      }
+      Give(now_ns);
+    }
+    GiveComplete(now_ns);
+  }
+
+  void Finish() {
+    while (started_ && opened_ > 0) Give(last_now_ns_);
+    stats_.unknown += waiting_.size();
+    waiting_.clear();
+  }
+
+  std::size_t expected_nodes() const { return expected_; }
+  const TickMergerStats& stats() const { return stats_; }
+
+ private:
+  struct Waiting {
+    Snapshot snapshot;
+    std::int64_t since_ns;
+  };
+
+  Slot& At(Tick tick) {
+    const auto size = static_cast<Tick>(slots_.size());
+    return slots_[static_cast<std::size_t>((tick % size + size) % size)];
+  }
+
+  void Hear(NodeState& node, std::int64_t now_ns) {
+    node.heard_ns = std::max(node.heard_ns, now_ns);
+    if (node.expected) return;
+    node.expected = true;
+    ++expected_;
+  }
+  void Unexpect(NodeState& node) {
+    node.expected = false;
+    node.report = {};
+    --expected_;
+  }
+
+  void Wait(const Snapshot& snapshot, std::int64_t since_ns) {
+    if (waiting_.size() >= options_.max_waiting) {
+      ++stats_.waiting_dropped;
+      return;
+    }
+    waiting_.push_back({snapshot, since_ns});
+  }
+
+  // Into its tick, or to those that wait.
+  void Take(const Snapshot& snapshot, std::int64_t since_ns, std::int64_t now_ns) {
+    const auto found = index_.find(snapshot.origin.node);
+    if (found == index_.end()) {
+      Wait(snapshot, since_ns);
+      return;
+    }
+    NodeState& node = nodes_[found->second];
+    Hear(node, now_ns);
+    const bool of_before = node.has_before && snapshot.origin.epoch == node.before.epoch;
+    if (!of_before && snapshot.origin.epoch != node.now.epoch) {
+      Wait(snapshot, since_ns);
+      return;
+    }
+    if (snapshot.tick < next_) {
+      ++stats_.late;
+      return;
+    }
+    if (snapshot.tick - next_ >= static_cast<Tick>(slots_.size())) {
+      ++stats_.ahead;  // waited for its numbering while time stood still
+      return;
+    }
+    if (!of_before && snapshot.origin.topology_version > node.now.version &&
+        options_.period.EndNs(snapshot.tick) + options_.deadline_ns > now_ns) {
+      Wait(snapshot, since_ns);
+      return;
+    }
+    Merge(snapshot, node, found->second, of_before ? node.before : node.now);
+  }
+
+  void Merge(const Snapshot& snapshot, NodeState& node, std::size_t index,
+             const Numbering& numbering) {
+    Slot& slot = At(snapshot.tick);
+    if (!slot.used) {
+      slot.used = true;
+      slot.nodes = 0;
+      slot.sums.Clear();
+      std::fill(slot.from.begin(), slot.from.end(), false);
+      ++opened_;
+    }
+    if (slot.from.size() < nodes_.size()) slot.from.resize(nodes_.size(), false);
+    if (slot.from[index]) {
+      ++stats_.duplicates;
+      return;
+    }
+    slot.from[index] = true;
+    ++slot.nodes;
+    stats_.unknown_rows += slot.sums.Add(snapshot, numbering.map, *topology_, &node.report);
+    ++stats_.merged;
+    stats_.spans_dropped += snapshot.health.spans_dropped;
+    stats_.missed_ticks += snapshot.health.missed_ticks;
+  }
+
+  void GiveComplete(std::int64_t now_ns) {
+    if (!started_) return;
+    // Only ticks that are over: a node whose clock is ahead may have told already.
+    while (options_.period.EndNs(next_) <= now_ns) {
+      const Slot& slot = At(next_);
+      // While one waits for its topology nobody knows how many there will be.
+      if (!slot.used || slot.nodes < expected_ || !waiting_.empty()) return;
+      Give(now_ns);
+    }
+  }
+
+  void Give(std::int64_t now_ns) {
+    // Those that waited for a later version count with what is known.
+    for (std::size_t i = 0; i < waiting_.size();) {
+      const Snapshot& snapshot = waiting_[i].snapshot;
+      const auto found = index_.find(snapshot.origin.node);
+      if (snapshot.tick != next_ || found == index_.end() ||
+          nodes_[found->second].now.epoch != snapshot.origin.epoch) {
+        ++i;
+        continue;
+      }
+      NodeState& node = nodes_[found->second];
+      Merge(snapshot, node, found->second, node.now);
+      waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+
+    Slot& slot = At(next_);
+    // Ticks before the first one that anybody told of are not given.
+    if (slot.used || !first_) {
+      if (!slot.used) slot.sums.Clear();
+      for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        NodeState& node = nodes_[i];
+        if (!node.expected || (slot.used && i < slot.from.size() && slot.from[i])) continue;
+        if (now_ns - node.heard_ns > options_.forget_ns) {
+          Unexpect(node);
+          ++stats_.forgotten;
+          continue;
+        }
+        ++stats_.missing;
+        slot.sums.Miss(node.report);
+      }
+      slot.sums.Write(*topology_, &tick_);
+      tick_.tick = next_;
+      tick_.period = options_.period;
+      tick_.nodes_seen = slot.used ? slot.nodes : 0;
+      tick_.nodes_expected =
+          static_cast<std::uint32_t>(std::max<std::size_t>(expected_, tick_.nodes_seen));
+      ++stats_.ticks;
+      first_ = false;
+      if (slot.used) --opened_;
+      slot.used = false;
+      ++next_;
+      sink_(tick_);
+      return;
+    }
+    ++next_;
+  }
+
+  void Expire(std::int64_t now_ns) {
+    last_now_ns_ = std::max(last_now_ns_, now_ns);
+    while (!waiting_.empty() && now_ns - waiting_.front().since_ns > options_.unknown_ns) {
+      ++stats_.unknown;
+      waiting_.pop_front();
+    }
+  }
+
+  TickMergerOptions options_;
+  Topology* topology_;
+  TickSink sink_;
+  TickMergerStats stats_;
+  std::vector<NodeState> nodes_;
+  std::unordered_map<std::string, std::size_t> index_;  // by name
+  std::size_t expected_ = 0;
+  std::vector<Slot> slots_;  // ticks from next_ on, by tick modulo size
+  std::size_t opened_ = 0;   // slots in use
+  std::deque<Waiting> waiting_;
+  Tick next_ = 0;  // the next to give
+  bool started_ = false;
+  bool first_ = true;
+  std::int64_t last_now_ns_ = 0;
+  ClusterTick tick_;
+};
+
+TickMerger::TickMerger(const TickMergerOptions& options, Topology* topology, TickSink sink)
+    : impl_(std::make_unique<Impl>(options, topology, std::move(sink))) {}
+TickMerger::~TickMerger() = default;
+TickMerger::TickMerger(TickMerger&&) noexcept = default;
+TickMerger& TickMerger::operator=(TickMerger&&) noexcept = default;
+absl::Status TickMerger::AddNode(const Topology& node, std::int64_t now_ns) {
+  return impl_->AddNode(node, now_ns);
+}
+void TickMerger::RemoveNode(std::string_view node) { impl_->RemoveNode(node); }
+void TickMerger::Add(const Snapshot& snapshot, std::int64_t now_ns) {
+  impl_->Add(snapshot, now_ns);
+}
+void TickMerger::AdvanceTo(std::int64_t now_ns) { impl_->AdvanceTo(now_ns); }
+void TickMerger::Finish() { impl_->Finish(); }
+std::size_t TickMerger::expected_nodes() const { return impl_->expected_nodes(); }
+const TickMergerStats& TickMerger::stats() const { return impl_->stats(); }
+
+SEER_END_NAMESPACE

@@ -1,0 +1,71 @@
+// One tick of the cluster while it is put together. Private to the room.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "seer/core/channel.h"
+#include "seer/core/config.h"
+#include "seer/core/snapshot.h"
+#include "seer/core/topology.h"
+#include "seer/window/cluster_tick.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+// What a node told last: what is missing of the cluster when it is silent.
+struct NodeReport {
+  struct ServiceChannels {
+    std::uint32_t service;
+    std::uint8_t channels;
+  };
+  std::vector<ServiceChannels> services;
+  std::vector<std::uint32_t> edges;
+};
+
+class TickSums {
+ public:
+  // Nothing was seen. Keeps the memory.
+  void Clear();
+  // Adds a node's snapshot; `map` leads from its ids to those of the topology. Notes in `report`
+  // what it told. Returns the rows that the map does not know.
+  std::uint64_t Add(const Snapshot& snapshot, const TopologyMap& map, const Topology& topology,
+                    NodeReport* report);
+  // A node is silent that told this last time.
+  void Miss(const NodeReport& report);
+  // The tick; `tick` and `period` of it are left alone.
+  void Write(const Topology& topology, ClusterTick* out) const;
+
+ private:
+  struct Cell {
+    double depth = 0, mean = 0, waited_us = 0;
+    std::uint64_t arrivals = 0, departures = 0;
+    std::uint32_t told = 0, timed = 0, counted = 0;  // instances
+    bool missed = false;
+  };
+  struct EdgeCell {
+    double depth = 0;
+    std::uint64_t made = 0;
+    bool told = false, missed = false;
+  };
+  // The largest depth of a shared queue that this node's instances of a service told.
+  struct Shared {
+    std::uint32_t service;
+    Channel channel;
+    double depth;
+  };
+
+  void Fit(const Topology& topology);
+  void AddSample(Cell& cell, std::uint32_t service, Channel channel, const ChannelSample& sample);
+
+  std::array<std::vector<Cell>, kChannels> cells_;  // by ServiceId
+  std::vector<EdgeCell> edges_;                     // by EdgeId
+  std::vector<ClassTick> classes_;                  // by ClassId
+  std::vector<Shared> shared_;                      // of the snapshot that is added
+  std::vector<std::uint8_t> channels_;              // by ServiceId, of the snapshot that is added
+};
+
+}  // namespace internal
+SEER_END_NAMESPACE
