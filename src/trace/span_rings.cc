@@ -64,7 +64,7 @@ absl::StatusOr<SpanRings> SpanRings::Of(absl::Span<const char> segment,
   if (h.names_capacity > 65535) return Bad("names_capacity", h.names_capacity);
   if (h.methods_capacity > 65536) return Bad("methods_capacity", h.methods_capacity);
   if (h.edges_capacity > 65536) return Bad("edges_capacity", h.edges_capacity);
-  if (h.rings_capacity < 1 || h.rings_capacity > 65536) {
+  if (h.rings_capacity < 1 || h.rings_capacity > 4097) {  // each is looked at
     return Bad("rings_capacity", h.rings_capacity);
   }
   if (h.ring_records < 1 || (h.ring_records & (h.ring_records - 1)) != 0) {
