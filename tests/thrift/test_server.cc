@@ -5,6 +5,7 @@
 
 #include <thrift/concurrency/ThreadFactory.h>
 #include <thrift/protocol/TBinaryProtocol.h>
+#include <thrift/protocol/THeaderProtocol.h>
 #include <thrift/server/TNonblockingServer.h>
 #include <thrift/server/TSimpleServer.h>
 #include <thrift/server/TThreadPoolServer.h>
@@ -122,12 +123,16 @@ TestServer::TestServer(const ServerParts& parts) : kind_(parts.kind), threads_(p
           std::make_shared<TThreadPoolServer>(factory, socket_, transports, protocols, threads_);
       break;
     case ServerKind::kNonblocking:
-      server_ = std::make_shared<TNonblockingServer>(factory, protocols, nonblocking_socket_);
+    case ServerKind::kNonblockingWithPool: {
+      // THeader answers with the protocol that has read: the server knows it by this.
+      const bool header = dynamic_cast<apache::thrift::protocol::THeaderProtocolFactory*>(
+                              protocols.get()) != nullptr;
+      const auto unframed = std::make_shared<apache::thrift::transport::TTransportFactory>();
+      server_ = std::make_shared<TNonblockingServer>(factory, unframed, unframed, protocols,
+                                                     header ? nullptr : protocols,
+                                                     nonblocking_socket_, threads_);
       break;
-    case ServerKind::kNonblockingWithPool:
-      server_ =
-          std::make_shared<TNonblockingServer>(factory, protocols, nonblocking_socket_, threads_);
-      break;
+    }
   }
   std::promise<void> listens;
   server_->setServerEventHandler(std::make_shared<Started>(parts.events, &listens));
