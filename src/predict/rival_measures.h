@@ -1,0 +1,77 @@
+// What rivals look at, service by service: the depths of one tick as one table, with what was not
+// seen marked, and the rates of requests.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "seer/core/channel.h"
+#include "seer/core/config.h"
+#include "seer/core/topology.h"
+#include "seer/window/cluster_tick.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+// The channels of an instance, and what the edges tell of a service.
+enum class Measure : std::uint8_t {
+  kNic,
+  kAccept,
+  kSocket,
+  kQueued,
+  kRunning,
+  kBlocked,
+  kSend,
+  kOutstanding,
+  kSelf,
+};
+inline constexpr std::size_t kMeasures = 9;
+static_assert(static_cast<std::size_t>(Measure::kOutstanding) == kChannels);
+
+constexpr std::uint16_t MeasureBit(Measure measure) {
+  return static_cast<std::uint16_t>(1u << static_cast<unsigned>(measure));
+}
+
+// The depths at which a waiting request shows: not `blocked`, which is a part of running, nor
+// `send`, where the other side is slow.
+inline constexpr Measure kDepthMeasures[] = {Measure::kNic,     Measure::kAccept,
+                                             Measure::kSocket,  Measure::kQueued,
+                                             Measure::kRunning, Measure::kOutstanding};
+// From the service itself outwards: what stands there and not at those it calls. The first that was
+// seen counts.
+inline constexpr Measure kSelfMeasures[] = {Measure::kSelf, Measure::kQueued, Measure::kSocket,
+                                            Measure::kAccept, Measure::kNic};
+
+class MeasureTable {
+ public:
+  // `topology` has every row of the tick. What the masks leave out is missing.
+  void Read(const ClusterTick& tick, const Topology& topology, ChannelMask channels, bool edges);
+
+  std::size_t size() const { return seen_.size(); }
+  bool Seen(std::size_t service, Measure measure) const {
+    return (seen_[service] & MeasureBit(measure)) != 0;
+  }
+  double Value(std::size_t service, Measure measure) const {
+    return values_[service * kMeasures + static_cast<std::size_t>(measure)];
+  }
+
+  // Requests that came to the service during the tick, and that it finished: from the channels
+  // where they count (queued, then running), else calls made on the edges into it. Negative: not
+  // known.
+  double Arrivals(std::size_t service) const { return arrivals_[service]; }
+  double Departures(std::size_t service) const { return departures_[service]; }
+  // Mean wait in `queued` of those that left it during the tick; negative: not known.
+  double QueueWaitMs(std::size_t service) const { return wait_ms_[service]; }
+
+ private:
+  std::vector<double> values_;  // [service][measure]
+  std::vector<std::uint16_t> seen_;
+  std::vector<double> arrivals_, departures_, wait_ms_;
+  std::vector<std::uint8_t> unknown_made_;
+  SelfDepthTable self_depths_;
+};
+
+}  // namespace internal
+SEER_END_NAMESPACE
