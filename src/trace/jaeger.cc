@@ -55,7 +55,11 @@ class BinaryWriter {
     return kCodes[static_cast<std::size_t>(type)];
   }
   void BigEndian(std::uint64_t value, int bytes) {
-    for (int i = bytes - 1; i >= 0; --i) out_->push_back(static_cast<char>(value >> (8 * i)));
+    char text[8];
+    for (int i = 0; i < bytes; ++i) {
+      text[i] = static_cast<char>(value >> (8 * (bytes - 1 - i)));
+    }
+    out_->append(text, static_cast<std::size_t>(bytes));
   }
 
   std::string* const out_;
@@ -103,11 +107,14 @@ class CompactWriter {
     last_id_[depth_] = id;
   }
   void Varint(std::uint64_t value) {
+    char text[10];
+    std::size_t size = 0;
     while (value >= 0x80) {
-      out_->push_back(static_cast<char>(value | 0x80));
+      text[size++] = static_cast<char>(value | 0x80);
       value >>= 7;
     }
-    out_->push_back(static_cast<char>(value));
+    text[size++] = static_cast<char>(value);
+    out_->append(text, size);
   }
 
   std::string* const out_;

@@ -43,6 +43,11 @@ void AppendCharacters(std::string_view bytes, const Special& special, std::strin
     plain = 0;
   };
   while (plain < bytes.size()) {  // each turn advances
+    const char next = bytes[plain];
+    if (static_cast<unsigned char>(next) < 0x80 && !special.Is(next)) {  // nearly always
+      ++plain;
+      continue;
+    }
     const std::string_view rest = bytes.substr(plain);
     const std::size_t size = CharacterBytes(rest);
     if (size == 0) {
