@@ -223,15 +223,24 @@ void Segment::FillHeader() {
 
 absl::Status Segment::Reserve(std::size_t offset, std::size_t bytes) {
   if (bytes == 0) return absl::OkStatus();
-  for (std::size_t page = offset / kPage; page <= (offset + bytes - 1) / kPage; ++page) {
-    if (reserved_[page]) continue;
-    const int error = fd_ < 0 ? 0 : posix_fallocate(fd_, static_cast<off_t>(page * kPage), kPage);
-    if (error != 0) {
-      return absl::ResourceExhaustedError(absl::StrCat("directory: no room in ", options_.directory,
-                                                       " for another page (", std::strerror(error),
-                                                       "); make room, or use less of max_threads"));
+  const std::size_t end = (offset + bytes - 1) / kPage + 1;
+  for (std::size_t page = offset / kPage; page < end;) {
+    if (reserved_[page]) {
+      ++page;
+      continue;
     }
-    reserved_[page] = true;
+    // As many at once as lie together: each is a system call.
+    std::size_t next = page + 1;
+    while (next < end && !reserved_[next]) ++next;
+    const int error = fd_ < 0 ? 0
+                              : posix_fallocate(fd_, static_cast<off_t>(page * kPage),
+                                                static_cast<off_t>((next - page) * kPage));
+    if (error != 0) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "directory: no room in ", options_.directory, " for another ", next - page, " pages (",
+          std::strerror(error), "); make room, or use less of max_threads or records_per_thread"));
+    }
+    for (; page < next; ++page) reserved_[page] = true;
   }
   return absl::OkStatus();
 }

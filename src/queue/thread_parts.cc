@@ -233,7 +233,8 @@ absl::StatusOr<ThreadParts> ThreadParts::Create(const PartsOptions& options) {
     return ThreadParts(PartsKey{entry, state.tag});
   }
   return absl::ResourceExhaustedError(
-      "this process has, or had, too many registries; use QueueRegistry::Global()");
+      "this process has 63 registries and recorders, or had 945; use QueueRegistry::Global() and "
+      "SpanRecorder::Global()");
 }
 
 void ThreadParts::Publish() {
