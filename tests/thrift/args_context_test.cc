@@ -176,6 +176,34 @@ TEST(ArgsContext, TakesTheFirstFieldAndLeavesTheRestAsItWas) {
   }
 }
 
+// The quick way to read a traceparent says what ParseTraceparent() says, or nothing.
+TEST(ArgsContext, OwnTraceparentIsTheOneThatIsParsed) {
+  const auto check = [](const std::string& text) {
+    TraceContext quick;
+    const auto parsed = ParseTraceparent(text);
+    if (args::OwnTraceparent(text.data(), &quick)) {
+      EXPECT_TRUE(parsed.has_value()) << text;
+      EXPECT_EQ(quick, parsed.value_or(TraceContext())) << text;
+    }
+    return quick.valid();
+  };
+  for (int i = 0; i < 1000; ++i) {
+    TraceContext context = NewRoot();
+    context.flags = static_cast<std::uint8_t>(i % 4);
+    ASSERT_TRUE(check(Traceparent(context)));
+  }
+  const std::string text = Traceparent(NewRoot());
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    for (int c = 0; c < 256; ++c) {
+      std::string other = text;
+      other[at] = static_cast<char>(c);
+      check(other);
+    }
+  }
+  check("00-00000000000000000000000000000000-0123456789abcdef-01");
+  check("00-0123456789abcdef0123456789abcdef-0000000000000000-01");
+}
+
 TEST(ArgsContext, NoContextNoChange) {
   for (const Format format : {kBinary, kCompact, kJson}) {
     const std::string message = Message(format, [](TProtocol& out) { WriteText(out, 1, "hello"); });

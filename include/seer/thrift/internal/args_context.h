@@ -179,32 +179,91 @@ inline bool Entries(Cursor* cursor, std::uint32_t count, ContextField* field) {
   return true;
 }
 
-// What seer's own clients write, found with one comparison of known length.
-template <const std::string_view& kStart>
-inline bool OwnField(std::string_view bytes, ContextField* field) {
-  constexpr std::size_t kSize = kStart.size();
-  if (bytes.size() < kSize + kTraceparentBytes) return false;
-  if (std::memcmp(bytes.data(), kStart.data(), kSize) != 0) return false;
-  auto context = ParseTraceparent(bytes.substr(kSize, kTraceparentBytes));
-  if (!context) return false;
-  field->kind = ContextField::kMap;
-  field->only_headers = true;
-  field->bytes = kSize + kTraceparentBytes;
-  field->context = *std::move(context);
+// Eight lower-case hexadecimal digits at once; false: others are among them, or this machine's
+// bytes stand the other way round.
+inline bool Hex8(const char* text, std::uint32_t* value) noexcept {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  std::uint64_t v = 0;
+  std::memcpy(&v, text, sizeof(v));
+  // In each byte, with no carry into the next: '0'..'9' is 0..9 in `digit`, 'a'..'f' is 1..6 in
+  // `letter`, and the highest bit of a sum tells whether that is so.
+  const std::uint64_t digit = (v ^ kOnes * 0x30) & kOnes * 0x7F;
+  const std::uint64_t letter = digit ^ kOnes * 0x50;
+  const std::uint64_t no_digit = (digit + kOnes * 0x76) & kOnes * 0x80;
+  const std::uint64_t is_letter = (letter + kOnes * 0x7F) & ~(letter + kOnes * 0x79);
+  if (((no_digit & ~is_letter) | (v & kOnes * 0x80)) != 0) return false;
+  std::uint64_t x = (v & kOnes * 0x0F) + (no_digit >> 7) * 9;
+  x = ((x & 0x000F000F000F000F) << 4) | (x >> 8 & 0x000F000F000F000F);
+  x = (x | x >> 8) & 0x0000FFFF0000FFFF;
+  *value = __builtin_bswap32(static_cast<std::uint32_t>(x | x >> 16));
   return true;
+#else
+  static_cast<void>(text);
+  static_cast<void>(value);
+  return false;
+#endif
+}
+
+// ParseTraceparent() for what seer writes. `text` has kTraceparentBytes. False: ask that one.
+inline bool OwnTraceparent(const char* text, TraceContext* context) noexcept {
+  if (std::memcmp(text, "00-", 3) != 0 || text[35] != '-' || text[52] != '-') return false;
+  std::uint32_t words[6] = {};
+  for (int i = 0; i < 4; ++i) {
+    if (!Hex8(text + 3 + 8 * i, &words[i])) return false;
+  }
+  for (int i = 0; i < 2; ++i) {
+    if (!Hex8(text + 36 + 8 * i, &words[4 + i])) return false;
+  }
+  // Of the flags only those that seer carries: 00 to 03.
+  if (text[53] != '0' || text[54] < '0' || text[54] > '3') return false;
+  context->trace_id.high = std::uint64_t{words[0]} << 32 | words[1];
+  context->trace_id.low = std::uint64_t{words[2]} << 32 | words[3];
+  context->span_id = std::uint64_t{words[4]} << 32 | words[5];
+  context->flags = static_cast<std::uint8_t>(text[54] - '0');
+  return context->valid();
+}
+
+// The field as seer's own clients write it without a tracestate, found with one comparison of known
+// length. Writes nothing but ids and flags; what it wrote where it returns false is not valid().
+template <const std::string_view& kStart>
+inline bool OwnField(std::string_view bytes, TraceContext* context) noexcept {
+  constexpr std::size_t kSize = kStart.size();
+  return bytes.size() >= kSize + kTraceparentBytes &&
+         std::memcmp(bytes.data(), kStart.data(), kSize) == 0 &&
+         OwnTraceparent(bytes.data() + kSize, context);
+}
+
+// The common case of FindContext(): the number of bytes to take out, 0 for all other cases.
+inline std::size_t OwnContext(std::string_view bytes, TraceContext* context) noexcept {
+  if (bytes.empty()) return 0;
+  TraceContext found;
+  std::size_t size = 0;
+  bool compact = false;
+  if (bytes[0] == 0x0D) {
+    size = kBinaryStart.size() + kTraceparentBytes;
+    if (!OwnField<kBinaryStart>(bytes, &found)) return 0;
+  } else if (bytes[0] == 0x0B) {
+    compact = true;
+    size = kCompactStart.size() + kTraceparentBytes;
+    if (!OwnField<kCompactStart>(bytes, &found)) return 0;
+  } else {
+    return 0;
+  }
+  // Another such field may follow, or in compact an id that needs this one.
+  if (size == bytes.size()) return 0;
+  const auto next = static_cast<std::uint8_t>(bytes[size]);
+  if (compact ? next == 0x0B || (next & 0xF0) != 0 : next == 0x0D) return 0;
+  context->trace_id = found.trace_id;
+  context->span_id = found.span_id;
+  context->flags = found.flags;
+  return size;
 }
 
 }  // namespace args
 
 // The field at the start of `bytes`, into a field as it is after construction.
 inline void ReadContextField(std::string_view bytes, ContextField* field) noexcept {
-  // Most calls of clients without a context end here.
-  if (!bytes.empty() && bytes[0] != 0x0D && bytes[0] != 0x0B) return;
-  if (args::OwnField<args::kBinaryStart>(bytes, field)) return;
-  if (args::OwnField<args::kCompactStart>(bytes, field)) {
-    field->compact = true;
-    return;
-  }
   args::Cursor cursor(bytes);
   std::uint32_t entries = 0;
   if (args::Start(&cursor, &field->compact, &entries) && args::Entries(&cursor, entries, field)) {
@@ -284,8 +343,15 @@ inline bool TakeContext(apache::thrift::protocol::TProtocol* in, TraceContext* o
       std::uint32_t size = 0;
       const std::uint8_t* const buffer = transport->borrow(nullptr, &size);  // what is there: O(1)
       if (buffer == nullptr) return false;
+      const std::string_view bytes(reinterpret_cast<const char*>(buffer), size);
+      if (const std::size_t own = args::OwnContext(bytes, out); __builtin_expect(own != 0, 1)) {
+        transport->consume(static_cast<std::uint32_t>(own));
+        return true;
+      }
+      // What most clients without a context send is no map.
+      if (size != 0 && bytes[0] != 0x0D && bytes[0] != 0x0B) return false;
       ContextInBytes found;
-      FindContext(std::string_view(reinterpret_cast<const char*>(buffer), size), &found);
+      FindContext(bytes, &found);
       if (__builtin_expect(found.partial, 0)) {
         auto* const buffered =
             dynamic_cast<apache::thrift::transport::TBufferedTransport*>(transport);
