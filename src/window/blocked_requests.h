@@ -14,26 +14,37 @@ class BlockedRequests {
  public:
   // A synchronous call, whole: not cut to the tick.
   struct Call {
-    std::uint64_t trace;   // 0: not known
+    std::uint64_t of;      // Place() of the trace and the caller
     std::uint64_t parent;  // span id of the request that made it; 0: not known
     std::int64_t start_ns, end_ns;
     std::uint32_t service;  // the caller
+    bool lonely;            // no trace to look for its request in
   };
   // A request at the service that serves it.
   struct Request {
-    std::uint64_t trace;
+    std::uint64_t of;  // Place() of the trace and the service
     std::int64_t start_ns, end_ns;
-    std::uint32_t service;
-    bool from_caller;  // only the caller recorded it
   };
+
+  // One number for a trace and a service. Two that are not the same differ but for one pair in
+  // 2^64.
+  static std::uint64_t Place(std::uint64_t trace, std::uint32_t service) {
+    std::uint64_t x = trace + 0x9e3779b97f4a7c15u * (std::uint64_t{service} + 1);
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+  }
 
   void Clear() {
     calls_.clear();
-    requests_.clear();
+    served_.clear();
+    called_.clear();
   }
   void Add(const Call& call) { calls_.push_back(call); }
-  // Needed only where a call has no parent id.
-  void Add(const Request& request) { requests_.push_back(request); }
+  // Needed only where a call has no parent id. `by_caller`: its own service did not record it.
+  void Add(const Request& request, bool by_caller) {
+    (by_caller ? called_ : served_).push_back(request);
+  }
 
   // For each service with blocked requests in [start, end): visit(service, ns blocked, requests
   // blocked at the end). A service may come several times. Returns the calls that begin in the tick
@@ -42,21 +53,18 @@ class BlockedRequests {
   std::uint64_t ForEach(std::int64_t start_ns, std::int64_t end_ns, const Visit& visit);
 
  private:
-  static constexpr int kLookBack = 64;  // requests that are asked for containing a call
-
   std::uint64_t FindParents(std::int64_t start_ns, std::int64_t end_ns);
-  std::uint64_t ParentOf(const Call& call) const;
-  void SortCalls();
+  void SortByParent();
 
   std::vector<Call> calls_;
-  std::vector<Request> requests_;
+  std::vector<Request> served_, called_;
 };
 
 template <typename Visit>
 std::uint64_t BlockedRequests::ForEach(std::int64_t start_ns, std::int64_t end_ns,
                                        const Visit& visit) {
   const std::uint64_t orphans = FindParents(start_ns, end_ns);
-  SortCalls();
+  SortByParent();
   for (std::size_t i = 0; i < calls_.size();) {
     const Call& first = calls_[i];
     std::int64_t blocked_ns = 0;
@@ -64,10 +72,7 @@ std::uint64_t BlockedRequests::ForEach(std::int64_t start_ns, std::int64_t end_n
     bool open = false;
     for (; i < calls_.size(); ++i) {
       const Call& call = calls_[i];
-      if (call.service != first.service || call.trace != first.trace ||
-          call.parent != first.parent) {
-        break;
-      }
+      if (call.of != first.of || call.parent != first.parent) break;
       const std::int64_t from = call.start_ns > until_ns ? call.start_ns : until_ns;
       const std::int64_t to = call.end_ns < end_ns ? call.end_ns : end_ns;
       if (to > from) {

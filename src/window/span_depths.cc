@@ -228,6 +228,7 @@ class SpanDepths::Impl {
 
   void Note(const SpanInterval& span) {
     const bool server = span.side == SpanSide::kServer;
+    any_without_ids_ = any_without_ids_ || (span.parent_id == 0 && span.caller.valid());
     if (span.edge.valid()) edge_[server ? 1 : 0].Note(span.edge.value(), span.start_ns);
     if (span.request_class.valid()) class_.Note(span.request_class.value(), span.start_ns);
     if (!server) {
@@ -372,6 +373,7 @@ class SpanDepths::Impl {
   std::vector<ServiceSums> services_;
   std::vector<SideSums> edges_[2];
   internal::BlockedRequests blocked_;
+  bool any_without_ids_ = false;
 };
 
 void SpanDepths::Impl::Sum(const Slot& slot) {
@@ -458,16 +460,18 @@ void SpanDepths::Impl::SumPart(const Part& part, std::int64_t start_ns, std::int
 }
 
 void SpanDepths::Impl::AddToBlocked(const Part& part, std::int64_t end_ns) {
-  // Without a trace id nobody asks which request contains a call.
-  if (part.callee < services_.size() && part.trace != 0) {
-    blocked_.Add(internal::BlockedRequests::Request{part.trace, part.work_ns, part.end_ns,
-                                                    part.callee, !part.server});
+  using internal::BlockedRequests;
+  // Only calls without ids are looked for in requests.
+  if (any_without_ids_ && part.callee < services_.size() && part.trace != 0) {
+    blocked_.Add(BlockedRequests::Request{BlockedRequests::Place(part.trace, part.callee),
+                                          part.work_ns, part.end_ns},
+                 !part.server);
   }
   const bool stands_for_caller =
       part.server && options_.servers_stand_for_callers && !edge_[0].Before(part.edge, end_ns);
   if (part.caller < services_.size() && !part.async && (!part.server || stands_for_caller)) {
-    blocked_.Add(internal::BlockedRequests::Call{part.trace, part.parent, part.start_ns,
-                                                 part.end_ns, part.caller});
+    blocked_.Add(BlockedRequests::Call{BlockedRequests::Place(part.trace, part.caller), part.parent,
+                                       part.start_ns, part.end_ns, part.caller, part.trace == 0});
   }
 }
 

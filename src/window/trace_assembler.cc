@@ -32,6 +32,7 @@ class TraceAssembler::Impl {
       : options_(options), sink_(std::move(sink)), skews_(options.max_host_pairs) {
     options_.linger_ns = std::clamp<std::int64_t>(options_.linger_ns, 0, kMaxJumpNs);
     options_.max_spans = std::max<std::size_t>(options_.max_spans, 1);
+    options_.max_spans_per_trace = std::max<std::size_t>(options_.max_spans_per_trace, 1);
   }
 
   void Add(const SpanInterval& span) {

@@ -60,24 +60,22 @@ void ViolationDetector::Observe(const ClusterTick& tick, const Topology& topolog
     started_ = false;
     classes_.clear();
   }
-  if (started_ && tick.tick <= last_) {
+  if (!tick.period.Contains(tick.tick) || (started_ && tick.tick <= last_)) {
     ++ignored_ticks_;
     return;
   }
   if (started_ && tick.tick - last_ > 1) {
-    // What was not given was not seen: step through it until all windows and calms are over.
+    // What was not given was not seen. After so many ticks nobody remembers anything.
     std::int64_t longest = options_.quiet_ns / tick.period.ns() + 2;
     for (const ClassState& state : classes_) {
-      longest = std::max(longest, static_cast<std::int64_t>(state.ring.size()) + 1);
+      longest = std::max(longest, static_cast<std::int64_t>(state.ring.size()));
     }
-    const Tick from = std::max(last_ + 1, tick.tick - longest);
-    if (from > last_ + 1) {
-      // All of it lies further back than anything remembers.
-      for (Tick missed = last_ + 1; missed <= last_ + longest && missed < from; ++missed) {
-        Step(missed, nullptr, topology);
-      }
+    if (tick.tick - last_ > longest) {
+      while (!open_.empty()) Close(open_.size() - 1, false);
+      for (ClassState& state : classes_) state = ClassState();
+    } else {
+      for (Tick missed = last_ + 1; missed < tick.tick; ++missed) Step(missed, nullptr, topology);
     }
-    for (Tick missed = from; missed < tick.tick; ++missed) Step(missed, nullptr, topology);
   }
   period_ = tick.period;
   started_ = true;

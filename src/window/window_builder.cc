@@ -114,7 +114,7 @@ void NormalizerFitter::Observe(const ClusterTick& tick, const Topology& topology
     services_.resize(services);
     histograms_.resize(services * inputs, Histogram{});
   }
-  const bool follows = have_before_ && tick.tick == last_ + 1;
+  const bool follows = have_before_ && tick.tick > last_ && tick.tick - 1 == last_;
   for (std::size_t s = 0; s < services; ++s) {
     if (services_[s].empty()) services_[s] = topology.services()[s].name;
     for (std::size_t c = 0; c < inputs; ++c) {
