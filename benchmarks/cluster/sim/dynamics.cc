@@ -1,0 +1,427 @@
+// What changes slowly, every 20 ms: contention on servers, faults, actions.
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "benchmarks/cluster/sim/simulator.h"
+#include "benchmarks/cluster/sim/substream.h"
+
+namespace seer::cluster {
+namespace {
+
+// Use of a resource beyond which it gets tight, and what a busy core of ours takes of it, in parts
+// of what a core's share would be. By seer::Resource. Assumed.
+constexpr double kKnee[kResources] = {0.75, 0.6, 0.6, 0.9, 0.8, 0.8};
+constexpr double kMaxPressure = 100;
+
+std::size_t At(Resource resource) { return static_cast<std::size_t>(resource); }
+
+double CacheUse(Kind kind) {
+  return kind == Kind::kCache ? 1.5 : kind == Kind::kDatabase ? 1.2 : 0.8;
+}
+double BandwidthUse(Kind kind) {
+  return kind == Kind::kCache ? 1.2 : kind == Kind::kDatabase ? 1.2 : 0.6;
+}
+
+}  // namespace
+
+void Simulator::Epoch() {
+  if (model_->ideal && options_.faults.empty()) return;
+  ApplyFaults();
+  if (!model_->ideal) {
+    LookAtServers();
+  } else {
+    for (Station& station : stations_) station.slow = station.fault_slow;
+  }
+}
+
+void Simulator::LookAtServers() {
+  for (Server& server : servers_) server.used = {};
+  for (Station& station : stations_) {
+    const std::uint64_t area = station.core_area + static_cast<std::uint64_t>(station.cores) *
+                                                       static_cast<std::uint64_t>(now_);
+    station.busy = static_cast<double>(area - station.epoch_core_area) / kEpochNs;
+    station.epoch_core_area = area;
+    const Kind kind = model_->services[station.service].spec.kind;
+    const double part = station.busy / model_->cluster.servers[station.server].cores;
+    Server& server = servers_[station.server];
+    server.used[At(Resource::kCpu)] += part;
+    server.used[At(Resource::kCache)] += part * CacheUse(kind);
+    server.used[At(Resource::kMemoryBandwidth)] += part * BandwidthUse(kind);
+    cost_.core_seconds +=
+        std::max(0.0, station.plan_cores - station.initial_cores) * kEpochNs * 1e-9;
+  }
+  // Neighbours come and go: between two levels drawn for whole seconds.
+  const std::int64_t second = now_ / 1'000'000'000;
+  const double part = static_cast<double>(now_ % 1'000'000'000) * 1e-9;
+  for (std::size_t v = 0; v < servers_.size(); ++v) {
+    Server& server = servers_[v];
+    server.used[At(Resource::kMemoryCapacity)] = server.memory_used;
+    server.used[At(Resource::kNetwork)] =
+        server.bytes_out * server.out.ns_per_byte / static_cast<double>(kEpochNs);
+    server.bytes_out = 0;
+    const std::int64_t disk_busy =
+        std::min(server.disk_free_at, now_) - std::min(server.epoch_disk_free_at, now_);
+    server.used[At(Resource::kStorage)] =
+        std::min(1.0, static_cast<double>(std::max<std::int64_t>(0, disk_busy)) / kEpochNs);
+    server.epoch_disk_free_at = std::max(server.disk_free_at, now_);
+    for (std::size_t r = 0; r < kResources; ++r) {
+      const std::uint64_t key =
+          Sub(Sub(options_.seed ^ salt_, KeyOf("neighbours")), v * kResources + r);
+      const double from = Exponential(Sub(key, static_cast<std::uint64_t>(second)));
+      const double to = Exponential(Sub(key, static_cast<std::uint64_t>(second) + 1));
+      server.background[r] = options_.background * (from + (to - from) * part);
+      const double use = server.used[r] + server.background[r] + server.injected[r];
+      server.pressure[r] = std::clamp((use - kKnee[r]) / (1 - kKnee[r]), 0.0, kMaxPressure);
+    }
+    // The disk itself is slower, for all who read it.
+    server.disk_slow = 1 + 3 * server.injected[At(Resource::kStorage)];
+  }
+  for (Station& station : stations_) {
+    const auto& sensitivity = model_->services[station.service].spec.sensitivity;
+    const Server& server = servers_[station.server];
+    double factor = 1;
+    for (std::size_t r = 0; r < kResources; ++r) {
+      factor += sensitivity[r] * server.pressure[r] * station.exposure[r];
+    }
+    station.slow = factor * station.fault_slow / model_->cluster.servers[station.server].speed;
+  }
+}
+
+void Simulator::Disable(std::size_t fault) {
+  if (fault < options_.faults.size()) options_.faults[fault].enabled = false;
+}
+
+void Simulator::ApplyFaults() {
+  bool any = false;
+  for (const Fault& fault : options_.faults) {
+    any = any || fault.IntensityAt(now_) > 0 ||
+          (fault.kind == FaultKind::kCacheFlush && fault.enabled && now_ >= fault.start_ns &&
+           now_ < fault.end_ns);
+  }
+  if (!any && !faults_applied_) return;
+  // From the plan, anew: faults that overlap add up, and what ends leaves nothing behind.
+  for (Station& station : stations_) {
+    station.thread_limit = station.plan_threads;
+    station.core_limit = station.plan_cores;
+    station.fault_slow = 1;
+    station.stall_p = station.drop_p = station.extra_p = 0;
+    station.extra = kNone;
+  }
+  for (EdgeState& edge : edges_) {
+    edge.pool_limit = edge.plan_pool;
+    edge.timeout_ns = 0;
+    edge.attempts = 1;
+  }
+  for (Server& server : servers_) {
+    server.injected = {};
+    server.loss = 0;
+    server.detour_ns = 0;
+    server.out.ns_per_byte = server.port.ns_per_byte = server.ns_per_byte;
+  }
+  std::fill(cold_.begin(), cold_.end(), 0.0);
+  switch_down_ = false;
+  for (const Fault& fault : options_.faults) {
+    const double intensity = fault.IntensityAt(now_);
+    if (intensity > 0) ApplyFault(fault, intensity);
+  }
+  faults_applied_ = any;
+  for (std::uint32_t i = 0; i < stations_.size(); ++i) {  // limits may have risen
+    if (stations_[i].core_wait.head != kNone) KickCores(i);
+    if (stations_[i].thread_wait.head != kNone) KickThreads(i);
+  }
+}
+
+void Simulator::ApplyFault(const Fault& fault, double intensity) {
+  const double m = fault.magnitude;
+  const double growing = 1 + (m - 1) * intensity;  // of a factor
+  std::uint32_t first = 0, count = 0;
+  if (fault.service < model_->services.size()) {
+    first = model_->services[fault.service].first_instance;
+    count = model_->services[fault.service].instances;
+  }
+  // The stations that make the call back.
+  if ((fault.kind == FaultKind::kCyclicSync || fault.kind == FaultKind::kPoolDeadlock) &&
+      fault.tree < model_->nodes.size()) {
+    const std::uint32_t edge = model_->nodes[fault.tree].edge;
+    const Model::ServiceInfo& caller = model_->services[model_->edges[edge].caller];
+    const bool deadlock = fault.kind == FaultKind::kPoolDeadlock;
+    for (std::uint32_t i = caller.first_instance; i < caller.first_instance + caller.instances;
+         ++i) {
+      stations_[i].extra = fault.tree;
+      stations_[i].extra_p = deadlock ? intensity : std::min(0.95, m * intensity);
+    }
+    edges_[edge].timeout_ns = 1'000'000'000;  // what ends a deadlock
+  }
+  for (std::uint32_t i = first; i < first + count; ++i) {
+    Station& station = stations_[i];
+    Server& server = servers_[station.server];
+    switch (fault.kind) {
+      case FaultKind::kBlockingCall:
+        station.stall_p = intensity;
+        station.stall_ns = m * 1e6;
+        break;
+      case FaultKind::kLockConvoy:
+        station.core_limit = 1;
+        station.fault_slow *= growing;
+        break;
+      case FaultKind::kPoolDeadlock:
+        station.thread_limit = std::max(1, static_cast<std::int32_t>(m));
+        break;
+      case FaultKind::kDropRule:
+        station.drop_p = m * intensity;
+        break;
+      case FaultKind::kUnderProvisioned: {
+        const double cores = station.plan_cores * (1 - (1 - m) * intensity);
+        station.core_limit = std::max(1, static_cast<std::int32_t>(cores));
+        if (cores < station.core_limit) station.fault_slow *= station.core_limit / cores;
+        break;
+      }
+      case FaultKind::kCpuContention:
+        server.injected[At(Resource::kCpu)] += m * intensity;
+        break;
+      case FaultKind::kCacheContention:
+        server.injected[At(Resource::kCache)] += m * intensity;
+        break;
+      case FaultKind::kMemoryBandwidth:
+        server.injected[At(Resource::kMemoryBandwidth)] += m * intensity;
+        break;
+      case FaultKind::kMemoryCapacity:
+        server.injected[At(Resource::kMemoryCapacity)] += m * intensity;
+        break;
+      case FaultKind::kDiskContention:
+        server.injected[At(Resource::kStorage)] += m * intensity;
+        break;
+      case FaultKind::kIncast:
+        server.loss += m * intensity;  // the part of the time in which the port's buffer is full
+        server.injected[At(Resource::kNetwork)] += 0.5 * intensity;
+        break;
+      case FaultKind::kBandwidth: {
+        const double left = std::max(1e-4, 1 - m * intensity);
+        server.out.ns_per_byte = server.port.ns_per_byte = server.ns_per_byte / left;
+        break;
+      }
+      case FaultKind::kRouting:
+        server.detour_ns += static_cast<std::int64_t>(m * 1e6 * intensity);
+        server.loss += 0.002 * intensity;
+        break;
+      case FaultKind::kCacheFlush: {  // fills up again, by the tenth of its time to a half
+        const double age =
+            static_cast<double>(now_ - fault.start_ns) /
+            static_cast<double>(std::max<std::int64_t>(1, fault.end_ns - fault.start_ns));
+        cold_[fault.service] = std::min(1.0, m * intensity * std::exp2(-age * 3));
+        break;
+      }
+      case FaultKind::kOffPath:
+        station.fault_slow *= growing;
+        break;
+      default:
+        break;
+    }
+  }
+  switch (fault.kind) {
+    case FaultKind::kRetryStorm:
+      for (std::size_t e = 0; e < edges_.size(); ++e) {
+        if (model_->edges[e].caller != fault.service || model_->edges[e].async) continue;
+        edges_[e].timeout_ns = std::max<std::int64_t>(1000, static_cast<std::int64_t>(m * 1e6));
+        edges_[e].attempts = 3;
+      }
+      break;
+    case FaultKind::kSwitchFailure:
+      switch_down_ = true;
+      break;
+    case FaultKind::kMemoryPartition:
+      if (fault.server < servers_.size()) {
+        servers_[fault.server].injected[At(Resource::kMemoryBandwidth)] += m * intensity;
+      }
+      break;
+    case FaultKind::kNoisyNeighbour:
+      if (fault.server < servers_.size()) {
+        for (double& injected : servers_[fault.server].injected) injected += m * intensity;
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+// ---- Actions.
+
+namespace {
+
+// How long until an action takes effect: a cgroup file, a resctrl group, a tc class, a container.
+std::int64_t DelayOf(Action action) {
+  switch (action) {
+    case Action::kReplicas:
+      return 3'000'000'000;
+    case Action::kCachePartition:
+    case Action::kMemoryBandwidthShare:
+      return 150'000'000;
+    case Action::kPoolSize:
+      return 50'000'000;
+    default:
+      return 100'000'000;
+  }
+}
+
+}  // namespace
+
+absl::Status Simulator::Act(const Recommendation& recommendation) {
+  if (recommendation.action == Action::kReport) return absl::OkStatus();
+  const std::uint32_t service = model_->FindService(recommendation.target.service);
+  if (service == kNone) {
+    return absl::NotFoundError(absl::StrCat("target.service: there is no service '",
+                                            recommendation.target.service, "': name a live one"));
+  }
+  if (!(recommendation.to >= 0 && recommendation.to < 1e12)) {
+    return absl::InvalidArgumentError("to: not a number of at least 0: give one");
+  }
+  if (recommendation.to < recommendation.lower || recommendation.to > recommendation.upper) {
+    return absl::OutOfRangeError("to: outside [lower, upper]: give a value within");
+  }
+  PendingAction action;
+  action.action = recommendation.action;
+  action.service = service;
+  action.to = recommendation.to;
+  action.back_to = recommendation.undo.value_or(recommendation.from);
+  if (recommendation.expires_ns > 0) {
+    action.undo_at_ns = std::max(now_, recommendation.expires_ns - options_.start_ns);
+  }
+  ++cost_.actions;
+  actions_.push_back(action);
+  Push(now_ + DelayOf(action.action), kActionDue, static_cast<std::uint32_t>(actions_.size() - 1));
+  return absl::OkStatus();
+}
+
+void Simulator::ApplyAction(std::uint32_t index) {
+  PendingAction& action = actions_[index];
+  const Model::ServiceInfo& service = model_->services[action.service];
+  const double to = action.to;
+  const auto whole = static_cast<std::int32_t>(std::clamp(std::floor(to), 1.0, 1e6));
+  for (std::uint32_t i = service.first_instance; i < service.first_instance + service.instances;
+       ++i) {
+    Station& station = stations_[i];
+    switch (action.action) {
+      case Action::kCpuLimit:
+        station.plan_cores = whole;
+        break;
+      case Action::kPoolSize:
+        station.plan_threads = whole;
+        break;
+      case Action::kReplicas: {
+        // A replica more counts as the cores and threads of one more, on the servers there are.
+        const double factor = std::max(1.0, to / service.instances);
+        station.plan_cores = static_cast<std::int32_t>(service.spec.cores * factor);
+        station.plan_threads =
+            static_cast<std::int32_t>(std::min(1e6, service.spec.threads * factor));
+        break;
+      }
+      // A share of its own keeps others' pressure away: all of it from half the resource on.
+      case Action::kCachePartition:
+        station.exposure[At(Resource::kCache)] = 1 - std::min(1.0, to / 10);
+        break;
+      case Action::kMemoryBandwidthShare:
+        station.exposure[At(Resource::kMemoryBandwidth)] = 1 - std::min(1.0, to / 50);
+        break;
+      case Action::kMemoryLimit:
+        station.exposure[At(Resource::kMemoryCapacity)] = to > 0 ? 0 : 1;
+        break;
+      case Action::kNetworkShare:
+        station.exposure[At(Resource::kNetwork)] = to > 0 ? 0 : 1;
+        break;
+      case Action::kIoShare:
+        station.exposure[At(Resource::kStorage)] = to > 0 ? 0 : 1;
+        break;
+      case Action::kRateLimit:
+        station.rate_limit_per_ns = to * 1e-9 / service.instances;
+        break;
+      case Action::kReport:
+        break;
+    }
+  }
+  faults_applied_ = true;  // the next epoch takes the limits over from the plan
+  if (action.undo_at_ns > 0) {
+    action.to = action.back_to;
+    const std::int64_t at = std::max(now_, action.undo_at_ns);
+    action.undo_at_ns = 0;
+    Push(at, kActionDue, index);
+  }
+}
+
+// ---- Names.
+
+std::string_view FaultKindName(FaultKind kind) {
+  constexpr std::string_view kNames[kFaultKinds] = {
+      "blocking-call",    "cyclic-sync",      "lock-convoy",       "pool-deadlock",
+      "retry-storm",      "drop-rule",        "under-provisioned", "cpu-contention",
+      "cache-contention", "memory-bandwidth", "memory-capacity",   "disk-contention",
+      "memory-partition", "incast",           "bandwidth",         "routing",
+      "switch-failure",   "cache-flush",      "load-spike",        "noisy-neighbour",
+      "off-path"};
+  const auto index = static_cast<std::size_t>(kind);
+  return index < kFaultKinds ? kNames[index] : "?";
+}
+
+CauseGroup GroupOf(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kCpuContention:
+      return CauseGroup::kCompute;
+    case FaultKind::kCacheContention:
+    case FaultKind::kMemoryBandwidth:
+    case FaultKind::kMemoryCapacity:
+    case FaultKind::kMemoryPartition:
+    case FaultKind::kCacheFlush:
+      return CauseGroup::kCacheMemory;
+    case FaultKind::kDiskContention:
+      return CauseGroup::kDisk;
+    case FaultKind::kIncast:
+    case FaultKind::kBandwidth:
+    case FaultKind::kRouting:
+    case FaultKind::kSwitchFailure:
+      return CauseGroup::kNetwork;
+    case FaultKind::kLoadSpike:
+      return CauseGroup::kLoad;
+    case FaultKind::kNoisyNeighbour:
+    case FaultKind::kOffPath:
+      return CauseGroup::kHarmless;
+    default:
+      return CauseGroup::kApplication;
+  }
+}
+
+std::string_view CauseGroupName(CauseGroup group) {
+  constexpr std::string_view kNames[kCauseGroups] = {
+      "application", "compute", "network", "cache-memory", "disk", "load", "harmless"};
+  const auto index = static_cast<std::size_t>(group);
+  return index < kCauseGroups ? kNames[index] : "?";
+}
+
+std::string_view CauseOf(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kCpuContention:
+      return "cpu";
+    case FaultKind::kCacheContention:
+    case FaultKind::kCacheFlush:
+      return "cache";
+    case FaultKind::kMemoryBandwidth:
+    case FaultKind::kMemoryPartition:
+      return "memory-bandwidth";
+    case FaultKind::kMemoryCapacity:
+      return "memory-capacity";
+    case FaultKind::kDiskContention:
+      return "storage";
+    case FaultKind::kIncast:
+    case FaultKind::kBandwidth:
+    case FaultKind::kRouting:
+    case FaultKind::kSwitchFailure:
+      return "network";
+    case FaultKind::kLoadSpike:
+      return "load";
+    case FaultKind::kNoisyNeighbour:
+      return "cpu";
+    default:
+      return "application";
+  }
+}
+
+}  // namespace seer::cluster

@@ -1,0 +1,180 @@
+// The state of a Simulator: plain values that refer to each other by index, so that a copy of the
+// vectors is a copy of the world.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "benchmarks/cluster/sim/model.h"
+#include "seer/core/latency_histogram.h"
+#include "seer/core/recommendation.h"
+
+namespace seer::cluster {
+
+// A queue of visits, linked through Visit::next.
+struct Fifo {
+  std::uint32_t head = kNone;
+  std::uint32_t tail = kNone;
+};
+
+// One call of one request, from the moment the caller wants it until the caller has the answer.
+struct Visit {
+  enum Flag : std::uint8_t {
+    kFailed = 1,
+    kOrphan = 2,
+    kAsync = 4,
+    kThread = 8,
+    kPooled = 16,
+    kWaitsForPool = 32,
+    kExtraDone = 64
+  };
+  std::uint64_t key = 0;
+  std::int64_t entered = 0;  // at the station; before: when the call began
+  std::uint32_t node = 0;
+  std::uint32_t parent = kNone;   // visit that waits for it
+  std::uint32_t request = kNone;  // of the root alone
+  std::uint32_t next = kNone;
+  std::uint32_t instance = 0;
+  std::uint32_t caller = kNone;  // instance; none: outside
+  std::uint32_t pool = kNone;
+  std::uint32_t generation = 0;  // of this slot
+  std::uint32_t pending = 0;     // children not yet answered
+  std::uint16_t step = 0;
+  std::uint8_t flags = 0;
+  std::uint8_t sends = 0;  // of the message under way
+  std::uint8_t attempts = 0;
+
+  bool Is(Flag flag) const { return (flags & flag) != 0; }
+};
+
+struct Request {
+  std::int64_t start = 0;
+  std::uint32_t request_class = 0;
+  std::uint32_t older = kNone, newer = kNone;  // open ones of its class, by start
+};
+
+struct ClassState {
+  std::uint32_t oldest = kNone, newest = kNone;
+  std::uint64_t count = 0, over = 0, failed = 0;  // since the last tick
+  LatencyHistogram latency;
+};
+
+// Arrivals as thinned points of a Poisson process at the stream's largest rate.
+struct Stream {
+  std::uint64_t key = 0;
+  std::uint64_t drawn = 0;
+  std::uint32_t application = 0;
+  std::uint32_t fault = kNone;  // of a load spike
+  double peak_per_ns = 0;
+};
+
+struct Station {
+  Fifo thread_wait, core_wait;
+  std::uint32_t service = 0, server = 0;
+  ServerModel model = ServerModel::kWorkers;
+  std::int32_t threads = 0, thread_limit = 0, queue_limit = 0;
+  std::int32_t cores = 0, core_limit = 0;
+  std::int32_t plan_threads = 0, plan_cores = 0;  // without faults
+  std::int32_t waiting_thread = 0, waiting_core = 0;
+  std::int32_t blocked = 0;
+  std::int32_t unsent = 0;  // messages lost and not yet sent again
+  double slow = 1;          // factor on service times, all of it
+  double fault_slow = 1;    // of that, from faults
+  double stall_p = 0, stall_ns = 0, drop_p = 0, extra_p = 0;
+  double disk_p = 0, disk_ns = 0;
+  std::uint32_t extra = kNone;  // node called before answering
+  double rate_limit_per_ns = 0;
+  std::int64_t next_token = 0;
+  // Sums of leaving less entering times: with n * now they are the area under n(t), modulo 2^64.
+  std::uint64_t core_area = 0, area = 0;
+  std::uint64_t arrived = 0, started = 0, finished = 0, refused = 0;
+  std::uint64_t wait_ns = 0;  // from arrival to the first core, of those started
+  std::uint64_t slow_ns = 0;  // of service time, what contention added
+  std::uint64_t disk_wait_ns = 0;
+  std::uint64_t arrived_then = 0, started_then = 0, finished_then = 0, wait_then = 0;  // last tick
+  std::uint64_t epoch_core_area = 0;  // at the last epoch
+  double busy = 0;                    // cores, in the last epoch
+  double initial_cores = 0;
+  // Part of a resource's pressure that reaches it: less where an action gave it a share of its own.
+  std::array<double, kResources> exposure = {1, 1, 1, 1, 1, 1};
+};
+
+struct Pool {
+  Fifo waiting;
+  std::uint32_t in_use = 0;
+  std::uint32_t edge = 0;
+  bool timer = false;
+};
+
+struct EdgeState {
+  std::uint32_t outstanding = 0, made = 0;
+  std::uint32_t pool_limit = 0, plan_pool = 0;
+  std::int64_t timeout_ns = 0;  // 0 = calls wait for ever
+  std::uint8_t attempts = 1;
+};
+
+// A FIFO with a rate and a finite buffer: when it will be free is all its state.
+struct Link {
+  std::int64_t free_at = 0;
+  double ns_per_byte = 0;
+  double buffer_bytes = 0;
+
+  // When the last byte has left, or -1 where the buffer is full.
+  std::int64_t Pass(std::int64_t at, double bytes) {
+    const std::int64_t start = free_at > at ? free_at : at;
+    if (static_cast<double>(start - at) > buffer_bytes * ns_per_byte) return -1;
+    free_at = start + static_cast<std::int64_t>(bytes * ns_per_byte);
+    return free_at;
+  }
+  double BacklogBytes(std::int64_t now) const {
+    return free_at > now ? static_cast<double>(free_at - now) / ns_per_byte : 0;
+  }
+};
+
+struct LinkTotals {
+  std::uint64_t messages = 0, lost = 0;
+};
+
+// A message that waits in its server's NIC, for the channel `send` of its station.
+struct Unsent {
+  std::int64_t gone_at = 0;
+  std::uint32_t station = 0;
+};
+
+struct Server {
+  Link out, port, receive;
+  double ns_per_byte = 0;  // of its NIC, without faults
+  double loss = 0;
+  std::int64_t detour_ns = 0;
+  std::int64_t disk_free_at = 0;
+  double disk_slow = 1;
+  std::vector<Unsent> unsent;
+  std::array<double, kResources> background = {};  // of neighbours, in parts of the resource
+  std::array<double, kResources> injected = {};    // so too, from faults
+  std::array<double, kResources> used = {};        // by our instances
+  std::array<double, kResources> pressure = {};
+  double bytes_out = 0;    // since the last epoch
+  double memory_used = 0;  // part of its memory
+  std::int64_t epoch_disk_free_at = 0;
+};
+
+struct PendingAction {
+  Action action = Action::kReport;
+  std::uint32_t service = kNone;
+  double to = 0;
+  double back_to = 0;           // where undo_ns > 0
+  std::int64_t undo_at_ns = 0;  // of the simulation; 0 = stays
+};
+
+struct ActionCost {
+  std::uint64_t actions = 0;
+  double core_seconds = 0;    // promised beyond the plan
+  std::uint64_t refused = 0;  // requests turned away by rate limits
+};
+
+struct HardwareTotals {
+  std::uint64_t core_area = 0, wait_ns = 0, slow_ns = 0, started = 0, disk_wait_ns = 0;
+};
+
+}  // namespace seer::cluster
