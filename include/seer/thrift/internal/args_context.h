@@ -16,8 +16,8 @@
 // Elsewhere (JSON, transports without a buffer, the field at another place) args_reader.h reads
 // the field from the protocol.
 //
-// Threads: pure but for the transport. Cost: no allocation; with a context first about 300
-//          instructions, most of them for the hexadecimal digits; without, about 25.
+// Threads: pure but for the transport. Cost: no allocation; with a context first about 150
+//          instructions; without, about 25.
 #pragma once
 
 #include <array>
@@ -30,6 +30,10 @@
 
 #include <thrift/protocol/TProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "absl/types/span.h"
 #include "seer/core/config.h"
@@ -179,24 +183,25 @@ inline bool Entries(Cursor* cursor, std::uint32_t count, ContextField* field) {
   return true;
 }
 
-// Eight lower-case hexadecimal digits at once; false: others are among them, or this machine's
-// bytes stand the other way round.
-inline bool Hex8(const char* text, std::uint32_t* value) noexcept {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  std::uint64_t v = 0;
-  std::memcpy(&v, text, sizeof(v));
-  // In each byte, with no carry into the next: '0'..'9' is 0..9 in `digit`, 'a'..'f' is 1..6 in
-  // `letter`, and the highest bit of a sum tells whether that is so.
-  const std::uint64_t digit = (v ^ kOnes * 0x30) & kOnes * 0x7F;
-  const std::uint64_t letter = digit ^ kOnes * 0x50;
-  const std::uint64_t no_digit = (digit + kOnes * 0x76) & kOnes * 0x80;
-  const std::uint64_t is_letter = (letter + kOnes * 0x7F) & ~(letter + kOnes * 0x79);
-  if (((no_digit & ~is_letter) | (v & kOnes * 0x80)) != 0) return false;
-  std::uint64_t x = (v & kOnes * 0x0F) + (no_digit >> 7) * 9;
-  x = ((x & 0x000F000F000F000F) << 4) | (x >> 8 & 0x000F000F000F000F);
-  x = (x | x >> 8) & 0x0000FFFF0000FFFF;
-  *value = __builtin_bswap32(static_cast<std::uint32_t>(x | x >> 16));
+// Sixteen lower-case hexadecimal digits at once; false: others are among them, or this machine
+// cannot.
+inline bool Hex16(const char* text, std::uint64_t* value) noexcept {
+#if defined(__SSE2__)
+  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text));
+  const __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+  const __m128i letter = _mm_sub_epi8(v, _mm_set1_epi8('a'));
+  const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
+  const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(5)), letter);
+  if (_mm_movemask_epi8(_mm_or_si128(is_digit, is_letter)) != 0xFFFF) return false;
+  const __m128i nibbles =
+      _mm_or_si128(_mm_and_si128(is_digit, digit),
+                   _mm_and_si128(is_letter, _mm_add_epi8(letter, _mm_set1_epi8(10))));
+  // Of each two the first is the upper half of a byte; then eight bytes, the first the highest.
+  const __m128i pairs = _mm_and_si128(
+      _mm_or_si128(_mm_slli_epi16(nibbles, 4), _mm_srli_epi16(nibbles, 8)), _mm_set1_epi16(0xFF));
+  std::uint64_t bytes = 0;
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(&bytes), _mm_packus_epi16(pairs, pairs));
+  *value = __builtin_bswap64(bytes);
   return true;
 #else
   static_cast<void>(text);
@@ -208,18 +213,12 @@ inline bool Hex8(const char* text, std::uint32_t* value) noexcept {
 // ParseTraceparent() for what seer writes. `text` has kTraceparentBytes. False: ask that one.
 inline bool OwnTraceparent(const char* text, TraceContext* context) noexcept {
   if (std::memcmp(text, "00-", 3) != 0 || text[35] != '-' || text[52] != '-') return false;
-  std::uint32_t words[6] = {};
-  for (int i = 0; i < 4; ++i) {
-    if (!Hex8(text + 3 + 8 * i, &words[i])) return false;
-  }
-  for (int i = 0; i < 2; ++i) {
-    if (!Hex8(text + 36 + 8 * i, &words[4 + i])) return false;
+  if (!Hex16(text + 3, &context->trace_id.high) || !Hex16(text + 19, &context->trace_id.low) ||
+      !Hex16(text + 36, &context->span_id)) {
+    return false;
   }
   // Of the flags only those that seer carries: 00 to 03.
   if (text[53] != '0' || text[54] < '0' || text[54] > '3') return false;
-  context->trace_id.high = std::uint64_t{words[0]} << 32 | words[1];
-  context->trace_id.low = std::uint64_t{words[2]} << 32 | words[3];
-  context->span_id = std::uint64_t{words[4]} << 32 | words[5];
   context->flags = static_cast<std::uint8_t>(text[54] - '0');
   return context->valid();
 }
