@@ -82,7 +82,11 @@ absl::Status InferenceEngine::Run(absl::Span<const float> inputs, std::size_t wi
   }
   if (!options_.logits) {
     for (std::size_t w = 0; w < windows; ++w) {
-      internal::LogitsToOutputs(network_, outputs.data() + w * network_.outputs());
+      float* const z = outputs.data() + w * network_.outputs();
+      for (std::size_t s = 0; s < options_.live.size(); ++s) {
+        if (!options_.live[s]) z[s] = -1e30f;
+      }
+      internal::LogitsToOutputs(network_, z);
     }
   }
   return absl::OkStatus();
@@ -121,6 +125,12 @@ const Backend* FindBackend(std::string_view name) {
 }
 
 namespace internal {
+
+absl::Status CheckOptions(const Network& network, const InferenceOptions& options) {
+  if (options.live.empty() || options.live.size() == network.services()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("live has ", options.live.size(), " values: give ",
+                                                 network.services(), ", or none"));
+}
 
 absl::Status CheckParameters(const Network& network, absl::Span<const float> parameters) {
   if (parameters.size() != network.parameters()) {

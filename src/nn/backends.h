@@ -19,6 +19,7 @@ struct Kernels;
 std::unique_ptr<Backend> MakeEigenBackend(const Kernels& kernels);
 #endif
 
+absl::Status CheckOptions(const Network& network, const InferenceOptions& options);
 absl::Status CheckParameters(const Network& network, absl::Span<const float> parameters);
 absl::Status CheckWorkspaceSize(std::size_t values_per_window, std::size_t windows);
 

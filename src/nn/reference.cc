@@ -100,6 +100,7 @@ class ReferenceBackendImpl : public Backend {
       const Network& network, absl::Span<const float> parameters,
       const InferenceOptions& options) const override {
     SEER_RETURN_IF_ERROR(CheckParameters(network, parameters));
+    SEER_RETURN_IF_ERROR(CheckOptions(network, options));
     return std::unique_ptr<InferenceEngine>(
         std::make_unique<ReferenceInference>(network, parameters, options));
   }

@@ -45,6 +45,8 @@ enum class RunMode : std::uint8_t { kWindow, kSlide, kStream };
 
 struct InferenceOptions {
   bool logits = false;
+  // One for each service: those that are not live get probability 0 (checkpoint.h). Empty: all are.
+  std::vector<bool> live;
 };
 
 // What a run needs besides weights, sized when it is made.
