@@ -38,9 +38,10 @@
 // tags and logs are dropped: seer keeps 64 bytes of a span.
 //
 // Threads: as OpenTracing demands: the tracer from any thread, a span from any thread too.
-// Cost:    about 0.3 us a span, most of it OpenTracing's: two allocations, two clock readings. The
-//          tables of operations are read without a lock; a span has a lock of its own. Operations
-//          beyond max_operations go together as "(other)".
+// Cost:    about 0.5 us a span (a server's with a client's 1.0 us on a machine that was busy;
+//          benchmarks/trace/rpc_scope_bench.cc), much of it what OpenTracing asks for: allocations,
+//          two readings of the clock. The table of operations is read without a lock; a span has a
+//          lock of its own. Operations beyond max_operations go together as "(other)".
 #pragma once
 
 #include <opentracing/tracer.h>
