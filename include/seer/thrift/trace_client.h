@@ -33,7 +33,7 @@ SEER_BEGIN_NAMESPACE
 
 namespace internal {
 
-class TracedClientProtocol final : public apache::thrift::protocol::TProtocolDecorator {
+class TracedClientProtocol : public apache::thrift::protocol::TProtocolDecorator {
   using TProtocol = apache::thrift::protocol::TProtocol;
   using TMessageType = apache::thrift::protocol::TMessageType;
   using TTransportException = apache::thrift::transport::TTransportException;
@@ -58,7 +58,7 @@ class TracedClientProtocol final : public apache::thrift::protocol::TProtocolDec
     const std::uint32_t bytes = out_.writeStructBegin(name);
     if (__builtin_expect(!pending_, 1)) return bytes;
     pending_ = false;
-    return bytes + WriteContextField(out_, calls_->context());
+    return bytes + SendContext(calls_->context());
   }
   std::uint32_t writeMessageEnd_virt() override {
     const std::uint32_t bytes = out_.writeMessageEnd();
@@ -91,6 +91,11 @@ class TracedClientProtocol final : public apache::thrift::protocol::TProtocolDec
   }
 
  private:
+  // Within the arguments, before their first field.
+  virtual std::uint32_t SendContext(const TraceContext& context) {
+    return WriteContextField(out_, context);
+  }
+
   TProtocol& out_;      // TProtocolDecorator keeps it alive
   ClientCalls* calls_;  // in ptrans_
   bool pending_ = false;

@@ -84,6 +84,7 @@ class ServedCall {
     handled_.service = service_;
     handled_.id = raw_.span_id;
     handled_.downstream = 0;
+    handled_.span = &raw_;
     raw_.Set(kHandlerStart, method_->Stamp());
     phase_ = Phase::kHandler;
   }

@@ -239,6 +239,7 @@ struct HandledCall {
   ServiceState* service = nullptr;
   std::uint64_t id = 0;          // its span's; never that of another call
   std::uint32_t downstream = 0;  // synchronous calls that are open within it
+  RawSpan* span = nullptr;       // not recorded yet
 };
 inline thread_local HandledCall* handled_call = nullptr;
 
