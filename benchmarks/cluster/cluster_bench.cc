@@ -49,8 +49,6 @@ void Run(benchmark::State& state, const std::vector<Application>& apps, const Cl
   }
   const auto events = static_cast<double>(simulator.events() - before);
   state.counters["events"] = benchmark::Counter(events, benchmark::Counter::kIsRate);
-  state.counters["ns_per_event"] =
-      benchmark::Counter(events * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 constexpr const char* kFive[] = {"social_network", "media", "ecommerce", "banking", "hotel"};

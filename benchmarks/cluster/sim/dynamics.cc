@@ -12,7 +12,7 @@ namespace {
 // Use of a resource beyond which it gets tight, and what a busy core of ours takes of it, in parts
 // of what a core's share would be. By seer::Resource. Assumed.
 constexpr double kKnee[kResources] = {0.75, 0.6, 0.6, 0.9, 0.8, 0.8};
-constexpr double kMaxPressure = 100;
+constexpr double kMaxPressure = 1000;
 
 std::size_t At(Resource resource) { return static_cast<std::size_t>(resource); }
 
@@ -54,6 +54,8 @@ void Simulator::LookAtServers() {
   // Neighbours come and go: between two levels drawn for whole seconds.
   const std::int64_t second = now_ / 1'000'000'000;
   const double part = static_cast<double>(now_ % 1'000'000'000) * 1e-9;
+  const bool fresh = second != level_second_;
+  level_second_ = second;
   for (std::size_t v = 0; v < servers_.size(); ++v) {
     Server& server = servers_[v];
     server.used[At(Resource::kMemoryCapacity)] = server.memory_used;
@@ -66,10 +68,14 @@ void Simulator::LookAtServers() {
         std::min(1.0, static_cast<double>(std::max<std::int64_t>(0, disk_busy)) / kEpochNs);
     server.epoch_disk_free_at = std::max(server.disk_free_at, now_);
     for (std::size_t r = 0; r < kResources; ++r) {
-      const std::uint64_t key =
-          Sub(Sub(options_.seed ^ salt_, KeyOf("neighbours")), v * kResources + r);
-      const double from = Exponential(Sub(key, static_cast<std::uint64_t>(second)));
-      const double to = Exponential(Sub(key, static_cast<std::uint64_t>(second) + 1));
+      if (fresh) {
+        const std::uint64_t key =
+            Sub(Sub(options_.seed ^ salt_, KeyOf("neighbours")), v * kResources + r);
+        server.level[r] = Exponential(Sub(key, static_cast<std::uint64_t>(second)));
+        server.next_level[r] = Exponential(Sub(key, static_cast<std::uint64_t>(second) + 1));
+      }
+      const double from = server.level[r];
+      const double to = server.next_level[r];
       server.background[r] = options_.background * (from + (to - from) * part);
       const double use = server.used[r] + server.background[r] + server.injected[r];
       server.pressure[r] = std::clamp((use - kKnee[r]) / (1 - kKnee[r]), 0.0, kMaxPressure);
@@ -197,7 +203,7 @@ void Simulator::ApplyFault(const Fault& fault, double intensity) {
         server.injected[At(Resource::kNetwork)] += 0.5 * intensity;
         break;
       case FaultKind::kBandwidth: {
-        const double left = std::max(1e-4, 1 - m * intensity);
+        const double left = std::max(1e-6, 1 - m * intensity);
         server.out.ns_per_byte = server.port.ns_per_byte = server.ns_per_byte / left;
         break;
       }

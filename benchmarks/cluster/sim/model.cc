@@ -233,11 +233,11 @@ absl::Status AddClasses(Model* model) {
           unroller.Root(request.calls, kNone, Sub(KeyOf(app.name), KeyOf(request.name)));
       if (!root.ok()) return root.status();
       info.root = *root;
-      const auto id = model->topology.AddRequestClass(
-          app.name, request.name,
-          QosTarget::Percentile(0.99, std::chrono::nanoseconds(info.target_ns),
-                                std::chrono::milliseconds(1000)),
-          ServiceId(model->nodes[*root].service));
+      QosTarget target = QosTarget::Percentile(0.99, std::chrono::nanoseconds(info.target_ns),
+                                               std::chrono::milliseconds(1000));
+      target.min_over = 5;  // of a rare class one slow request is no violation
+      const auto id = model->topology.AddRequestClass(app.name, request.name, target,
+                                                      ServiceId(model->nodes[*root].service));
       if (!id.ok()) return id.status();
       model->classes.push_back(info);
     }

@@ -6,7 +6,10 @@
 #include "benchmarks/cluster/sim/substream.h"
 
 namespace seer::cluster {
-void Simulator::Reseed(std::uint64_t salt) { salt_ = Mix(salt + kGamma); }
+void Simulator::Reseed(std::uint64_t salt) {
+  salt_ = Mix(salt + kGamma);
+  level_second_ = -1;
+}
 
 void Simulator::RunUntil(std::int64_t until_ns) {
   while (now_ < until_ns) {

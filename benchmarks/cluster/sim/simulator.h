@@ -192,6 +192,7 @@ class Simulator {
   std::uint64_t salt_ = 0;
   std::int64_t now_ = 0;
   std::int64_t next_epoch_ = 0;
+  std::int64_t level_second_ = -1;  // whose levels the servers hold
   std::int64_t observed_ns_ = 0;
   std::uint64_t events_ = 0;
   EventQueue queue_;

@@ -151,8 +151,9 @@ struct Server {
   double disk_slow = 1;
   std::vector<Unsent> unsent;
   std::array<double, kResources> background = {};  // of neighbours, in parts of the resource
-  std::array<double, kResources> injected = {};    // so too, from faults
-  std::array<double, kResources> used = {};        // by our instances
+  std::array<double, kResources> level = {}, next_level = {};  // drawn for this second, the next
+  std::array<double, kResources> injected = {};                // so too, from faults
+  std::array<double, kResources> used = {};                    // by our instances
   std::array<double, kResources> pressure = {};
   double bytes_out = 0;    // since the last epoch
   double memory_used = 0;  // part of its memory

@@ -1,0 +1,228 @@
+// cluster-sim: simulates applications of ../graphs on a cluster and records what could be seen.
+//
+//   cluster-sim --app social_network --minutes 10 --seed 3 -o DIR
+//
+// writes DIR/run.seerdata (ticks), DIR/hardware.csv (each container, once a second) and
+// DIR/truth.csv: which faults there were and whose doing each violation was. A predictor must not
+// open truth.csv.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "benchmarks/cluster/sim/scenario.h"
+#ifdef SEER_CLUSTER_DATASET
+#include "seer/dataset/writer.h"
+#endif
+
+namespace {
+
+using namespace seer::cluster;  // NOLINT: a program
+
+constexpr char kUsage[] =
+    "cluster-sim [--app NAME|FILE.json]... [--graphs DIR] [--minutes M] [--seed N] [--rate R]\n"
+    "            [--diurnal A] [--servers N] [--containers N] [--heterogeneous]\n"
+    "            [--placement random|spread|pack|by-application] [--tick-ms T] [--faults-per-hour "
+    "F]\n"
+    "            [--updates N] [-o DIR]\n";
+
+struct Options {
+  std::vector<std::string> apps;
+  std::string graphs = SEER_GRAPHS;
+  std::string placement = "random";
+  std::string out;
+  double minutes = 10, rate = 1000, diurnal = 0, tick_ms = 100, faults_per_hour = 14;
+  std::uint64_t seed = 1;
+  std::uint32_t servers = 20, containers = 0, updates = 0;
+  bool heterogeneous = false;
+};
+
+int Fail(const std::string& what) {
+  std::fprintf(stderr, "cluster-sim: %s\n", what.c_str());
+  return 1;
+}
+
+bool Parse(int argc, char** argv, Options* o) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
+    if (name == "--heterogeneous") {
+      o->heterogeneous = true;
+      continue;
+    }
+    if (i + 1 >= argc) return false;
+    const std::string value = argv[++i];
+    const double number = std::atof(value.c_str());
+    if (name == "--app")
+      o->apps.push_back(value);
+    else if (name == "--graphs")
+      o->graphs = value;
+    else if (name == "--minutes")
+      o->minutes = number;
+    else if (name == "--seed")
+      o->seed = std::strtoull(value.c_str(), nullptr, 10);
+    else if (name == "--rate")
+      o->rate = number;
+    else if (name == "--diurnal")
+      o->diurnal = number;
+    else if (name == "--servers")
+      o->servers = static_cast<std::uint32_t>(number);
+    else if (name == "--containers")
+      o->containers = static_cast<std::uint32_t>(number);
+    else if (name == "--placement")
+      o->placement = value;
+    else if (name == "--tick-ms")
+      o->tick_ms = number;
+    else if (name == "--faults-per-hour")
+      o->faults_per_hour = number;
+    else if (name == "--updates")
+      o->updates = static_cast<std::uint32_t>(number);
+    else if (name == "-o")
+      o->out = value;
+    else
+      return false;
+  }
+  return true;
+}
+
+int Run(const Options& o) {
+  std::vector<Application> apps;
+  for (const std::string& name : o.apps) {
+    const bool file = name.size() > 5 && name.substr(name.size() - 5) == ".json";
+    auto app = LoadApplication(file ? name : o.graphs + "/" + name + ".json");
+    if (!app.ok()) return Fail(app.status().ToString());
+    apps.push_back(*std::move(app));
+  }
+  if (o.containers > 0) AddReplicas(o.containers, &apps);
+  ModelOptions placement;
+  placement.seed = o.seed;
+  if (o.placement == "spread") placement.placement = Placement::kSpread;
+  if (o.placement == "pack") placement.placement = Placement::kPack;
+  if (o.placement == "by-application") placement.placement = Placement::kByApplication;
+  auto model = BuildModel(
+      apps, o.heterogeneous ? HeterogeneousCluster(o.servers, o.seed) : UniformCluster(o.servers),
+      placement);
+  if (!model.ok()) return Fail(model.status().ToString());
+  const auto period = seer::TickPeriod::FromNs(static_cast<std::int64_t>(o.tick_ms * 1e6));
+  if (!period.ok()) return Fail(period.status().ToString());
+
+  ScenarioOptions scenario;
+  scenario.seconds = o.minutes * 60;
+  scenario.simulator.seed = o.seed;
+  scenario.simulator.period = *period;
+  scenario.simulator.loads.assign(apps.size(), {o.rate, o.diurnal, 3600, 0});
+  ScheduleOptions schedule;
+  schedule.seed = o.seed;
+  schedule.seconds = scenario.seconds;
+  schedule.rate = o.rate;
+  schedule.severe_per_hour = o.faults_per_hour;
+  schedule.harmless_per_hour = o.faults_per_hour * 8 / 14;
+  scenario.simulator.faults = DrawFaults(model->get(), schedule);
+  scenario.updates = DrawUpdates(model->get(), o.seed, scenario.seconds, o.updates);
+  const auto& faults = scenario.simulator.faults;
+  const seer::Topology& topology = (*model)->topology;
+
+  std::ofstream hardware;
+#ifdef SEER_CLUSTER_DATASET
+  std::optional<seer::DatasetWriter> writer;
+#endif
+  absl::Status status;
+  if (!o.out.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(o.out, error);
+    hardware.open(o.out + "/hardware.csv");
+    hardware << "time_ms,instance,node,resource,delay_us,utilisation,node_utilisation,"
+                "node_saturation,requests\n";
+#ifdef SEER_CLUSTER_DATASET
+    auto created = seer::DatasetWriter::Create(o.out + "/run.seerdata");
+    if (!created.ok()) return Fail(created.status().ToString());
+    writer.emplace(*std::move(created));
+    seer::DatasetRun run;
+    run.name = "seed-" + std::to_string(o.seed);
+    run.period = *period;
+    run.provenance.source = "benchmarks/cluster";
+    run.provenance.tool = "cluster-sim";
+    run.provenance.note = "simulated";
+    if (auto begun = writer->BeginRun(run); !begun.ok()) return Fail(begun.status().ToString());
+    status = writer->SetTopology(topology);
+#endif
+  }
+  scenario.control = [&](Simulator* simulator) {
+    if (!hardware.is_open() || simulator->now_ns() % 1'000'000'000 != 0) return;
+    simulator->ReadHardware();
+    for (std::uint32_t i = 0; i < (*model)->instances.size(); ++i) {
+      const seer::HwReading reading = simulator->Hardware(i);
+      for (seer::Resource r : seer::kAllResources) {
+        hardware << reading.end_ns / 1'000'000 << ',' << topology.instance(seer::InstanceId(i)).name
+                 << ',' << (*model)->instances[i].server << ',' << seer::ResourceName(r) << ','
+                 << reading.instance[r].delay_us.value << ','
+                 << reading.instance[r].utilisation.value << ','
+                 << reading.node[r].utilisation.value << ',' << reading.node[r].saturation.value
+                 << ',' << reading.requests << '\n';
+      }
+    }
+  };
+  std::uint64_t requests = 0, over = 0;
+  const std::vector<TruthRow> truth =
+      RunScenario(*model, scenario, [&](const seer::ClusterTick& tick) {
+        for (const seer::ClassTick& c : tick.classes) requests += c.count, over += c.over_target;
+#ifdef SEER_CLUSTER_DATASET
+        if (writer && status.ok()) status = writer->Append(tick);
+#endif
+      });
+#ifdef SEER_CLUSTER_DATASET
+  if (writer && status.ok()) status = writer->EndRun();
+#endif
+  if (!status.ok()) return Fail(status.ToString());
+
+  std::ofstream file;
+  if (!o.out.empty()) file.open(o.out + "/truth.csv");
+  if (file) {
+    file << "row,start_ms,end_ms,class,initiation,culprit,cause,kind,magnitude,ramp_ms,mild\n";
+    for (const Fault& f : faults) {
+      file << "fault," << (f.start_ns + scenario.simulator.start_ns) / 1'000'000 << ','
+           << (f.end_ns + scenario.simulator.start_ns) / 1'000'000 << ",,,"
+           << (f.service == kNone ? "" : topology.service(seer::ServiceId(f.service)).name) << ','
+           << CauseOf(f.kind) << ',' << FaultKindName(f.kind) << ',' << f.magnitude << ','
+           << f.ramp_ns / 1'000'000 << ',' << f.mild << '\n';
+    }
+  }
+  std::printf("%zu faults, %zu violations, %llu requests, %llu over target\n", faults.size(),
+              truth.size(), static_cast<unsigned long long>(requests),
+              static_cast<unsigned long long>(over));
+  for (const TruthRow& row : truth) {
+    const seer::Violation& v = row.violation;
+    const std::string name = topology.request_class(v.request_class).application + "/" +
+                             topology.request_class(v.request_class).name;
+    const std::string culprit =
+        v.culprit.valid() ? topology.service(v.culprit).name : std::string();
+    const std::string kind(row.fault < 0 ? "" : FaultKindName(faults[row.fault].kind));
+    std::printf("%8.1f s  %5.1f s  %-32s %-40s %s %s\n",
+                static_cast<double>(v.start_ns - scenario.simulator.start_ns) * 1e-9,
+                static_cast<double>(v.end_ns - v.start_ns) * 1e-9, name.c_str(), culprit.c_str(),
+                row.cause.c_str(), kind.c_str());
+    if (file) {
+      file << "violation," << v.start_ns / 1'000'000 << ',' << v.end_ns / 1'000'000 << ',' << name
+           << ',' << seer::InitiationName(v.initiation) << ',' << culprit << ',' << row.cause << ','
+           << kind << ",,,\n";
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (!Parse(argc, argv, &options)) {
+    std::fputs(kUsage, stderr);
+    return 2;
+  }
+  if (options.apps.empty()) {
+    options.apps = {"social_network", "media", "ecommerce", "banking", "hotel"};
+  }
+  return Run(options);
+}

@@ -1,0 +1,511 @@
+#include "benchmarks/cluster/sim/scenario.h"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+#include "benchmarks/cluster/sim/substream.h"
+
+namespace seer::cluster {
+namespace {
+
+std::int64_t Ns(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
+
+class Dice {
+ public:
+  explicit Dice(std::uint64_t key) : key_(key) {}
+  double Unit() { return Uniform(Sub(key_, drawn_++)); }
+  double Between(double low, double high) { return low + (high - low) * Unit(); }
+  std::size_t Below(std::size_t n) {
+    return std::min(n - 1, static_cast<std::size_t>(Unit() * static_cast<double>(n)));
+  }
+  template <typename T>
+  const T& One(const std::vector<T>& of) {
+    return of[Below(of.size())];
+  }
+
+ private:
+  std::uint64_t key_;
+  std::uint64_t drawn_ = 0;
+};
+
+// What a request asks of a service, on the path that its user waits for.
+struct Demand {
+  double visits = 0;     // per request of the application
+  double us = 0;         // mean own time of a visit
+  double target_us = 0;  // the tightest of the classes that pass
+  bool waited_for = false;
+};
+
+void Walk(const Application& app, const CallSpec& call, double rate, double target_us, bool waited,
+          std::vector<Demand>* demands) {
+  const double visits = rate * call.p * call.n;
+  Demand& d = (*demands)[call.service];
+  const double us = call.us < 0 ? app.services[call.service].mean_service_us : call.us;
+  d.us = (d.us * d.visits + us * visits) / std::max(d.visits + visits, 1e-12);
+  d.visits += visits;
+  waited = waited && !call.async;
+  // Only of classes that pass it often enough for their p99.
+  if (waited && call.p >= 0.02) {
+    d.target_us = d.waited_for ? std::min(d.target_us, target_us) : target_us;
+    d.waited_for = true;
+  }
+  for (const auto& step : call.then) {
+    for (const CallSpec& child : step) Walk(app, child, visits, target_us, waited, demands);
+  }
+}
+
+class Scheduler {
+ public:
+  Scheduler(Model* model, const ScheduleOptions& options)
+      : model_(model), options_(options), dice_(Sub(options.seed, KeyOf("schedule"))) {
+    for (std::size_t a = 0; a < model->source.size(); ++a) {
+      const Application& app = model->source[a];
+      std::vector<Demand> demands(app.services.size());
+      double weights = 0;
+      for (const RequestSpec& request : app.requests) weights += request.weight;
+      for (const RequestSpec& request : app.requests) {
+        Walk(app, request.calls, request.weight / weights, request.qos_p99_ms * 1000, true,
+             &demands);
+      }
+      demands_.insert(demands_.end(), demands.begin(), demands.end());
+    }
+    for (std::uint32_t s = 0; s < demands_.size(); ++s) {
+      const Demand& d = demands_[s];
+      const Kind kind = model->services[s].spec.kind;
+      if (d.waited_for && d.visits * options.rate >= 10) {
+        on_path_.push_back(s);
+        if (kind == Kind::kLogic) logic_.push_back(s);
+        if (kind == Kind::kCache) caches_.push_back(s);
+        if (kind == Kind::kDatabase) databases_.push_back(s);
+      } else if (d.visits > 0 && !d.waited_for) {
+        off_path_.push_back(s);
+      }
+    }
+  }
+
+  std::vector<Fault> Draw() {
+    std::vector<Fault> faults;
+    if (on_path_.empty()) return faults;
+    const double per_hour = options_.severe_per_hour + options_.harmless_per_hour;
+    if (!(per_hour > 0)) return faults;
+    double at = 10;
+    for (;;) {
+      const double spare =
+          std::max(1.0, 3600 / per_hour - options_.gap_seconds - options_.mean_seconds);
+      at += options_.gap_seconds - spare * std::log(1 - dice_.Unit());
+      if (at + 15 > options_.seconds || faults.size() > 100'000) return faults;
+      const double length = 3 - (options_.mean_seconds - 3) * std::log(1 - dice_.Unit());
+      const bool severe = dice_.Unit() * per_hour < options_.severe_per_hour;
+      Fault fault = severe ? Severe() : Harmless();
+      fault.start_ns = Ns(at);
+      fault.end_ns = Ns(at + std::min(length, 40.0));
+      if (fault.kind == FaultKind::kSwitchFailure)
+        fault.end_ns = fault.start_ns + Ns(fault.mild ? 0.01 : 0.3);
+      if (fault.kind != FaultKind::kSwitchFailure && dice_.Unit() < 0.6)
+        fault.ramp_ns = Ns(dice_.Between(0.5, 4));
+      at = static_cast<double>(fault.end_ns) * 1e-9;
+      faults.push_back(fault);
+    }
+  }
+
+ private:
+  double Use(std::uint32_t s) const {  // of its cores, at the usual load
+    const Model::ServiceInfo& info = model_->services[s];
+    return demands_[s].visits * options_.rate * demands_[s].us * 1e-6 /
+           (info.spec.cores * info.instances);
+  }
+  // A factor on its time that breaks a service: overload, or a visit near the target.
+  double Breaking(std::uint32_t s) const {
+    return std::max(2.0, std::min(1.15 / std::max(Use(s), 1e-6),
+                                  0.6 * demands_[s].target_us / std::max(demands_[s].us, 1.0)));
+  }
+
+  Fault Contention(FaultKind kind, const std::vector<std::uint32_t>& of) {
+    Resource resource = Resource::kCpu;
+    double knee = 0.75;
+    switch (kind) {
+      case FaultKind::kCacheContention:
+        resource = Resource::kCache, knee = 0.6;
+        break;
+      case FaultKind::kMemoryBandwidth:
+      case FaultKind::kMemoryPartition:
+        resource = Resource::kMemoryBandwidth, knee = 0.6;
+        break;
+      case FaultKind::kMemoryCapacity:
+        resource = Resource::kMemoryCapacity, knee = 0.9;
+        break;
+      case FaultKind::kDiskContention:
+        resource = Resource::kStorage, knee = 0.8;
+        break;
+      default:
+        break;
+    }
+    const std::uint32_t drawn = dice_.One(of);
+    const auto r = static_cast<std::size_t>(resource);
+    Fault fault;
+    fault.kind = kind;
+    fault.server = model_->instances[model_->services[drawn].first_instance].server;
+    // On that server the one that breaks first.
+    double least = 1e9;
+    for (std::uint32_t s : on_path_) {
+      const Model::ServiceInfo& info = model_->services[s];
+      const double sensitivity = info.spec.sensitivity[r];
+      if (sensitivity <= 0 || model_->instances[info.first_instance].server != fault.server)
+        continue;
+      const double pressure = (Breaking(s) - 1) / sensitivity;
+      if (pressure < least) least = pressure, fault.service = s;
+    }
+    if (fault.service == kNone) fault.service = drawn, least = 5;
+    fault.magnitude = knee + (1 - knee) * least * dice_.Between(1.1, 2.5);
+    return fault;
+  }
+
+  CallSpec BackTo(std::uint32_t service, std::uint32_t application) const {
+    CallSpec call;  // indices count from the application's first service
+    call.service = service - model_->applications[application].first_service;
+    return call;
+  }
+
+  // A caller and its synchronous callee, both logic: for calls back.
+  bool DrawPair(std::uint32_t* caller, std::uint32_t* callee) {
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
+    for (const Model::EdgeInfo& edge : model_->edges) {
+      if (edge.caller == kNone || edge.async || edge.caller == edge.callee) continue;
+      if (!demands_[edge.caller].waited_for || !demands_[edge.callee].waited_for) continue;
+      if (model_->services[edge.caller].spec.kind != Kind::kLogic) continue;
+      if (model_->services[edge.callee].spec.kind != Kind::kLogic) continue;
+      pairs.emplace_back(edge.caller, edge.callee);
+    }
+    if (pairs.empty()) return false;
+    std::tie(*caller, *callee) = dice_.One(pairs);
+    return true;
+  }
+
+  Fault ApplicationFault() {
+    Fault fault;
+    const std::vector<std::uint32_t>& from = logic_.empty() ? on_path_ : logic_;
+    fault.service = dice_.One(from);
+    const Demand& d = demands_[fault.service];
+    switch (dice_.Below(7)) {
+      case 0:
+        fault.kind = FaultKind::kBlockingCall;
+        fault.magnitude = d.target_us / 1000 * dice_.Between(0.5, 3);
+        return fault;
+      case 1:
+      case 2: {
+        std::uint32_t caller = 0, callee = 0;
+        if (!DrawPair(&caller, &callee)) break;
+        const std::uint32_t app = model_->services[caller].application;
+        const bool deadlock = dice_.Unit() < 0.5;
+        CallSpec back = BackTo(caller, app);
+        if (!deadlock) back.then = {{BackTo(callee, app)}};
+        const absl::StatusOr<std::uint32_t> tree = AddTree(model_, app, callee, back);
+        if (!tree.ok()) break;
+        fault.kind = deadlock ? FaultKind::kPoolDeadlock : FaultKind::kCyclicSync;
+        fault.service = caller;
+        fault.tree = *tree;
+        // As many threads as are busy now and then; and calls back that feed themselves.
+        fault.magnitude = deadlock ? std::floor(dice_.Between(1, 3)) : dice_.Between(0.7, 0.95);
+        return fault;
+      }
+      case 3: {
+        fault.kind = FaultKind::kRetryStorm;
+        fault.magnitude = std::max(0.15, d.us / 1000 * dice_.Between(0.5, 1.5));
+        return fault;
+      }
+      case 4:
+        fault.kind = FaultKind::kDropRule;
+        fault.magnitude = dice_.Between(0.02, 0.3);
+        return fault;
+      case 5: {
+        fault.kind = FaultKind::kUnderProvisioned;
+        fault.magnitude = Use(fault.service) / dice_.Between(1.1, 1.6);
+        return fault;
+      }
+      default:
+        break;
+    }
+    fault.kind = FaultKind::kLockConvoy;
+    const double alone = demands_[fault.service].visits * options_.rate * d.us * 1e-6 /
+                         model_->services[fault.service].instances;
+    fault.magnitude = std::max(1.5, dice_.Between(1.1, 1.6) / std::max(alone, 1e-6));
+    return fault;
+  }
+
+  Fault NetworkFault() {
+    Fault fault;
+    fault.service = dice_.One(on_path_);
+    switch (dice_.Below(8)) {
+      case 0:
+        fault.kind = FaultKind::kSwitchFailure;
+        fault.service = kNone;
+        break;
+      case 1:
+      case 2:
+        fault.kind = FaultKind::kRouting;
+        fault.magnitude = demands_[fault.service].target_us / 1000 * dice_.Between(0.2, 0.8);
+        break;
+      case 3:
+      case 4: {
+        fault.kind = FaultKind::kBandwidth;  // to about what its messages need
+        const ServiceSpec& spec = model_->services[fault.service].spec;
+        const double need = demands_[fault.service].visits * options_.rate *
+                            (spec.request_bytes + spec.response_bytes) * 8e-9;
+        fault.magnitude = std::clamp(1 - need * dice_.Between(0.5, 1.0) / 10, 0.9, 0.999999);
+        break;
+      }
+      default:
+        fault.kind = FaultKind::kIncast;
+        fault.magnitude = dice_.Between(0.01, 0.1);
+    }
+    return fault;
+  }
+
+  Fault Severe() {
+    const double u = dice_.Unit();
+    if (u < 0.31) return ApplicationFault();
+    if (u < 0.62) {  // the paper: most often the in-memory caches
+      return Contention(FaultKind::kCpuContention,
+                        !caches_.empty() && dice_.Unit() < 0.5 ? caches_ : on_path_);
+    }
+    if (u < 0.77) return NetworkFault();
+    if (u < 0.89) {
+      switch (dice_.Below(5)) {
+        case 0:
+          return Contention(FaultKind::kMemoryBandwidth, on_path_);
+        case 1:
+          return Contention(FaultKind::kMemoryCapacity, on_path_);
+        case 2: {
+          Fault fault = Contention(FaultKind::kMemoryPartition, on_path_);
+          return fault;
+        }
+        case 3:
+          if (!caches_.empty()) {
+            Fault fault;
+            fault.kind = FaultKind::kCacheFlush;
+            fault.service = dice_.One(caches_);
+            fault.magnitude = 1;
+            return fault;
+          }
+          [[fallthrough]];
+        default:
+          return Contention(FaultKind::kCacheContention, on_path_);
+      }
+    }
+    if (u < 0.94 && !databases_.empty()) return Contention(FaultKind::kDiskContention, databases_);
+    Fault fault;
+    fault.kind = FaultKind::kLoadSpike;
+    fault.application = static_cast<std::uint32_t>(dice_.Below(model_->applications.size()));
+    double most = 0.05;  // of its services: how much of the load there is room for
+    for (std::uint32_t s : on_path_) {
+      if (model_->services[s].application == fault.application) most = std::max(most, Use(s));
+    }
+    fault.magnitude = dice_.Between(0.9, 1.6) / most;
+    return fault;
+  }
+
+  Fault Harmless() {
+    const double u = dice_.Unit();
+    Fault fault;
+    fault.mild = true;
+    if (u < 0.3) {
+      fault.kind = FaultKind::kNoisyNeighbour;
+      fault.server = static_cast<std::uint32_t>(dice_.Below(model_->cluster.servers.size()));
+      fault.magnitude = dice_.Between(0.2, 0.7);
+      return fault;
+    }
+    if (u < 0.6 && !off_path_.empty()) {
+      fault.kind = FaultKind::kOffPath;
+      fault.service = dice_.One(off_path_);
+      fault.magnitude = std::max(5.0, dice_.Between(1.1, 2) / std::max(Use(fault.service), 1e-6));
+      return fault;
+    }
+    fault = Severe();  // the same, but weak
+    fault.mild = true;
+    if (fault.kind == FaultKind::kUnderProvisioned) {
+      fault.magnitude = std::min(1.0, fault.magnitude * 4);
+    } else if (fault.kind == FaultKind::kBandwidth) {
+      fault.magnitude = 0.5;
+    } else if (fault.kind == FaultKind::kLoadSpike) {
+      fault.magnitude = 1.3;
+    } else if (fault.kind == FaultKind::kPoolDeadlock) {
+      fault.magnitude = 60;
+    } else if (fault.kind == FaultKind::kRetryStorm) {
+      fault.magnitude = 100;
+    } else if (fault.kind == FaultKind::kDropRule || fault.kind == FaultKind::kIncast) {
+      fault.magnitude = 0.0005;
+    } else {
+      fault.magnitude *= 0.15;
+    }
+    return fault;
+  }
+
+  Model* model_;
+  ScheduleOptions options_;
+  Dice dice_;
+  std::vector<Demand> demands_;  // by service
+  std::vector<std::uint32_t> on_path_, logic_, caches_, databases_, off_path_;
+};
+
+void ScaleTimes(const Application& app, Kind kind, double factor, CallSpec* call) {
+  const ServiceSpec& service = app.services[call->service];
+  if (service.kind == kind) {
+    call->us = factor * (call->us < 0 ? service.mean_service_us : call->us);
+  }
+  for (auto& step : call->then) {
+    for (CallSpec& child : step) ScaleTimes(app, kind, factor, &child);
+  }
+}
+
+bool Overlaps(const Violation& a, const Violation& b) {
+  constexpr std::int64_t kSlack = 1'000'000'000;
+  return a.request_class == b.request_class && a.start_ns <= b.end_ns + kSlack &&
+         b.start_ns <= a.end_ns + kSlack;
+}
+
+}  // namespace
+
+std::vector<Fault> DrawFaults(Model* model, const ScheduleOptions& options) {
+  return Scheduler(model, options).Draw();
+}
+
+std::vector<Update> DrawUpdates(Model* model, std::uint64_t seed, double seconds,
+                                std::uint32_t count) {
+  Dice dice(Sub(seed, KeyOf("updates")));
+  std::vector<Update> updates;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    Update update;
+    update.kind = static_cast<Update::Kind>(dice.Below(5));
+    update.at_ns = Ns(seconds * (i + 0.5 + 0.4 * dice.Unit()) / count);
+    update.request_class = static_cast<std::uint32_t>(dice.Below(model->classes.size()));
+    const std::uint32_t application = model->classes[update.request_class].application;
+    const Application& app = model->source[application];
+    const Model::ApplicationInfo& info = model->applications[application];
+    CallSpec calls = app.requests[update.request_class - info.first_class].calls;
+    const double factor = dice.Between(0.6, 2);
+    if (update.kind == Update::kBackEnd) ScaleTimes(app, Kind::kDatabase, factor, &calls);
+    if (update.kind == Update::kFrontEnd) ScaleTimes(app, Kind::kFrontend, factor, &calls);
+    if (update.kind == Update::kNewService || update.kind == Update::kOtherApplication) {
+      // One that this application did not call here before; or one of another application.
+      std::size_t other = application;
+      if (update.kind == Update::kOtherApplication) other = dice.Below(model->applications.size());
+      const Model::ApplicationInfo& to = model->applications[other];
+      CallSpec call;
+      call.service = to.first_service + static_cast<std::uint32_t>(dice.Below(to.services)) -
+                     info.first_service;
+      CallSpec& front = calls.then.empty() || calls.then[0].empty() ? calls : calls.then[0][0];
+      front.then.push_back({call});
+    }
+    const absl::StatusOr<std::uint32_t> root = AddTree(model, application, kNone, calls);
+    if (!root.ok()) continue;
+    update.root = *root;
+    updates.push_back(update);
+  }
+  return updates;
+}
+
+std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
+                                  const ScenarioOptions& options,
+                                  const std::function<void(const ClusterTick&)>& sink) {
+  struct Fork {
+    Simulator simulator;
+    ViolationDetector detector;
+    std::size_t updates_done;
+  };
+  const std::vector<Fault>& faults = options.simulator.faults;
+  Simulator simulator(model, options.simulator);
+  ViolationDetector detector;
+  ClusterTick tick;
+  std::vector<Violation> violations;
+  struct Window {
+    std::size_t fault;
+    std::int64_t until_ns;
+    std::vector<Violation> without;
+  };
+  std::vector<Window> windows;
+  std::vector<std::pair<std::size_t, Fork>> forks;  // faults that last
+  std::size_t updates_done = 0;
+  const std::int64_t until = Ns(options.seconds);
+  const std::int64_t period = options.simulator.period.ns();
+
+  const auto update = [&](Simulator* s, std::size_t* done) {
+    while (*done < options.updates.size() && options.updates[*done].at_ns <= s->now_ns()) {
+      s->ReplaceTree(options.updates[*done].request_class, options.updates[*done].root);
+      ++*done;
+    }
+  };
+  const auto collect = [](ViolationDetector* from, std::vector<Violation>* to) {
+    for (Violation& v : from->TakeFinished()) to->push_back(v);
+  };
+  const auto replay = [&](std::size_t fault, Fork* fork) {
+    Window window{fault, std::min(until, faults[fault].end_ns + 5'000'000'000), {}};
+    fork->simulator.Disable(fault);
+    ClusterTick other;
+    while (fork->simulator.now_ns() < window.until_ns) {
+      update(&fork->simulator, &fork->updates_done);
+      fork->simulator.RunTick();
+      fork->simulator.Observe(&other);
+      fork->detector.Observe(other, model->topology);
+    }
+    fork->detector.Finish();
+    collect(&fork->detector, &window.without);
+    windows.push_back(std::move(window));
+  };
+
+  while (simulator.now_ns() < until) {
+    update(&simulator, &updates_done);
+    for (std::size_t f = 0; options.truth && f < faults.size(); ++f) {
+      if (faults[f].start_ns >= simulator.now_ns() && faults[f].enabled &&
+          faults[f].start_ns < simulator.now_ns() + period) {
+        forks.push_back({f, Fork{simulator, detector, updates_done}});
+      }
+    }
+    simulator.RunTick();
+    simulator.Observe(&tick);
+    detector.Observe(tick, model->topology);
+    collect(&detector, &violations);
+    if (sink) sink(tick);
+    if (options.control) options.control(&simulator);
+    for (std::size_t i = 0; i < forks.size();) {  // one at a time: memory stays small
+      if (faults[forks[i].first].end_ns <= simulator.now_ns()) {
+        replay(forks[i].first, &forks[i].second);
+        forks.erase(forks.begin() + static_cast<std::ptrdiff_t>(i));
+      } else {
+        ++i;
+      }
+    }
+  }
+  for (auto& [fault, fork] : forks) replay(fault, &fork);
+  detector.Finish();
+  collect(&detector, &violations);
+  std::sort(violations.begin(), violations.end(), [](const Violation& a, const Violation& b) {
+    return a.start_ns != b.start_ns ? a.start_ns < b.start_ns : a.request_class < b.request_class;
+  });
+
+  std::vector<TruthRow> rows;
+  for (Violation& violation : violations) {
+    TruthRow row{violation, -1, "load"};
+    row.violation.initiation = Initiation::kLoad;
+    row.violation.confidence = 1;
+    for (const Window& window : windows) {
+      const Fault& fault = faults[window.fault];
+      const std::int64_t at = violation.start_ns - options.simulator.start_ns;
+      if (at < fault.start_ns || at > window.until_ns) continue;
+      const bool stays =
+          std::any_of(window.without.begin(), window.without.end(),
+                      [&](const Violation& other) { return Overlaps(violation, other); });
+      if (stays) continue;
+      row.fault = static_cast<std::int32_t>(window.fault);
+      row.cause = std::string(CauseOf(fault.kind));
+      if (fault.kind != FaultKind::kLoadSpike && fault.service != kNone) {
+        row.violation.initiation = Initiation::kService;
+        row.violation.culprit = ServiceId(fault.service);
+      }
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace seer::cluster
