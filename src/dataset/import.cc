@@ -11,6 +11,7 @@ namespace {
 using internal::ImportContext;
 using internal::InputFile;
 using internal::ProgressMeter;
+using internal::RunFacts;
 using internal::RunSink;
 
 constexpr ImportFormat kFormats[] = {ImportFormat::kOtlpJson, ImportFormat::kJaegerJson,
@@ -18,8 +19,8 @@ constexpr ImportFormat kFormats[] = {ImportFormat::kOtlpJson, ImportFormat::kJae
                                      ImportFormat::kCsvFolder};
 
 absl::Status ImportSpans(ImportFormat format, const std::vector<std::string>& inputs,
-                         const ImportOptions& options, bool sort, DatasetWriter* writer,
-                         ImportReport* report) {
+                         const ImportOptions& options, bool sort, RunFacts* known, bool* again,
+                         DatasetWriter* writer, ImportReport* report) {
   std::uint64_t total = 0;
   for (const std::string& path : inputs) {
     SEER_ASSIGN_OR_RETURN(const std::uint64_t bytes, internal::FileBytes(path));
@@ -27,7 +28,8 @@ absl::Status ImportSpans(ImportFormat format, const std::vector<std::string>& in
   }
   report->bytes = total;
   ProgressMeter meter(options, total);
-  RunSink sink(options, sort, writer, report);
+  RunSink sink(options, sort, *again ? known : nullptr, writer, report);
+  *again = false;
   ImportContext context{options, sink, *report, meter, 0};
   for (const std::string& path : inputs) {
     SEER_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
@@ -42,6 +44,8 @@ absl::Status ImportSpans(ImportFormat format, const std::vector<std::string>& in
         inputs.front() + ": holds no span of a call or a request: is it of the format " +
         std::string(ImportFormatName(format)) + "?");
   }
+  *again = sink.learnt_late();
+  if (*again) *known = sink.TakeFacts();
   return absl::OkStatus();
 }
 
@@ -96,9 +100,14 @@ absl::StatusOr<ImportReport> Import(ImportFormat format, const std::vector<std::
   if (run.provenance.tool.empty()) {
     run.provenance.tool = "seer import --from " + std::string(ImportFormatName(format));
   }
-  for (const bool sort : {false, true}) {
+  // Once, as it comes. Again where rows were learnt late, with all of them known from the start; or
+  // where it is out of order, sorted: there all rows are known before the first tick is given.
+  RunFacts known;
+  bool again = false, sort = false;
+  for (int readings = 1;; ++readings) {
     ImportReport report;
     report.sorted = sort;
+    report.readings = readings;
     SEER_ASSIGN_OR_RETURN(report.run, writer->BeginRun(run));
     absl::Status status;
     if (format == ImportFormat::kCsvFolder) {
@@ -107,14 +116,21 @@ absl::StatusOr<ImportReport> Import(ImportFormat format, const std::vector<std::
               ? internal::ImportCsvFolder(inputs.front(), options, writer, &report)
               : absl::InvalidArgumentError("seer: csv takes one folder: import them one by one");
     } else {
-      status = ImportSpans(format, inputs, options, sort, writer, &report);
+      status = ImportSpans(format, inputs, options, sort, &known, &again, writer, &report);
     }
-    if (status.ok()) status = writer->EndRun();
-    if (status.ok()) return report;
+    const bool out_of_order = RunSink::IsOutOfOrder(status);
+    if (status.ok() && (!again || readings > 2)) {
+      status = writer->EndRun();
+      if (status.ok()) return report;
+    }
     SEER_RETURN_IF_ERROR(writer->AbandonRun());
-    if (sort || !RunSink::IsOutOfOrder(status)) return status;
+    if (out_of_order && !sort) {
+      sort = true;
+      again = false;
+    } else if (!status.ok()) {
+      return status;
+    }
   }
-  return absl::InternalError("seer: an import that is sorted was not in order");
 }
 
 absl::StatusOr<ImportReport> ImportToFile(ImportFormat format,

@@ -125,15 +125,24 @@ absl::Status IntervalSorter::Drain(const std::function<void(const SpanInterval&)
   return absl::OkStatus();
 }
 
-RunSink::RunSink(const ImportOptions& options, bool sort, DatasetWriter* writer,
-                 ImportReport* report)
+RunSink::RunSink(const ImportOptions& options, bool sort, const RunFacts* known,
+                 DatasetWriter* writer, ImportReport* report)
     : options_(options),
       sort_(sort),
       writer_(writer),
       report_(report),
-      builder_(BuilderOptions(options)),
+      builder_(known == nullptr ? Topology() : known->topology, BuilderOptions(options)),
       depths_(DepthsOptions(options), &builder_.topology(),
-              [this](const ClusterTick& tick) { Give(tick); }) {}
+              [this](const ClusterTick& tick) { Give(tick); }) {
+  if (known == nullptr) return;
+  facts_ = *known;
+  CoverAll();
+}
+
+RunFacts RunSink::TakeFacts() {
+  facts_.topology = builder_.topology();
+  return std::move(facts_);
+}
 
 bool RunSink::IsOutOfOrder(const absl::Status& status) {
   return status.code() == absl::StatusCode::kAborted && status.message() == kOutOfOrder;
@@ -157,44 +166,67 @@ absl::StatusOr<CallIds> RunSink::Learn(const NamedCall& call, std::int64_t now_n
 
 absl::Status RunSink::Add(const SpanInterval& interval) {
   ++report_->intervals;
+  Note(interval);
   if (sort_) return sorter_.Add(interval);
-  if (any_ && interval.start_ns < last_start_ns_ - options_.reorder_ns) {
+  if (interval.start_ns < last_start_ns_ - options_.reorder_ns) {
     return absl::AbortedError(kOutOfOrder);
   }
-  Take(interval);
+  last_start_ns_ = std::max(last_start_ns_, interval.start_ns);
+  depths_.Add(interval);
   return failed_;
 }
 
-void RunSink::Take(const SpanInterval& interval) {
+// A file is a whole recording: what it shows later was at rest before.
+void RunSink::Note(const SpanInterval& interval) {
   if (!any_) {
     any_ = true;
-    first_ns_ = last_start_ns_ = interval.start_ns;
+    last_start_ns_ = interval.start_ns;
+    if (facts_.edges.empty()) facts_.first_ns = interval.start_ns;
   }
-  last_start_ns_ = std::max(last_start_ns_, interval.start_ns);
-  // A file is a whole recording: what it shows later was at rest before.
+  facts_.first_ns = std::min(facts_.first_ns, interval.start_ns);
   const auto once = [](std::vector<std::uint8_t>& seen, std::uint32_t row) {
     if (row == Id<void>::kNone) return false;
     if (row >= seen.size()) seen.resize(std::size_t{row} + 1, 0);
-    return std::exchange(seen[row], 1) == 0;
+    return std::exchange(seen[row], std::uint8_t{1}) == 0;
   };
   const bool server = interval.side == SpanSide::kServer;
   const ServiceId recorder = server ? interval.callee : interval.caller;
-  if (once(service_covered_[server ? 1 : 0], recorder.value())) {
-    depths_.CoverFrom(recorder, interval.side, first_ns_);
+  bool fresh = false;
+  if (once(facts_.services[server ? 1 : 0], recorder.value())) {
+    depths_.CoverFrom(recorder, interval.side, facts_.first_ns);
+    fresh = true;
   }
-  if (!server && once(edge_covered_, interval.edge.value())) {
-    depths_.CoverFrom(interval.edge, first_ns_);
+  if (!server && once(facts_.edges, interval.edge.value())) {
+    depths_.CoverFrom(interval.edge, facts_.first_ns);
+    fresh = true;
   }
-  if (once(class_covered_, interval.request_class.value())) {
-    depths_.CoverFrom(interval.request_class, first_ns_);
+  if (once(facts_.classes, interval.request_class.value())) {
+    depths_.CoverFrom(interval.request_class, facts_.first_ns);
+    fresh = true;
   }
-  depths_.Add(interval);
+  learnt_late_ = learnt_late_ || (fresh && report_->ticks > 0);
+}
+
+void RunSink::CoverAll() {
+  const auto each = [](const std::vector<std::uint8_t>& seen, const auto& cover) {
+    for (std::uint32_t i = 0; i < seen.size(); ++i) {
+      if (seen[i]) cover(i);
+    }
+  };
+  const std::int64_t since = facts_.first_ns;
+  each(facts_.edges, [&](std::uint32_t i) { depths_.CoverFrom(EdgeId(i), since); });
+  each(facts_.classes, [&](std::uint32_t i) { depths_.CoverFrom(ClassId(i), since); });
+  each(facts_.services[0],
+       [&](std::uint32_t i) { depths_.CoverFrom(ServiceId(i), SpanSide::kClient, since); });
+  each(facts_.services[1],
+       [&](std::uint32_t i) { depths_.CoverFrom(ServiceId(i), SpanSide::kServer, since); });
 }
 
 absl::Status RunSink::Finish() {
   if (sort_) {
+    CoverAll();  // with the earliest start of all
     SEER_RETURN_IF_ERROR(sorter_.Drain([this](const SpanInterval& interval) {
-      if (failed_.ok()) Take(interval);
+      if (failed_.ok()) depths_.Add(interval);
     }));
   }
   depths_.Finish();

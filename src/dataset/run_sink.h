@@ -42,22 +42,36 @@ class IntervalSorter {
   std::vector<std::uint64_t> ends_;  // of each sorted piece in the file
 };
 
+// What one reading of the input learns for the next one.
+struct RunFacts {
+  Topology topology;
+  std::int64_t first_ns = 0;  // the earliest start
+  // By row: whether anybody recorded it. Services as callers, and as callees.
+  std::vector<std::uint8_t> edges, classes, services[2];
+};
+
 class RunSink {
  public:
   // `sort`: the calls come in any order. Otherwise kOutOfOrder is the answer to one that comes too
   // late; the input is then to be read again with `sort`.
-  RunSink(const ImportOptions& options, bool sort, DatasetWriter* writer, ImportReport* report);
+  // `known`: of an earlier reading, or null.
+  RunSink(const ImportOptions& options, bool sort, const RunFacts* known, DatasetWriter* writer,
+          ImportReport* report);
 
-  // The names' ids. `key` is the same for the same names, and from no other.
   absl::StatusOr<CallIds> Learn(const NamedCall& call, std::int64_t now_ns);
   [[nodiscard]] absl::Status Add(const SpanInterval& interval);
   [[nodiscard]] absl::Status Finish();
 
-  // Whether a status says that the input has to be read again.
+  // Whether a status says that the input has to be read again, sorted.
   static bool IsOutOfOrder(const absl::Status& status);
+  // After Finish(): whether rows were learnt when ticks without them had been given. They are to be
+  // given again, as these rows were at rest then, not unseen.
+  bool learnt_late() const { return learnt_late_; }
+  RunFacts TakeFacts();
 
  private:
-  void Take(const SpanInterval& interval);
+  void Note(const SpanInterval& interval);
+  void CoverAll();
   void Give(const ClusterTick& tick);
 
   const ImportOptions options_;
@@ -69,10 +83,10 @@ class RunSink {
   IntervalSorter sorter_;
   absl::Status failed_;  // of the writer, in Give()
   std::optional<std::uint64_t> version_;
-  std::int64_t first_ns_ = 0, last_start_ns_ = 0;
+  RunFacts facts_;
+  std::int64_t last_start_ns_ = 0;
   bool any_ = false;
-  std::vector<std::uint8_t> edge_covered_, class_covered_;
-  std::vector<std::uint8_t> service_covered_[2];
+  bool learnt_late_ = false;
 };
 
 }  // namespace internal

@@ -26,8 +26,10 @@
 //                The last two may be absent. time_ms is a tick's end.
 // A file that is packed with gzip is unpacked on the way, whatever its name.
 //
-// Spans need not be sorted: where they are further apart than `reorder_ns`, the input is read a
-// second time and sorted through a temporary file. All inputs together make one run.
+// Spans need not be sorted: where they are out of order by more than `reorder_ns`, the input is
+// read a second time and sorted through a temporary file. It is read a second time too where a
+// service or an edge shows up only later than that: a file is a whole recording, so it was at rest
+// before, and not unseen. All inputs together make one run.
 //
 // Errors: InvalidArgument names file, line (CSV) or byte (JSON), column, and the fix; NotFound and
 // Unavailable what the system says; Cancelled where `progress` said so. After an error the dataset
@@ -91,7 +93,8 @@ struct ImportReport {
   std::uint64_t without_caller = 0;  // requests whose parent is not in the input
   std::uint64_t internal = 0;        // spans inside one service: no call, not counted
   std::uint64_t far_ahead = 0;       // of a clock that is hours ahead: left out
-  bool sorted = false;               // the input was read twice
+  bool sorted = false;               // the input was out of order by more than reorder_ns
+  int readings = 1;                  // how often it was read
 };
 
 // Adds a run to the writer, in which no run may be open.
