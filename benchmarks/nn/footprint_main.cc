@@ -1,0 +1,84 @@
+// A process that does nothing but load a model and compute, or train: what it costs in memory and
+// until the first forecast is there. Prints
+//
+//   <ms from main() to the first result> <resident MB at the end> <most that it was, MB>
+//
+//   nn_footprint write FILE | infer FILE | train FILE
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "benchmarks/nn/flat.h"
+#include "seer/nn/backend.h"
+#include "seer/nn/checkpoint.h"
+#include "seer/nn/optimizer.h"
+#include "seer/nn/trainer.h"
+
+namespace {
+
+// VmRSS, VmHWM.
+double Megabytes(const std::string& what) {
+  std::ifstream file("/proc/self/status");
+  std::string word;
+  while (file >> word) {
+    if (word != what + ":") continue;
+    double kib = 0;
+    file >> kib;
+    return kib / 1024;
+  }
+  return 0;
+}
+
+bool Infer(const std::string& path) {
+  std::unique_ptr<seer::InferenceEngine> engine;
+  {
+    const auto checkpoint = seer::LoadCheckpoint(path);
+    if (!checkpoint.ok()) return false;
+    const auto network = seer::Network::Create(checkpoint->config);
+    auto made = seer::FindBackend("auto")->NewInference(*network, checkpoint->parameters);
+    if (!made.ok()) return false;
+    engine = *std::move(made);
+  }
+  auto workspace = engine->NewWorkspace(1);
+  const std::vector<float> inputs(engine->network().window_values(), 0.5f);
+  std::vector<float> out(engine->network().outputs());
+  return engine->Run(inputs, 1, workspace->get(), absl::MakeSpan(out)).ok();
+}
+
+bool Train() {
+  const auto network = seer::Network::Create(*seer::ModelConfig::Named("flat", 386));
+  seer::MemorySource source(*network);
+  const std::vector<float> inputs(network->window_values(), 0.5f);
+  seer::MemorySource::Truth truth;
+  for (truth.initiator = 0; truth.initiator < 32; ++truth.initiator) {
+    if (!source.Add(inputs, truth).ok()) return false;
+  }
+  seer::TrainerOptions options;
+  options.epochs = 3;
+  options.memory_budget = 9 << 20;
+  auto trainer = seer::Trainer::Create(*network, options);
+  return trainer.ok() && (*trainer)->Train(source).ok();
+}
+
+int Run(const std::string& what, const std::string& path) {
+  const auto begin = std::chrono::steady_clock::now();
+  if (what == "write") {
+    const seer::bench::Flat flat(386);
+    seer::Checkpoint checkpoint;
+    checkpoint.config = flat.network.config();
+    checkpoint.parameters = flat.weights;
+    return seer::SaveCheckpoint(checkpoint, path).ok() ? 0 : 1;
+  }
+  if (!(what == "infer" ? Infer(path) : Train())) return 1;
+  const double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  std::printf("%.4f %.3f %.3f\n", ms, Megabytes("VmRSS"), Megabytes("VmHWM"));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return argc == 3 ? Run(argv[1], argv[2]) : 2; }
