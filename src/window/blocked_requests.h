@@ -58,6 +58,10 @@ class BlockedRequests {
 
   std::vector<Call> calls_;
   std::vector<Request> served_, called_;
+  // For sorting.
+  std::vector<Call> call_scratch_;
+  std::vector<Request> request_scratch_;
+  std::vector<std::uint32_t> ends_;
 };
 
 template <typename Visit>
