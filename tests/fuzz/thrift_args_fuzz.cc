@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <thrift/protocol/TBinaryProtocol.h>
@@ -58,13 +59,24 @@ void ReadStruct(TProtocol& in, int depth, Read* read) {
   in.readStructEnd();
 }
 
+// Thrift makes room for a string before it looks whether there is one: limits keep the fuzzer fast.
+constexpr std::int32_t kMaxSize = 16384;
+template <typename Protocol>
+std::shared_ptr<TProtocol> Make(const std::shared_ptr<TMemoryBuffer>& memory) {
+  if constexpr (std::is_same_v<Protocol, apache::thrift::protocol::TBinaryProtocol>) {
+    return std::make_shared<Protocol>(memory, kMaxSize, kMaxSize, false, true);
+  } else {
+    return std::make_shared<Protocol>(memory, kMaxSize, kMaxSize);
+  }
+}
+
 template <typename Protocol>
 Read ReadArgs(const std::uint8_t* data, std::size_t size, Way way) {
   std::vector<std::uint8_t> bytes(data, data + size);  // its end is watched
   const auto config = std::make_shared<apache::thrift::TConfiguration>(1 << 16, 1 << 16, 16);
   const auto memory = std::make_shared<TMemoryBuffer>(
       bytes.data(), static_cast<std::uint32_t>(size), TMemoryBuffer::OBSERVE, config);
-  std::shared_ptr<TProtocol> in = std::make_shared<Protocol>(memory);
+  std::shared_ptr<TProtocol> in = Make<Protocol>(memory);
   seer::TraceContext context;
   Read read;
   try {
