@@ -96,4 +96,4 @@ seer_quietly() {
 }
 
 # What every build of seer needs on a bare machine.
-SEER_BUILD_PACKAGES=(cmake@cmake ninja@ninja-build g++@g++ pkg-config@pkg-config libabsl-dev libeigen3-dev)
+SEER_BUILD_PACKAGES=(cmake@cmake ninja@ninja-build g++@g++ pkg-config@pkg-config libabsl-dev libzstd-dev zlib1g-dev libsimdjson-dev libeigen3-dev)

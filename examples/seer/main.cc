@@ -1,0 +1,91 @@
+// The command-line tool `seer`: recordings into datasets, and a look into them.
+#include <CLI/CLI.hpp>
+
+#include "examples/seer/args.h"
+#include "seer/core/version.h"
+
+namespace {
+
+constexpr char kExamples[] =
+    "examples:\n"
+    "  seer import --from jaeger-json traces.json.gz -o friday.seerdata\n"
+    "  seer import --from rpc-csv calls.csv --class all --target-ms 90 -o friday.seerdata\n"
+    "  seer import --from csv folder/ --append -o friday.seerdata\n"
+    "  seer inspect --check friday.seerdata\n"
+    "  seer label friday.seerdata\n"
+    "  seer stats friday.seerdata --svg depths.svg\n"
+    "  seer export friday.seerdata --run 0 -o folder/\n"
+    "exit codes: 0 done, 1 the input or the system said no, 2 the command line makes no sense,\n"
+    "3 done, but a part of the dataset is damaged";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace seer_tool;
+  CLI::App app{"Recorded queue depths of microservices: import, label, look, export.", "seer"};
+  app.footer(kExamples);
+  app.set_version_flag("--version", std::to_string(SEER_VERSION_MAJOR) + "." +
+                                        std::to_string(SEER_VERSION_MINOR) + "." +
+                                        std::to_string(SEER_VERSION_PATCH));
+  app.require_subcommand(1);
+
+  ImportArgs import_args;
+  CLI::App* import =
+      app.add_subcommand("import", "makes a dataset of what another tracer recorded");
+  import->add_option("--from", import_args.from, "the format of the inputs")
+      ->required()
+      ->check(CLI::IsMember({"otlp-json", "jaeger-json", "zipkin-json", "rpc-csv", "csv"}));
+  import->add_option("INPUT", import_args.inputs, "files (gzip too), or for csv a folder")
+      ->required();
+  import->add_option("-o,--output", import_args.output, "the dataset")->required();
+  import->add_flag("--append", import_args.append, "adds a run to a dataset that is there");
+  import->add_option("--name", import_args.name, "of the run; without it the input's name");
+  import->add_option("--application", import_args.application, "of the services");
+  import->add_option("--class", import_args.request_class,
+                     "all requests are of this class; without it a class for each operation");
+  import->add_option("--target-ms", import_args.target_ms, "p99 of the classes over 1 s")
+      ->check(CLI::PositiveNumber);
+  import->add_option("--tick-ms", import_args.tick_ms, "10 to 5000")->check(CLI::Range(10, 5000));
+  import->add_option("--licence", import_args.licence, "of the recording");
+  import->add_flag("--json", import_args.json, "the report as JSON");
+  import->add_flag("--quiet", import_args.quiet, "no progress bar");
+  import->footer(kExamples);
+
+  LabelArgs label_args;
+  CLI::App* label =
+      app.add_subcommand("label", "finds violations and writes them into the dataset");
+  label->add_option("DATASET", label_args.dataset)->required();
+  label->add_flag("--dry-run", label_args.dry_run, "shows them and writes nothing");
+  label->add_flag("--json", label_args.json);
+
+  StatsArgs stats_args;
+  CLI::App* stats = app.add_subcommand("stats", "services, rates, depths, violations of a run");
+  stats->add_option("DATASET", stats_args.dataset)->required();
+  stats->add_option("--run", stats_args.run);
+  stats->add_option("--svg", stats_args.svg, "draws the depths over time into this file");
+  stats->add_flag("--json", stats_args.json);
+
+  InspectArgs inspect_args;
+  CLI::App* inspect = app.add_subcommand("inspect", "runs, blocks and damage of a dataset");
+  inspect->add_option("DATASET", inspect_args.dataset)->required();
+  inspect->add_flag("--check", inspect_args.check, "reads every block");
+  inspect->add_flag("--json", inspect_args.json);
+
+  ExportArgs export_args;
+  CLI::App* out = app.add_subcommand("export", "writes a run as a folder of CSVs");
+  out->add_option("DATASET", export_args.dataset)->required();
+  out->add_option("--run", export_args.run);
+  out->add_option("-o,--output", export_args.output, "a folder that is not there yet")->required();
+  out->add_flag("--json", export_args.json);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+  if (*import) return RunImport(import_args);
+  if (*label) return RunLabel(label_args);
+  if (*stats) return RunStats(stats_args);
+  if (*inspect) return RunInspect(inspect_args);
+  return RunExport(export_args);
+}
