@@ -1,0 +1,515 @@
+#include "benchmarks/evaluation/score.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "benchmarks/evaluation/statistics.h"
+
+namespace seer::evaluation {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+double Share(double part, double whole) { return whole > 0 ? part / whole : kNan; }
+
+Metric Proportion(std::uint64_t successes, std::uint64_t trials) {
+  const Interval interval = Wilson(successes, trials);
+  return {Share(static_cast<double>(successes), static_cast<double>(trials)), interval.low,
+          interval.high, trials};
+}
+
+// One class of one run.
+struct Part {
+  std::size_t run;
+  std::vector<const ForecastRow*> lines;
+  std::vector<Span> spans;
+  std::vector<const ViolationRow*> violations;
+  std::vector<TailRow> tails;
+};
+
+std::vector<Part> PartsOf(const Run& run, std::size_t index, const Names& names,
+                          std::int32_t horizon_ms) {
+  std::map<std::string, Part> parts;
+  const auto part = [&](const std::string& name) -> Part& {
+    Part& p = parts[name];
+    p.run = index;
+    return p;
+  };
+  for (const ForecastRow& row : run.forecasts) {
+    if (row.horizon_ms == horizon_ms) part(names[row.request_class]).lines.push_back(&row);
+  }
+  for (const ViolationRow& row : run.violations) {
+    Part& p = part(row.request_class);
+    p.spans.push_back({row.start_ms, row.end_ms});
+    p.violations.push_back(&row);
+  }
+  for (const TailRow& row : run.tails) part(names[row.request_class]).tails.push_back(row);
+  std::vector<Part> list;
+  for (auto& [name, p] : parts) list.push_back(std::move(p));
+  return list;
+}
+
+absl::StatusOr<std::int32_t> HorizonOf(const Recording& recording, std::int32_t wanted) {
+  std::set<std::int32_t> found;
+  for (const Run& run : recording.runs) {
+    for (const ForecastRow& row : run.forecasts) found.insert(row.horizon_ms);
+  }
+  if (wanted != 0) {
+    if (found.empty() || found.count(wanted) > 0) return wanted;
+    return absl::InvalidArgumentError("horizon_ms: no forecast is for " + std::to_string(wanted));
+  }
+  if (found.empty()) return 0;
+  if (found.size() == 1) return *found.begin();
+  std::string all;
+  for (const std::int32_t h : found) all += " " + std::to_string(h);
+  return absl::InvalidArgumentError("horizon_ms: the forecasts have several, choose one of:" + all);
+}
+
+// Thresholds at falling ranks of p_violation, denser at the top, where the alarms are; and those at
+// which one violation more is foreseen, or evenly among them where there are many.
+std::vector<double> Thresholds(const std::vector<Part>& parts, const ScoreOptions& options) {
+  std::vector<float> values, levels;
+  for (const Part& part : parts) {
+    for (const ForecastRow* row : part.lines) values.push_back(row->p_violation);
+    for (const Span& span : part.spans) {
+      const auto from = std::lower_bound(
+          part.lines.begin(), part.lines.end(), span.start_ms - options.rules.longest_lead_ms,
+          [](const ForecastRow* row, std::int64_t time) { return row->time_ms < time; });
+      float most = 0;
+      for (auto line = from; line != part.lines.end(); ++line) {
+        if ((*line)->time_ms > span.start_ms - options.rules.action_lead_ms) break;
+        most = std::max(most, (*line)->p_violation);
+      }
+      levels.push_back(most);
+    }
+  }
+  std::vector<double> thresholds;
+  const auto take = [&](std::vector<float>* sorted, const auto& rank_of) {
+    std::sort(sorted->begin(), sorted->end(), std::greater<>());
+    if (sorted->empty()) return;
+    const auto last = static_cast<double>(sorted->size() - 1);
+    for (std::size_t i = 0; i < options.thresholds; ++i) {
+      const double part = options.thresholds < 2 ? 0
+                                                 : static_cast<double>(i) /
+                                                       static_cast<double>(options.thresholds - 1);
+      const double rank = std::clamp(std::floor(rank_of(part, last)), 0.0, last);
+      thresholds.push_back((*sorted)[static_cast<std::size_t>(rank)]);
+    }
+  };
+  take(&values, [](double part, double last) { return std::exp2(part * std::log2(last + 1)) - 1; });
+  take(&levels, [](double part, double last) { return part * last; });
+  std::sort(thresholds.begin(), thresholds.end(), std::greater<>());
+  thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
+  while (!thresholds.empty() && thresholds.back() <= 0) thresholds.pop_back();
+  return thresholds;
+}
+
+std::vector<Moment> MomentsOf(const Part& part, double threshold) {
+  std::vector<Moment> moments;
+  moments.reserve(part.lines.size());
+  for (const ForecastRow* row : part.lines) {
+    const bool alarm =
+        threshold < 0 ? row->alarm : static_cast<double>(row->p_violation) >= threshold;
+    moments.push_back({row->time_ms, alarm});
+  }
+  return moments;
+}
+
+void AddCalibration(const Part& part, std::int64_t horizon_ms, std::int64_t run_end_ms,
+                    double alarm_from, RunScore* run) {
+  std::size_t next = 0;  // the first violation that starts after the line's time
+  for (const ForecastRow* row : part.lines) {
+    while (next < part.spans.size() && part.spans[next].start_ms <= row->time_ms) ++next;
+    // In a violation none can start; near the end nobody saw whether one did.
+    if (next > 0 && row->time_ms <= part.spans[next - 1].end_ms) continue;
+    const bool starts =
+        next < part.spans.size() && part.spans[next].start_ms <= row->time_ms + horizon_ms;
+    if (!starts && row->time_ms + horizon_ms > run_end_ms) continue;
+    const double p = row->p_violation;
+    const std::size_t count = run->bins.size();
+    const auto bin = std::min(count - 1, static_cast<std::size_t>(p * static_cast<double>(count)));
+    const auto add = [&](CalibrationBin* b) {
+      ++b->lines;
+      b->starts += starts;
+      b->sum_p += p;
+    };
+    add(&run->bins[bin]);
+    if (p >= alarm_from) add(&run->alarm_bins[bin]);
+    run->brier_sum += (p - starts) * (p - starts);
+  }
+}
+
+double Ece(const std::vector<CalibrationBin>& bins) {
+  double lines = 0;
+  double error = 0;
+  for (const CalibrationBin& bin : bins) {
+    lines += static_cast<double>(bin.lines);
+    error += std::abs(bin.sum_p - static_cast<double>(bin.starts));
+  }
+  return Share(error, lines);
+}
+
+// Sums over runs, each as often as it was drawn.
+using Times = std::vector<std::uint32_t>;
+template <typename Value>
+double Sum(const Score& score, const Times& times, Value value) {
+  double sum = 0;
+  for (std::size_t i = 0; i < score.runs.size(); ++i) {
+    sum += times[i] * static_cast<double>(value(score.runs[i]));
+  }
+  return sum;
+}
+
+std::vector<CalibrationBin> SumBins(const Score& score, const Times& times,
+                                    std::vector<CalibrationBin> RunScore::*bins) {
+  std::vector<CalibrationBin> sum;
+  for (std::size_t i = 0; i < score.runs.size(); ++i) {
+    const std::vector<CalibrationBin>& own = score.runs[i].*bins;
+    sum.resize(own.size());
+    for (std::size_t b = 0; b < own.size(); ++b) {
+      sum[b].lines += times[i] * own[b].lines;
+      sum[b].starts += times[i] * own[b].starts;
+      sum[b].sum_p += times[i] * own[b].sum_p;
+    }
+  }
+  return sum;
+}
+
+std::vector<PrPoint> PrCurve(const Score& score, const Times& times,
+                             const std::vector<double>& thresholds) {
+  std::vector<PrPoint> points;
+  const double violations = Sum(score, times, [](const RunScore& r) { return r.violations; });
+  const double hours = Sum(score, times, [](const RunScore& r) { return r.hours; });
+  for (std::size_t t = 0; t < thresholds.size(); ++t) {
+    const double hits = Sum(score, times, [&](const RunScore& r) { return r.pr_hits[t]; });
+    const double wrong = Sum(score, times, [&](const RunScore& r) { return r.pr_false[t]; });
+    points.push_back(
+        {thresholds[t], Share(hits, violations), Share(hits, hits + wrong), Share(wrong, hours)});
+  }
+  return points;
+}
+
+double AreaUnder(std::vector<PrPoint> points) {
+  points.erase(std::remove_if(points.begin(), points.end(),
+                              [](const PrPoint& p) {
+                                return std::isnan(p.recall) || std::isnan(p.precision);
+                              }),
+               points.end());
+  std::sort(points.begin(), points.end(),
+            [](const PrPoint& a, const PrPoint& b) { return a.recall < b.recall; });
+  double area = 0;
+  double best = 0;  // precision at this recall or above, from the right
+  for (std::size_t i = points.size(); i-- > 0;) {
+    best = std::max(best, points[i].precision);
+    const double before = i == 0 ? 0 : points[i - 1].recall;
+    area += (points[i].recall - before) * best;
+  }
+  return area;
+}
+
+template <typename Statistic>
+Metric OverRuns(const Score& score, const ScoreOptions& options, std::uint64_t of,
+                const Statistic& statistic) {
+  Metric metric{statistic(Times(score.runs.size(), 1)), kNan, kNan, of};
+  if (score.runs.size() < 2 || std::isnan(metric.value)) return metric;
+  const Interval interval =
+      Bootstrap(score.runs.size(), options.bootstrap, options.seed, statistic);
+  metric.low = interval.low;
+  metric.high = interval.high;
+  return metric;
+}
+
+template <typename Count>
+Metric RatePerHour(const Score& score, const ScoreOptions& options, const Count& count) {
+  Metric metric = OverRuns(score, options, score.runs.size(), [&](const Times& times) {
+    return Share(Sum(score, times, count),
+                 Sum(score, times, [](const RunScore& r) { return r.hours; }));
+  });
+  if (score.runs.size() == 1 && score.hours > 0) {
+    const Interval interval = PoissonInterval(count(score.runs[0]));
+    metric.low = interval.low / score.hours;
+    metric.high = interval.high / score.hours;
+  }
+  return metric;
+}
+
+void AddGroups(Score* score) {
+  std::map<std::pair<std::string, std::string>, GroupScore> groups;
+  for (const ScoredViolation& v : score->violations) {
+    std::vector<std::pair<std::string, std::string>> keys = {
+        {"cause", v.row.cause}, {"class", v.row.request_class}, {"culprit", v.row.culprit}};
+    keys.insert(keys.end(), v.row.groups.begin(), v.row.groups.end());
+    for (const auto& key : keys) {
+      GroupScore& group = groups[key];
+      group.column = key.first;
+      group.value = key.second;
+      ++group.violations;
+      group.hits += v.hit;
+      group.late += v.late;
+      if (v.row.culprit.empty() || !v.hit) continue;
+      ++group.culprits_known;
+      group.culprits_right += v.culprit_right;
+    }
+  }
+  for (auto& [key, group] : groups) score->groups.push_back(std::move(group));
+}
+
+void AddMetrics(const ScoreOptions& options, const std::vector<double>& thresholds,
+                const std::vector<std::uint64_t>& hits_at_lead, Score* score) {
+  const auto add = [&](std::string id, const Metric& metric) {
+    score->metrics.emplace_back(std::move(id), metric);
+  };
+  const std::uint64_t violations = score->violations.size();
+  const std::uint64_t hits = score->hits;
+  const std::uint64_t real_false = score->false_alarms - score->near_misses;
+  add("recall", Proportion(hits, violations));
+  add("precision", Proportion(hits, hits + score->false_alarms));
+  add("precision_besides_near_misses", Proportion(hits, hits + real_false));
+  add("false_alarms_per_hour",
+      RatePerHour(*score, options, [](const RunScore& r) { return r.false_alarms; }));
+  Metric near = RatePerHour(*score, options, [](const RunScore& r) { return r.near_misses; });
+  Metric besides = RatePerHour(*score, options,
+                               [](const RunScore& r) { return r.false_alarms - r.near_misses; });
+  if (!score->near_misses_known) near = besides = Metric{kNan, kNan, kNan, 0};
+  add("near_misses_per_hour", near);
+  add("false_alarms_besides_near_misses_per_hour", besides);
+  add("late", Proportion(score->late, violations));
+
+  struct Culprits {
+    std::uint64_t right = 0, hits = 0, all = 0;
+  };
+  Culprits everywhere, traps;
+  for (const ScoredViolation& v : score->violations) {
+    if (v.row.culprit.empty()) continue;
+    const auto count = [&](Culprits* c) {
+      ++c->all;
+      c->hits += v.hit;
+      c->right += v.culprit_right;
+    };
+    count(&everywhere);
+    if (v.row.trap) count(&traps);
+  }
+  add("culprit_top1", Proportion(everywhere.right, everywhere.hits));
+  add("culprit_top1_all", Proportion(everywhere.right, everywhere.all));
+  add("culprit_traps", Proportion(traps.right, traps.hits));
+  add("culprit_traps_all", Proportion(traps.right, traps.all));
+
+  for (std::size_t i = 0; i < options.leads_ms.size(); ++i) {
+    add("recall_lead_" + std::to_string(options.leads_ms[i]),
+        Proportion(hits_at_lead[i], violations));
+  }
+  std::map<std::string, std::vector<double>> leads;
+  for (const ScoredViolation& v : score->violations) {
+    if (v.hit) leads[v.run].push_back(static_cast<double>(v.lead_ms));
+  }
+  for (const auto& [id, q] : {std::pair("lead_p10_ms", 0.1), std::pair("lead_median_ms", 0.5),
+                              std::pair("lead_p90_ms", 0.9)}) {
+    add(id, OverRuns(*score, options, hits, [&, q = q](const Times& times) {
+          std::vector<double> drawn;
+          for (std::size_t i = 0; i < score->runs.size(); ++i) {
+            const auto own = leads.find(score->runs[i].name);
+            if (own == leads.end()) continue;
+            for (std::uint32_t k = 0; k < times[i]; ++k) {
+              drawn.insert(drawn.end(), own->second.begin(), own->second.end());
+            }
+          }
+          return Quantile(std::move(drawn), q);
+        }));
+  }
+
+  add("pr_auc", OverRuns(*score, options, violations, [&](const Times& times) {
+        if (Sum(*score, times, [](const RunScore& r) { return r.violations; }) == 0) return kNan;
+        return AreaUnder(PrCurve(*score, times, thresholds));
+      }));
+  std::uint64_t lines = 0;
+  std::uint64_t alarm_lines = 0;
+  for (const RunScore& run : score->runs) {
+    for (const CalibrationBin& bin : run.bins) lines += bin.lines;
+    for (const CalibrationBin& bin : run.alarm_bins) alarm_lines += bin.lines;
+  }
+  add("ece", OverRuns(*score, options, lines, [&](const Times& times) {
+        return Ece(SumBins(*score, times, &RunScore::bins));
+      }));
+  add("ece_alarm", OverRuns(*score, options, alarm_lines, [&](const Times& times) {
+        return Ece(SumBins(*score, times, &RunScore::alarm_bins));
+      }));
+  add("brier", OverRuns(*score, options, lines, [&](const Times& times) {
+        return Share(Sum(*score, times, [](const RunScore& r) { return r.brier_sum; }),
+                     Sum(*score, times, [](const RunScore& r) {
+                       std::uint64_t own = 0;
+                       for (const CalibrationBin& bin : r.bins) own += bin.lines;
+                       return own;
+                     }));
+      }));
+}
+
+}  // namespace
+
+const Metric& Score::metric(std::string_view id) const {
+  static const Metric none{kNan, kNan, kNan, 0};
+  for (const auto& [own, value] : metrics) {
+    if (own == id) return value;
+  }
+  return none;
+}
+
+absl::StatusOr<Score> ScoreForecasts(const Recording& recording, const ScoreOptions& options) {
+  auto horizon = HorizonOf(recording, options.horizon_ms);
+  if (!horizon.ok()) return horizon.status();
+  if (options.bins == 0) return absl::InvalidArgumentError("bins: give at least 1");
+  Score score;
+  score.name = options.name;
+  score.horizon_ms = *horizon;
+
+  std::vector<Part> parts;
+  std::vector<std::int64_t> run_end_ms;
+  for (std::size_t i = 0; i < recording.runs.size(); ++i) {
+    const Run& run = recording.runs[i];
+    std::vector<Part> own = PartsOf(run, i, recording.names, *horizon);
+    RunScore row;
+    row.name = run.name;
+    std::int64_t start_ms = run.start_ms;
+    std::int64_t end_ms = run.end_ms;
+    if (end_ms <= start_ms && !run.forecasts.empty()) {
+      start_ms = run.forecasts.front().time_ms;
+      end_ms = run.forecasts.back().time_ms;
+    }
+    row.hours = static_cast<double>(std::max<std::int64_t>(0, end_ms - start_ms)) / 3.6e6;
+    row.bins.resize(options.bins);
+    row.alarm_bins.resize(options.bins);
+    score.near_misses_known = score.near_misses_known || !run.tails.empty();
+    run_end_ms.push_back(end_ms);
+    score.runs.push_back(std::move(row));
+    std::move(own.begin(), own.end(), std::back_inserter(parts));
+  }
+
+  const std::vector<double> thresholds = Thresholds(parts, options);
+  for (RunScore& run : score.runs) {
+    run.pr_hits.assign(thresholds.size(), 0);
+    run.pr_false.assign(thresholds.size(), 0);
+  }
+  std::vector<std::uint64_t> hits_at_lead(options.leads_ms.size(), 0);
+  double alarm_from = std::numeric_limits<double>::infinity();
+
+  for (const Part& part : parts) {
+    RunScore& run = score.runs[part.run];
+    score.lines += part.lines.size();
+    const Matched matched = Match(MomentsOf(part, -1), part.spans, part.tails, options.rules);
+    std::vector<std::int64_t> starts_ms;
+    for (const Alarm& alarm : matched.alarms) {
+      starts_ms.push_back(alarm.start_ms);
+      alarm_from = std::min<double>(alarm_from, part.lines[alarm.forecast]->p_violation);
+      ++run.alarms;
+      run.after += alarm.kind == AlarmKind::kAfter;
+      run.false_alarms += alarm.kind == AlarmKind::kFalse;
+      run.near_misses += alarm.near_miss;
+    }
+    for (std::size_t v = 0; v < part.violations.size(); ++v) {
+      const ViolationOutcome& outcome = matched.violations[v];
+      ScoredViolation scored;
+      scored.run = run.name;
+      scored.row = *part.violations[v];
+      scored.hit = outcome.alarm >= 0;
+      scored.late = outcome.late;
+      if (scored.hit) {
+        const Alarm& alarm = matched.alarms[static_cast<std::size_t>(outcome.alarm)];
+        scored.lead_ms = scored.row.start_ms - alarm.start_ms;
+        scored.named = recording.names[part.lines[alarm.forecast]->culprit];
+        scored.culprit_right = !scored.row.culprit.empty() && scored.named == scored.row.culprit;
+      }
+      ++run.violations;
+      run.hits += scored.hit;
+      run.late += scored.late;
+      if (scored.hit) score.leads_ms.push_back(static_cast<double>(scored.lead_ms));
+      score.violations.push_back(std::move(scored));
+    }
+    for (std::size_t i = 0; i < options.leads_ms.size(); ++i) {
+      for (const std::int32_t alarm :
+           MatchAlarms(starts_ms, part.spans, options.leads_ms[i], options.rules.longest_lead_ms)) {
+        hits_at_lead[i] += alarm >= 0;
+      }
+    }
+    for (std::size_t t = 0; t < thresholds.size(); ++t) {
+      const Matched at = Match(MomentsOf(part, thresholds[t]), part.spans, {}, options.rules);
+      for (const Alarm& alarm : at.alarms) {
+        run.pr_hits[t] += alarm.kind == AlarmKind::kHit;
+        run.pr_false[t] += alarm.kind == AlarmKind::kFalse;
+      }
+    }
+  }
+  for (const Part& part : parts) {
+    AddCalibration(part, *horizon, run_end_ms[part.run], alarm_from, &score.runs[part.run]);
+  }
+
+  for (const RunScore& run : score.runs) {
+    score.hours += run.hours;
+    score.hits += run.hits;
+    score.late += run.late;
+    score.alarms += run.alarms;
+    score.false_alarms += run.false_alarms;
+    score.near_misses += run.near_misses;
+    score.after += run.after;
+  }
+  const Times once(score.runs.size(), 1);
+  score.pr = PrCurve(score, once, thresholds);
+  score.bins = SumBins(score, once, &RunScore::bins);
+  AddGroups(&score);
+  AddMetrics(options, thresholds, hits_at_lead, &score);
+  return score;
+}
+
+absl::StatusOr<Comparison> Compare(const Score& first, const Score& second,
+                                   const ScoreOptions& options) {
+  bool same = first.violations.size() == second.violations.size() &&
+              first.runs.size() == second.runs.size();
+  for (std::size_t i = 0; same && i < first.violations.size(); ++i) {
+    const ScoredViolation& a = first.violations[i];
+    const ScoredViolation& b = second.violations[i];
+    same = a.run == b.run && a.row.start_ms == b.row.start_ms &&
+           a.row.request_class == b.row.request_class;
+  }
+  for (std::size_t i = 0; same && i < first.runs.size(); ++i) {
+    same = first.runs[i].name == second.runs[i].name;
+  }
+  if (!same) {
+    return absl::InvalidArgumentError("compare: '" + first.name + "' and '" + second.name +
+                                      "' were not scored on the same violations");
+  }
+  Comparison result;
+  result.first = first.name;
+  result.second = second.name;
+  for (std::size_t i = 0; i < first.violations.size(); ++i) {
+    const ScoredViolation& a = first.violations[i];
+    const ScoredViolation& b = second.violations[i];
+    ++(a.hit ? (b.hit ? result.both : result.only_first)
+             : (b.hit ? result.only_second : result.neither));
+    result.culprit_only_first += a.culprit_right && !b.culprit_right;
+    result.culprit_only_second += b.culprit_right && !a.culprit_right;
+  }
+  result.recall_p = McNemar(result.only_first, result.only_second);
+  result.culprit_p = McNemar(result.culprit_only_first, result.culprit_only_second);
+
+  const auto difference = [&](auto part, auto whole) {
+    return OverRuns(first, options, first.runs.size(), [&](const Times& times) {
+      return Share(Sum(second, times, part), Sum(second, times, whole)) -
+             Share(Sum(first, times, part), Sum(first, times, whole));
+    });
+  };
+  result.recall_difference = difference([](const RunScore& r) { return r.hits; },
+                                        [](const RunScore& r) { return r.violations; });
+  result.false_alarms_per_hour_difference = difference(
+      [](const RunScore& r) { return r.false_alarms; }, [](const RunScore& r) { return r.hours; });
+  std::vector<double> false_alarms;
+  for (std::size_t i = 0; i < first.runs.size(); ++i) {
+    false_alarms.push_back(static_cast<double>(second.runs[i].false_alarms) -
+                           static_cast<double>(first.runs[i].false_alarms));
+  }
+  result.false_alarms_p = SignFlipTest(false_alarms, 2000, options.seed);
+  return result;
+}
+
+}  // namespace seer::evaluation

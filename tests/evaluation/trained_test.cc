@@ -1,0 +1,209 @@
+#include "benchmarks/evaluation/trained.h"
+
+#include <chrono>
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "benchmarks/evaluation/score.h"
+#include "benchmarks/evaluation/trees.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace seer::evaluation {
+namespace {
+
+using ::testing::HasSubstr;
+
+// client -> front -> (cache, store): faults of cache or store, whose backlog grows for a second and
+// then breaches; ten in ten minutes.
+RecordedRun Faulty(unsigned seed, std::vector<ViolationRow>* violations) {
+  RecordedRun run;
+  run.name = "run" + std::to_string(seed);
+  Topology& topology = run.topology;
+  const ServiceId front = topology.AddService("front", "shop").value();
+  const ServiceId cache = topology.AddService("cache", "shop").value();
+  const ServiceId store = topology.AddService("store", "shop").value();
+  const EdgeId in = topology.AddEdge(ServiceId(), front).value();
+  const EdgeId to_cache = topology.AddEdge(front, cache).value();
+  const EdgeId to_store = topology.AddEdge(front, store).value();
+  const auto target =
+      QosTarget::Percentile(0.99, std::chrono::milliseconds(100), std::chrono::milliseconds(1000));
+  EXPECT_TRUE(topology.AddRequestClass("shop", "buy", target, front).ok());
+  std::mt19937 random(seed);
+  const auto poisson = [&](double mean) {
+    return static_cast<double>(std::poisson_distribution<int>(mean)(random));
+  };
+  bool at_store = false;
+  for (int i = 0; i < 6000; ++i) {
+    const int into = i % 600 - 300;
+    if (into == 0) at_store = random() % 2 == 0;
+    const double backlog = into >= 0 && into < 20 ? 8.0 * into : 0;
+    ClusterTick tick;
+    tick.tick = i;
+    tick.Reset(3, 3, 1);
+    const double c = poisson(4) + (at_store ? 0 : backlog);
+    const double s = poisson(6) + (at_store ? backlog : 0);
+    tick.edges.SetDepth(to_cache, c);
+    tick.edges.SetDepth(to_store, s);
+    tick.edges.SetDepth(in, poisson(3) + c + s);
+    for (const EdgeId edge : {in, to_cache, to_store}) {
+      tick.edges.SetMade(edge, static_cast<std::uint32_t>(poisson(50)));
+    }
+    run.ticks.push_back(std::move(tick));
+    if (into == 10) {
+      ViolationRow row;
+      row.start_ms = (i + 1) * 100;
+      row.end_ms = row.start_ms + 1500;
+      row.request_class = "shop/buy";
+      row.culprit = at_store ? "store" : "cache";
+      violations->push_back(row);
+    }
+  }
+  return run;
+}
+
+TEST(Logistic, FindsTheWeightsThatMadeTheData) {
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  LabelledRows data;
+  data.columns = 3;
+  for (int i = 0; i < 20000; ++i) {
+    const float x = normal(random), y = 10 * normal(random) + 3;
+    const double p = 1 / (1 + std::exp(-(1.5 * x - 0.2 * y + 0.5)));
+    data.values.insert(data.values.end(), {x, y, 7});
+    data.labels.push_back(static_cast<double>(random() % 100000) < p * 100000 ? 1 : 0);
+  }
+  const LogisticRegression model = LogisticRegression::Fit(data).value();
+  EXPECT_NEAR(model.weights()[0], 1.5, 0.1);
+  EXPECT_NEAR(model.weights()[1], -0.2, 0.02);
+  EXPECT_EQ(model.weights()[2], 0) << "a column that never varies";
+  EXPECT_NEAR(model.bias(), 0.5, 0.1);
+}
+
+TEST(Logistic, DataThatCanBeSeparatedStaysFinite) {
+  LabelledRows data;
+  data.columns = 1;
+  data.values = {-2, -1, 1, 2};
+  data.labels = {0, 0, 1, 1};
+  const LogisticRegression model = LogisticRegression::Fit(data).value();
+  EXPECT_GT(model.Probability({2.0f}), 0.6);
+  EXPECT_LT(model.Probability({-2.0f}), 0.4);
+  EXPECT_TRUE(std::isfinite(model.weights()[0]));
+}
+
+TEST(Logistic, AWeightIsARowThatOften) {
+  LabelledRows weighted, repeated;
+  weighted.columns = repeated.columns = 1;
+  weighted.values = {0, 1, 2, 3};
+  weighted.labels = {0, 1, 0, 1};
+  for (int i = 0; i < 4; ++i) {
+    repeated.values.insert(repeated.values.end(), 3, static_cast<float>(i));
+    repeated.labels.insert(repeated.labels.end(), 3, i % 2 == 0 ? 0.0f : 1.0f);
+  }
+  weighted.weights.assign(4, 3);
+  const double a = LogisticRegression::Fit(weighted).value().Probability({1.0f});
+  EXPECT_NEAR(a, LogisticRegression::Fit(repeated).value().Probability({1.0f}), 1e-6);
+}
+
+TEST(Logistic, WrongRowsAreRefused) {
+  LabelledRows data;
+  EXPECT_FALSE(LogisticRegression::Fit(data).ok());
+  data.columns = 1;
+  data.values = {1, 2};
+  data.labels = {0, 0};
+  EXPECT_THAT(std::string(LogisticRegression::Fit(data).status().message()),
+              HasSubstr("all are the same"));
+  data.labels = {0, 1};
+  EXPECT_TRUE(LogisticRegression::Fit(data).ok());
+  EXPECT_FALSE(LogisticRegression::Fit(data, 0).ok());
+  data.values[0] = NAN;
+  EXPECT_FALSE(LogisticRegression::Fit(data).ok());
+  data.values = {1};
+  EXPECT_FALSE(LogisticRegression::Fit(data).ok());
+}
+
+TEST(Trees, AreReadFromTheirDump) {
+  const std::string_view dumps[] = {
+      "0:[f1<0.5] yes=1,no=2,missing=1\n\t1:leaf=-1\n\t2:[f0<2] "
+      "yes=3,no=4,missing=3\n\t\t3:leaf=0.5"
+      "\n\t\t4:leaf=1e-1\n",
+      "0:leaf=0.25\n"};
+  const Trees trees = Trees::Parse(dumps).value();
+  EXPECT_EQ(trees.size(), 2u);
+  const auto logit = [&](float a, float b) {
+    const double p = trees.Probability({a, b});
+    return std::log(p / (1 - p));
+  };
+  EXPECT_NEAR(logit(0, 0.4f), -0.75, 1e-6);
+  EXPECT_NEAR(logit(0, 0.5f), 0.75, 1e-6);
+  EXPECT_NEAR(logit(2, 1), 0.35, 1e-6);
+}
+
+TEST(Trees, WrongDumpsAreRefused) {
+  for (const std::string_view dump :
+       {"", "x", "1:leaf=1", "0:leaf=nan", "0:[f0<1] yes=1,no=2\n1:leaf=1", "0:[f0<1] yes=0,no=0",
+        "0:leaf=1\n0:leaf=2", "0:[f-1<1] yes=1,no=2\n1:leaf=1\n2:leaf=1",
+        "0:[name<1] yes=1,no=2\n1:leaf=1\n2:leaf=1"}) {
+    EXPECT_FALSE(Trees::Parse({dump}).ok()) << dump;
+  }
+}
+
+// Trained on some runs, scored on another: every violation is foreseen and its culprit named.
+void CheckForesees(const char* name, const ServiceModel& model) {
+  Recording recording;
+  std::vector<ViolationRow> violations;
+  const RecordedRun run = Faulty(99, &violations);
+  recording.Of(run.name).violations = violations;
+  recording.Of(run.name).end_ms = 600'000;
+  const auto rival = MakeTrainedRival(name, model, 500, 0.5);
+  ASSERT_TRUE(AddForecasts(run, 500, rival.get(), &recording).ok());
+  const Score score = ScoreForecasts(recording, {}).value();
+  EXPECT_EQ(score.metric("recall").value, 1) << name;
+  EXPECT_GE(score.metric("precision").value, 0.8) << name;
+  EXPECT_EQ(score.metric("culprit_top1").value, 1) << name;
+}
+
+TEST(Trained, ForeseeOnARunTheyHaveNotSeen) {
+  TrainingRows rows(500);
+  for (const unsigned seed : {1u, 2u, 3u, 4u}) {
+    std::vector<ViolationRow> violations;
+    const RecordedRun run = Faulty(seed, &violations);
+    rows.Add(run, violations);
+  }
+  const LogisticRegression logistic = LogisticRegression::Fit(rows.data()).value();
+  CheckForesees("logistic", [&](auto row) { return logistic.Probability(row); });
+
+  TreeOptions options;
+  options.rounds = 60;
+  options.least_child_weight = 3;
+  const auto trees = TrainTrees(rows.data(), options);
+  if (trees.status().code() == absl::StatusCode::kUnimplemented) {
+    GTEST_SKIP() << "the trees: " << trees.status();
+  }
+  ASSERT_TRUE(trees.ok()) << trees.status();
+  CheckForesees("trees", [&](auto row) { return trees->Probability(row); });
+}
+
+TEST(Trained, WhatIsOutOfOrderIsRefused) {
+  std::vector<ViolationRow> violations;
+  const RecordedRun run = Faulty(1, &violations);
+  const auto rival = MakeTrainedRival(
+      "never", [](auto) { return 0.0; }, 300, 0.5);
+  Forecast forecast;
+  EXPECT_TRUE(rival->Observe(run.ticks[5], run.topology, &forecast).ok());
+  EXPECT_FALSE(rival->Observe(run.ticks[5], run.topology, &forecast).ok());
+  EXPECT_FALSE(rival->Observe(run.ticks[6], Topology(), &forecast).ok());
+  rival->Reset();
+  EXPECT_TRUE(rival->Observe(run.ticks[0], run.topology, &forecast).ok());
+}
+
+TEST(Trained, EveryFeatureHasAName) {
+  for (std::size_t i = 0; i < ServiceFeatures::kCount; ++i) {
+    EXPECT_FALSE(ServiceFeatures::Name(i).empty());
+  }
+}
+
+}  // namespace
+}  // namespace seer::evaluation
