@@ -7,6 +7,8 @@
 #include <thread>
 #include <utility>
 
+#include <thrift/Thrift.h>
+
 #include "seer/queue/reader.h"
 #include "seer/queue/registry.h"
 #include "seer/trace/drainer.h"
@@ -24,6 +26,8 @@ constexpr std::chrono::seconds kPatience(10);
 
 // Before anything is traced: no file in /dev/shm/seer, and room for all tests' services.
 const bool global_options_are_set = [] {
+  // Thrift tells of every connection that a test breaks.
+  apache::thrift::GlobalOutput.setOutputFunction([](const char*) {});
   RegistryOptions queues;
   queues.directory = "";
   queues.instance = "test";

@@ -150,6 +150,7 @@ void TestServer::Stop() {
 
 std::shared_ptr<TSocket> TestServer::Connect() const {
   auto socket = std::make_shared<TSocket>("127.0.0.1", port_);
+  socket->setRecvTimeout(60'000);  // a test that would hang fails
   socket->open();
   return socket;
 }

@@ -405,6 +405,32 @@ TEST(Trace, Case14InAMultiplexerEachServiceHasItsRegisteredName) {
   EXPECT_EQ(DepthOf("trace-default", Channel::kRunning), 0);
 }
 
+TEST(Trace, Case14AMultiplexerThatIsTracedItselfCountsWhatItTurnsAway) {
+  const auto handler = std::make_shared<EchoHandler>();
+  const auto mux = std::make_shared<TMultiplexedProcessor>();
+  RegisterTraced(*mux, "trace-mux-known", std::make_shared<EchoProcessor>(handler));
+  mux->registerProcessor("trace-mux-plain", std::make_shared<EchoProcessor>(handler));
+  const auto processor = Trace("trace-mux", mux);
+  InMemory memory;
+  const auto call = [&](const char* name) {
+    EchoClient client(std::make_shared<TMultiplexedProtocol>(memory.client(), name));
+    client.send_echo(name);
+    memory.Process(*processor);
+    std::string answer;
+    client.recv_echo(answer);
+    EXPECT_EQ(answer, name);
+  };
+  call("trace-mux-known");
+  EXPECT_EQ(ThriftCountsOf("trace-mux")->hooks_lost, 0u);
+  EXPECT_EQ(ThriftCountsOf("trace-mux")->unhandled, 0u);
+  EXPECT_EQ(TakeSpansOf("trace-mux-known").size(), 1u);
+  call("trace-mux-plain");
+  EXPECT_EQ(ThriftCountsOf("trace-mux")->hooks_lost, 1u);
+  EXPECT_THROW(call("trace-mux-unknown"), TException);
+  EXPECT_EQ(ThriftCountsOf("trace-mux")->unhandled, 1u);
+  EXPECT_EQ(DepthOf("trace-mux", Channel::kRunning), 0);
+}
+
 TEST(Trace, Case15InheritedMethodsBelongToTheServiceThatIsServed) {
   Traced service("trace-inherited");
   InMemory memory;

@@ -29,7 +29,8 @@ struct ThriftCounts {
   std::uint64_t undecodable = 0;  // the arguments could not be read
   std::uint64_t unanswered = 0;   // the reply could not be written: the client was gone
   std::uint64_t unhandled = 0;    // reached no handler: unknown method or service, not a call
-  std::uint64_t hooks_lost = 0;   // not traced: another TProcessorEventHandler was set later
+  std::uint64_t hooks_lost = 0;   // not traced: another TProcessorEventHandler was set later, or
+                                  // a service in a multiplexer was not registered traced
   std::uint64_t events_lost = 0;  // requests that another TServerEventHandler hid from us
   std::uint64_t expired = 0;      // tasks that left the task queue unserved
   std::uint64_t connections = 0;  // opened

@@ -28,6 +28,9 @@
 //
 //   seer::RegisterTraced(*mux, "orders-v2", processor);
 //
+// To trace the multiplexer too is of use for what it turns away (unknown services); a service in it
+// that is not registered traced then counts as hooks_lost.
+//
 // Threads: set-up before the server starts; the processor then from any thread, as the inner one.
 //          A handler that goes on in another thread takes the context along with Bind()
 //          (context.h).
@@ -79,14 +82,9 @@ class TracedProcessor final : public apache::thrift::TProcessor {
       return inner_->process(std::move(in), std::move(out), connection);
     }
     OpenCall call(hooks_.get(), traced, in.get(), eventHandler_.get());
-    if (traced) {
-      if (service_.watches_connections.load(std::memory_order_relaxed) &&  // orders nothing
-          !std::exchange(request_announced, false) && handled_call == nullptr) {
-        service_.events_lost.Add();
-      }
-      if (__builtin_expect(NeedsArgsReader(*in), 0)) {
-        in = std::make_shared<ArgsReader>(in, &call.caller);
-      }
+    const bool announced = std::exchange(request_announced, false);
+    if (traced && __builtin_expect(NeedsArgsReader(*in), 0)) {
+      in = std::make_shared<ArgsReader>(in, &call.caller);
     }
     bool keep = false;
     try {
@@ -98,19 +96,28 @@ class TracedProcessor final : public apache::thrift::TProcessor {
       throw;
     }
     if (__builtin_expect(traced && !call.seen, 0)) CountUnseen();
+    if (__builtin_expect(!announced, 0)) CountUnannounced(call);
     return keep;
   }
 
  private:
   // Processed, but the hooks were not called: nobody has this method, or nobody calls us any more.
   void CountUnseen() const {
-    const bool lost = !hooks_->ReachedFrom(inner_->getEventHandler().get());
+    const bool lost = is_mux_ || !hooks_->ReachedFrom(inner_->getEventHandler().get());
     (lost ? service_.hooks_lost : service_.unhandled).Add();
+  }
+  // Nobody was told of this request beforehand, though somebody asked to be.
+  void CountUnannounced(const OpenCall& call) const {
+    const bool asked = service_.watches_connections.load(std::memory_order_relaxed);  // no order
+    if (asked && call.traced && call.seen && handled_call == nullptr) service_.events_lost.Add();
   }
 
   const std::shared_ptr<TProcessor> inner_;
   ServiceState& service_;
   const std::shared_ptr<CallHooks> hooks_;
+  // It calls no hooks of its own, only those of the services in it.
+  const bool is_mux_ =
+      dynamic_cast<apache::thrift::TMultiplexedProcessor*>(inner_.get()) != nullptr;
 };
 
 class TracedProcessorFactory final : public apache::thrift::TProcessorFactory {

@@ -105,7 +105,20 @@ class ServedCall {
     phase_ = Phase::kOneway;
   }
 
-  // Once for each Begin(). The context in which the handler's work was done.
+  // The end of a request whose reply was written apart from process(): raw stamps, 0 = not there.
+  void FinishAsync(std::uint64_t handler_end, std::uint64_t sent, bool failed) noexcept {
+    if (phase_ == Phase::kHandler) {
+      raw_.Set(kHandlerEnd, handler_end != 0 ? handler_end : method_->Stamp());
+      if (sent != 0) raw_.Set(kReplySent, sent);
+      phase_ = failed             ? Phase::kFailed
+               : sent != 0        ? Phase::kReplied
+               : handler_end != 0 ? Phase::kReply
+                                  : Phase::kOneway;
+    }
+    End();
+  }
+
+  // The context in which the handler's work was done.
   TraceContext Within(const TraceContext& caller) const noexcept {
     TraceContext context;
     context.trace_id = raw_.trace_id;
@@ -119,6 +132,7 @@ class ServedCall {
     return context;
   }
 
+  // Once for each Begin().
   void End() noexcept {
     ServiceState& service = *std::exchange(service_, nullptr);
     switch (phase_) {
@@ -243,6 +257,8 @@ class CallHooks final : public apache::thrift::TProcessorEventHandler {
     }
     call->seen = true;
     call->active = true;
+    // Of a multiplexer that is traced itself, in whose service this one is.
+    if (call->outer != nullptr) call->outer->seen = true;
     if (call->traced) {
       call->served.Begin(service_, fn_name, handled_call != nullptr);
       ReadContext(call);
