@@ -5,6 +5,7 @@
 // writes DIR/run.seerdata (ticks), DIR/hardware.csv (each container, once a second) and
 // DIR/truth.csv: which faults there were and whose doing each violation was. A predictor must not
 // open truth.csv.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "benchmarks/cluster/sim/scenario.h"
+#include "benchmarks/cluster/theory_table.h"
 #ifdef SEER_CLUSTER_DATASET
 #include "seer/dataset/writer.h"
 #endif
@@ -28,7 +30,8 @@ constexpr char kUsage[] =
     "            [--diurnal A] [--servers N] [--containers N] [--heterogeneous]\n"
     "            [--placement random|spread|pack|by-application] [--tick-ms T] [--faults-per-hour "
     "F]\n"
-    "            [--updates N] [-o DIR]\n";
+    "            [--updates N] [-o DIR]\n"
+    "cluster-sim --theory SECONDS\n";
 
 struct Options {
   std::vector<std::string> apps;
@@ -216,6 +219,10 @@ int Run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::strcmp(argv[1], "--theory") == 0) {
+    PrintTheoryTable(std::max(1.0, std::atof(argv[2])));
+    return 0;
+  }
   Options options;
   if (!Parse(argc, argv, &options)) {
     std::fputs(kUsage, stderr);

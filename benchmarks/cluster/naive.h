@@ -3,6 +3,7 @@
 // Simulator does.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
