@@ -62,7 +62,7 @@ class AsyncCall {
     const AsyncReply reply = std::exchange(async_reply, AsyncReply());
     served.FinishAsync(reply.handler_end, reply.sent, reply.failed);
   }
-  ServedCall served;
+  ThriftRequest served;
 
  private:
   std::atomic<bool> finished_{false};

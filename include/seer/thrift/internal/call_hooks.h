@@ -43,12 +43,12 @@ class CallHooks;
 
 // The stamps, ids and outcome of one request, its place in `running`, and its context while it is
 // handled. Shared by the hooks of synchronous and asynchronous processors.
-class ServedCall {
+class ThriftRequest {
  public:
-  ServedCall() = default;
-  ServedCall(const ServedCall&) = delete;
-  ServedCall& operator=(const ServedCall&) = delete;
-  ~ServedCall() {
+  ThriftRequest() = default;
+  ThriftRequest(const ThriftRequest&) = delete;
+  ThriftRequest& operator=(const ThriftRequest&) = delete;
+  ~ThriftRequest() {
     if (active()) End();
   }
 
@@ -215,7 +215,7 @@ struct OpenCall {
   void* wrapper_context = nullptr;
   bool seen = false;    // the hooks were called
   bool active = false;  // from getContext to freeContext
-  ServedCall served;
+  ThriftRequest served;
   TraceContext caller;
   std::optional<ContextScope> scope;  // while it is handled
   HandledCall* handled_before = nullptr;
