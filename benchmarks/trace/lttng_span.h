@@ -1,5 +1,5 @@
-/* The tracepoint that lttng_bench.cc measures: what a span of seer holds. LTTng's macros include this
- * file several times. */
+/* The tracepoint that lttng_bench.cc measures: what a span of seer holds. LTTng's macros include
+ * this file several times. */
 #undef LTTNG_UST_TRACEPOINT_PROVIDER
 #define LTTNG_UST_TRACEPOINT_PROVIDER seer_bench
 
