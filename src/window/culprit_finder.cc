@@ -11,7 +11,7 @@ SEER_BEGIN_NAMESPACE
 namespace {
 
 constexpr std::size_t kMaxKeptTicks = 1 << 16;
-constexpr std::int64_t kTimeLimit = std::int64_t{1} << 61;
+constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
 
 // What the requests that began in a tick spent at one service, on their critical paths. In ns.
 struct Spent {
@@ -99,7 +99,7 @@ class CulpritFinder::Impl {
 
 void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   if (trace.hops.empty() || !topology_->Has(trace.request_class)) return;
-  if (trace.start_ns() < -kTimeLimit || trace.start_ns() > kTimeLimit) return;
+  if (trace.start_ns() < -kTimeLimit / 2 || trace.start_ns() > kTimeLimit) return;
   const Tick tick = TickAt(trace.start_ns());
   if (newest_ != std::numeric_limits<Tick>::min() && tick <= newest_ - static_cast<Tick>(kept_)) {
     return;
@@ -277,7 +277,7 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation) const {
   if (!topology_->Has(id) || id.index() >= classes_.size() || classes_[id.index()].empty()) {
     return found;
   }
-  if (violation.start_ns < -kTimeLimit || violation.start_ns > kTimeLimit) return found;
+  if (violation.start_ns < -kTimeLimit / 2 || violation.start_ns > kTimeLimit) return found;
   const std::vector<Bucket>& ring = classes_[id.index()];
   const auto kept = static_cast<Tick>(kept_);
   Range onset{TickAt(violation.start_ns - options_.onset_ns),

@@ -11,8 +11,9 @@ SEER_BEGIN_NAMESPACE
 namespace {
 
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-// Times beyond are nobody's: 146 years around 1970, and sums of two of them do not overflow.
+// Times beyond (1897, 2116) are nobody's, and so differences do not overflow.
 constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
+constexpr std::int64_t kEarliest = -(std::int64_t{1} << 61);
 constexpr std::int64_t kMaxReorderNs = 600'000'000'000;
 constexpr std::size_t kJumpVotes = 16;
 constexpr std::size_t kMaxGaps = 4096;
@@ -88,7 +89,7 @@ class SpanDepths::Impl {
 
   void StartAt(Tick first) {
     if (started_ || !period().Contains(first) || period().EndNs(first) > kTimeLimit ||
-        period().StartNs(first) < -kTimeLimit) {
+        period().StartNs(first) < kEarliest) {
       return;
     }
     base_ = first;
@@ -98,7 +99,7 @@ class SpanDepths::Impl {
 
   void Add(const SpanInterval& span) {
     ++stats_.intervals;
-    if (span.end_ns < span.start_ns || span.start_ns < -kTimeLimit || span.end_ns > kTimeLimit) {
+    if (span.end_ns < span.start_ns || span.start_ns < kEarliest || span.end_ns > kTimeLimit) {
       ++stats_.negative;
       return;
     }
@@ -357,8 +358,8 @@ class SpanDepths::Impl {
   Tick base_ = 0;           // the next to give
   bool started_ = false, any_given_ = false, any_touched_ = false;
   Tick last_touched_ = 0;
-  std::int64_t watermark_ns_ = -kTimeLimit;
-  std::int64_t lossy_until_ns_ = -kTimeLimit;
+  std::int64_t watermark_ns_ = kEarliest;
+  std::int64_t lossy_until_ns_ = kEarliest;
   std::int64_t untouched_ = 0;  // ticks before base_ without a part
   Tick cached_ = 0;
   std::int64_t cached_start_ns_ = 0;

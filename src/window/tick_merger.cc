@@ -111,7 +111,7 @@ class TickMerger::Impl {
     // Its clock and ours may differ by a little: the next tick is possible, what lies beyond is
     // not.
     if (snapshot.tick < -(kTimeLimit / options_.period.ns()) || now_ns > kTimeLimit ||
-        now_ns < -kTimeLimit || snapshot.tick > options_.period.TickAt(now_ns) + 1) {
+        now_ns < -kTimeLimit / 2 || snapshot.tick > options_.period.TickAt(now_ns) + 1) {
       ++stats_.ahead;
       return;
     }
@@ -127,7 +127,7 @@ class TickMerger::Impl {
   }
 
   void AdvanceTo(std::int64_t now_ns) {
-    if (now_ns > kTimeLimit || now_ns < -kTimeLimit) return;
+    if (now_ns > kTimeLimit || now_ns < -kTimeLimit / 2) return;
     Expire(now_ns);
     if (!started_) return;
     const auto due = [&] { return options_.period.EndNs(next_) + options_.deadline_ns <= now_ns; };

@@ -12,10 +12,16 @@ SEER_BEGIN_NAMESPACE
 namespace {
 
 // Times beyond are nobody's: sums and differences of two of them do not overflow.
-constexpr std::int64_t kTimeLimit = std::int64_t{1} << 61;
+constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
+// No two clocks are nine years apart.
+constexpr std::int64_t kMaxSkewNs = std::int64_t{1} << 58;
 // One wrong clock must not end all traces: an end so far ahead moves time only when many follow.
 constexpr std::int64_t kMaxJumpNs = 3'600'000'000'000;
 constexpr int kJumpVotes = 16;
+
+std::int64_t Limited(std::int64_t ahead_ns) {
+  return std::clamp(ahead_ns, -kMaxSkewNs, kMaxSkewNs);
+}
 
 struct TraceHash {
   std::size_t operator()(TraceId id) const noexcept {
@@ -41,7 +47,8 @@ class TraceAssembler::Impl {
       ++stats_.without_trace;
       return;
     }
-    if (span.end_ns < span.start_ns || span.start_ns < -kTimeLimit || span.end_ns > kTimeLimit) {
+    if (span.end_ns < span.start_ns || span.start_ns < -kTimeLimit / 2 ||
+        span.end_ns > kTimeLimit) {
       ++stats_.negative;
       return;
     }
@@ -154,10 +161,10 @@ class TraceAssembler::Impl {
         const auto from_client = ahead_.find(client.value());
         const auto from_server = ahead_.find(server.value());
         if (from_client != ahead_.end() && from_server == ahead_.end()) {
-          ahead_.emplace(server.value(), from_client->second + skew->ahead_ns);
+          ahead_.emplace(server.value(), Limited(from_client->second + skew->ahead_ns));
           found = true;
         } else if (from_client == ahead_.end() && from_server != ahead_.end()) {
-          ahead_.emplace(client.value(), from_server->second - skew->ahead_ns);
+          ahead_.emplace(client.value(), Limited(from_server->second - skew->ahead_ns));
           found = true;
         }
       }
@@ -165,11 +172,12 @@ class TraceAssembler::Impl {
     for (SpanInterval& span : spans) {
       const auto known = ahead_.find(span.host.value());
       if (known == ahead_.end()) continue;
-      const std::int64_t ahead_ns = std::clamp(known->second, -kTimeLimit, kTimeLimit);
+      const std::int64_t ahead_ns = Limited(known->second);
       span.start_ns -= ahead_ns;
       span.end_ns -= ahead_ns;
-      span.work_ns = span.queue_known ? std::clamp(span.work_ns, -kTimeLimit, kTimeLimit) - ahead_ns
-                                      : span.work_ns;
+      span.work_ns = span.queue_known
+                         ? std::clamp(span.work_ns, -kTimeLimit / 2, kTimeLimit) - ahead_ns
+                         : span.work_ns;
     }
   }
 

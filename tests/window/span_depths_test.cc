@@ -313,8 +313,16 @@ TEST_F(SpanDepthsTest, HostileTimesEndInFiniteTime) {
   SpanDepthsOptions options;
   options.period = TickPeriod::FromNs(5'000'000'000).value();
   SpanDepths depths = Make(options);
-  const std::int64_t extremes[] = {INT64_MIN, INT64_MIN + 1, -(std::int64_t{1} << 62), -1,       0,
-                                   1,         kTick,         std::int64_t{1} << 62,    INT64_MAX};
+  const std::int64_t extremes[] = {INT64_MIN,
+                                   INT64_MIN + 1,
+                                   -(std::int64_t{1} << 61),
+                                   -(std::int64_t{1} << 62),
+                                   -1,
+                                   0,
+                                   1,
+                                   kTick,
+                                   std::int64_t{1} << 62,
+                                   INT64_MAX};
   for (const std::int64_t start : extremes) {
     for (const std::int64_t end : extremes) {
       SpanInterval call = Call(in, 0, 0);
