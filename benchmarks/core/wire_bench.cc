@@ -6,7 +6,7 @@
 
 #include "benchmarks/core/busy_snapshot.h"
 #include "benchmarks/harness/figure.h"
-#include "core/crc32c.h"
+#include "seer/core/internal/crc32c.h"
 #include "seer/core/wire.h"
 
 namespace seer::bench {

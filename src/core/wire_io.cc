@@ -8,7 +8,7 @@
 #endif
 
 #include "absl/strings/str_cat.h"
-#include "core/crc32c.h"
+#include "seer/core/internal/crc32c.h"
 #include "seer/core/internal/strings.h"
 
 SEER_BEGIN_NAMESPACE

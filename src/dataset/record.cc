@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "core/crc32c.h"
+#include "seer/core/internal/crc32c.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {

@@ -10,13 +10,14 @@
 #include "nn/backends.h"
 #include "nn/checkpoint_bytes.h"
 #include "nn/finite.h"
+#include "seer/core/internal/crc32c.h"
 #include "seer/core/internal/status_macros.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
 
 using internal::Bytes;
-using internal::CheckpointCrc;
+using internal::Crc32c;
 using internal::Put;
 
 constexpr char kMagic[] = "SEERNN\r\n";  // as PNG has it: a transfer as text is noticed
@@ -91,7 +92,7 @@ void PutSection(Kind kind, std::string_view name, std::string_view payload, std:
   Put(static_cast<std::uint64_t>(payload.size()), out);
   out->append(name);
   out->append(payload);
-  Put(CheckpointCrc::Of(std::string_view(*out).substr(begin)), out);
+  Put(Crc32c(std::string_view(*out).substr(begin)), out);
 }
 
 void PutOptional(const std::optional<double>& value, std::string* out) {
@@ -226,7 +227,7 @@ absl::StatusOr<std::string> EncodeCheckpoint(const Checkpoint& checkpoint) {
 
   const std::uint64_t size = out.size();
   std::memcpy(&out[16], &size, sizeof(size));
-  const std::uint32_t crc = CheckpointCrc::Of(std::string_view(out).substr(0, kHeaderBytes - 4));
+  const std::uint32_t crc = Crc32c(std::string_view(out).substr(0, kHeaderBytes - 4));
   std::memcpy(&out[kHeaderBytes - 4], &crc, sizeof(crc));
   return out;
 }
@@ -246,7 +247,7 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(std::string_view all) {
   if (mark == 0x04030201u) {
     return Wrong("written on a machine of another byte order: write it on a little-endian one");
   }
-  if (header_crc != CheckpointCrc::Of(all.substr(0, kHeaderBytes - 4)) || mark != kOrderMark) {
+  if (header_crc != Crc32c(all.substr(0, kHeaderBytes - 4)) || mark != kOrderMark) {
     return Damaged("the header's checksum is wrong");
   }
   if (major != kMajor) {
@@ -270,8 +271,7 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(std::string_view all) {
     const auto crc = bytes.Get<std::uint32_t>();
     const char* label = kind <= kOpaque ? kKindNames[kind] : "of a later version";
     if (!bytes.ok()) return Damaged(absl::StrCat("section ", i, " is cut off"));
-    if (crc !=
-        CheckpointCrc::Of(rest.substr(0, kSectionHeaderBytes + name.size() + payload.size()))) {
+    if (crc != Crc32c(rest.substr(0, kSectionHeaderBytes + name.size() + payload.size()))) {
       return Damaged(absl::StrCat("the checksum of section ", i, ", ", label, ", is wrong"));
     }
     if (kind < last || (kind == last && kind < kOpaque)) {

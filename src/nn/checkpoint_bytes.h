@@ -1,7 +1,6 @@
-// What the bytes of a checkpoint are made of: little-endian numbers, and a checksum.
+// What the bytes of a checkpoint are made of: little-endian numbers.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,42 +13,6 @@
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
-
-// CRC-32C, eight bytes at a time. (The one of core is private to core.)
-class CheckpointCrc {
- public:
-  static std::uint32_t Of(std::string_view bytes) {
-    static const CheckpointCrc tables;
-    std::uint32_t crc = ~0u;
-    std::size_t i = 0;
-    for (; i + 8 <= bytes.size(); i += 8) {
-      std::uint64_t word;
-      std::memcpy(&word, bytes.data() + i, sizeof(word));
-      word ^= crc;
-      crc = 0;
-      for (std::size_t j = 0; j < 8; ++j) crc ^= tables.of_[7 - j][(word >> (8 * j)) & 0xff];
-    }
-    for (; i < bytes.size(); ++i) {
-      crc = (crc >> 8) ^ tables.of_[0][(crc ^ static_cast<unsigned char>(bytes[i])) & 0xff];
-    }
-    return ~crc;
-  }
-
- private:
-  CheckpointCrc() {
-    for (std::uint32_t i = 0; i < 256; ++i) {
-      std::uint32_t crc = i;
-      for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f63b78u : 0u);
-      of_[0][i] = crc;
-    }
-    for (std::size_t j = 1; j < 8; ++j) {
-      for (std::size_t i = 0; i < 256; ++i) {
-        of_[j][i] = (of_[j - 1][i] >> 8) ^ of_[0][of_[j - 1][i] & 0xff];
-      }
-    }
-  }
-  std::array<std::array<std::uint32_t, 256>, 8> of_{};
-};
 
 template <typename Number>
 void Put(Number number, std::string* out) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/crc32c.h"
+#include "seer/core/internal/crc32c.h"
 #include "seer/core/wire.h"
 
 namespace seer::testing {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nn/checkpoint_bytes.h"
+#include "seer/core/internal/crc32c.h"
 #include "seer/nn/checkpoint.h"
 #include "seer/nn/model_config.h"
 #include "seer/nn/network.h"
@@ -54,8 +55,7 @@ std::string WithGoodChecksums(std::string bytes) {
   std::memcpy(&bytes[0], "SEERNN\r\n\1\0\0\0\4\3\2\1", 16);
   std::memcpy(&bytes[16], &size, sizeof(size));
   const auto seal = [&](std::size_t from, std::size_t to) {
-    const std::uint32_t crc =
-        internal::CheckpointCrc::Of(std::string_view(bytes).substr(from, to - from));
+    const std::uint32_t crc = internal::Crc32c(std::string_view(bytes).substr(from, to - from));
     std::memcpy(&bytes[to], &crc, sizeof(crc));
   };
   std::uint32_t sections;
