@@ -34,7 +34,7 @@
 // Threads: set-up before the server starts; the processor then from any thread, as the inner one.
 //          A handler that goes on in another thread takes the context along with Bind()
 //          (context.h).
-// Cost:    about 1,000 instructions a call with a context, below 140 ns (benchmarks/RESULTS.md); no
+// Cost:    about 1,000 instructions a call with a context (benchmarks/thrift); no
 //          cost per field, also with cpp:templates. JSON, and transports that cannot be looked
 //          into, cost a virtual call per field. Off (SetThriftTracing): a branch.
 #pragma once
