@@ -43,7 +43,8 @@
 // Evidence: what the service with the largest score was seen by. Its weight is the fall of the
 // probability when that is masked, as then the service with the next score speaks.
 //
-// Threads: one at a time. Cost: about 0.1 us a service and tick; 200 to 300 bytes a service.
+// Threads: one at a time. Cost: a few passes over services and edges per tick; 200 to 300 bytes a
+// service.
 #pragma once
 
 #include <cstddef>
