@@ -67,6 +67,7 @@ TEST(ThriftHeader, TheContextTravelsAsAHeader) {
 
 // Acceptance 19.
 TEST(ThriftHeader, AClientThatChangesToPlainFramingBringsNoOldContext) {
+  SetThriftCaller("header-caller");  // or the first service traced here would be the caller too
   Service service("header-sticky");
   const TraceContext caller = NewRoot();
   std::string result;

@@ -1,3 +1,5 @@
+// Flow: bytes of every format -> [Crc32c] -> checksum
+//
 // CRC-32C (Castagnoli), the checksum of every byte format of seer.
 //
 //   std::uint32_t crc = internal::Crc32c(header);
