@@ -247,7 +247,7 @@ class OpenTracingSpan final : public opentracing::Span {
     return 0;
   }
 
-  TraceContext Child() const {
+  TraceContext Child() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     TraceContext context = parent_;
     if (!parent_.valid()) context.flags = TraceContext::kSampled | TraceContext::kRandomId;
     context.trace_id = span_.trace_id;
