@@ -96,4 +96,11 @@ seer_quietly() {
 }
 
 # What every build of seer needs on a bare machine.
-SEER_BUILD_PACKAGES=(cmake@cmake ninja@ninja-build g++@g++ pkg-config@pkg-config libabsl-dev libzstd-dev zlib1g-dev libsimdjson-dev libeigen3-dev)
+SEER_BUILD_PACKAGES=(cmake@cmake ninja@ninja-build g++@g++ pkg-config@pkg-config libabsl-dev libeigen3-dev
+  libsimdjson-dev libzstd-dev zlib1g-dev)
+# Services of Thrift, and their generated code.
+SEER_THRIFT_PACKAGES=(libthrift-dev libboost-dev thrift@thrift-compiler libevent-dev)
+# What the tests need besides. Without the last ones the tests of optional parts are left out:
+# libprotobuf judges the OTLP that seer writes, python3 runs an example, CLI11 is the tool's.
+SEER_TEST_PACKAGES=(libgtest-dev libgmock-dev libprotobuf-dev protobuf-compiler python3@python3
+  libcli11-dev libopentracing-dev "${SEER_THRIFT_PACKAGES[@]}")
