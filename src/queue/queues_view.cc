@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "seer/core/internal/shared_word.h"
@@ -38,7 +39,11 @@ absl::StatusOr<QueuesView> QueuesView::Of(const char* base, std::size_t bytes,
   if (bytes < sizeof header + sizeof q || header.header_bytes < sizeof header + sizeof q) {
     return Bad("header_bytes", header.header_bytes);
   }
-  std::memcpy(&q, base + sizeof header, sizeof q);
+  // Word by word: some are counted up meanwhile by threads of this process.
+  std::uint32_t words[sizeof q / sizeof(std::uint32_t)];
+  const auto* const shared = reinterpret_cast<const std::uint32_t*>(base + sizeof header);
+  for (std::size_t i = 0; i < std::size(words); ++i) words[i] = LoadRelaxed(&shared[i]);
+  std::memcpy(&q, words, sizeof q);
   if (q.name_bytes != sizeof(seer_name_row)) return Bad("name_bytes", q.name_bytes);
   if (q.row_bytes != sizeof(seer_queue_row)) return Bad("row_bytes", q.row_bytes);
   if (q.names_capacity > 65535) return Bad("names_capacity", q.names_capacity);

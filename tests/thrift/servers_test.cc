@@ -338,7 +338,9 @@ double SoakSeconds() {
   return seconds != nullptr ? std::atof(seconds) : 4;
 }
 
-TEST(ThriftServersConcurrency, SoakWithRandomFaultsEndsWithNothingOpen) {
+// Not under TSan: Debian's libthrift is not instrumented, so that what it hands from thread to thread
+// looks like a race. The same holds for TraceThreadManagerStress.
+TEST(ThriftServersStress, SoakWithRandomFaultsEndsWithNothingOpen) {
   const ServerKind kinds[] = {ServerKind::kThreaded, ServerKind::kThreadPool,
                               ServerKind::kNonblocking, ServerKind::kNonblockingWithPool};
   for (const ServerKind kind : kinds) Soak(kind, SoakSeconds() / 4);

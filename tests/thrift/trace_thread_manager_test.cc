@@ -305,7 +305,8 @@ TEST(TraceThreadManager, OffItAddsNothing) {
   threads->stop();
 }
 
-TEST(TraceThreadManagerConcurrency, ManyAddAndTakeAway) {
+// Not under TSan, as ThriftServersStress (servers_test.cc).
+TEST(TraceThreadManagerStress, ManyAddAndTakeAway) {
   const std::string name = "tm-concurrency";
   const auto threads = Started(name, 2);
   std::atomic<int> ran{0};
