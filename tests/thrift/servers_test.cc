@@ -338,8 +338,8 @@ double SoakSeconds() {
   return seconds != nullptr ? std::atof(seconds) : 4;
 }
 
-// Not under TSan: Debian's libthrift is not instrumented, so that what it hands from thread to thread
-// looks like a race. The same holds for TraceThreadManagerStress.
+// Not under TSan: Debian's libthrift is not instrumented, so that what it hands from thread to
+// thread looks like a race. The same holds for TraceThreadManagerStress.
 TEST(ThriftServersStress, SoakWithRandomFaultsEndsWithNothingOpen) {
   const ServerKind kinds[] = {ServerKind::kThreaded, ServerKind::kThreadPool,
                               ServerKind::kNonblocking, ServerKind::kNonblockingWithPool};
