@@ -64,7 +64,9 @@ class Tally {
   std::string Violation(std::int64_t now_ns) {
     ++violations_;
     const std::string culprit = now_ns < culprit_until_ns_ ? culprit_ : "";
-    for (OneAlarm& alarm : alarms_) {
+    // The newest alarm that fits: an older one may have been about something else.
+    for (auto it = alarms_.rbegin(); it != alarms_.rend(); ++it) {
+      OneAlarm& alarm = *it;
       const std::int64_t lead = now_ns - alarm.at_ns;
       if (alarm.used || lead < 100 * kMs || lead > 2000 * kMs) continue;
       alarm.used = true;

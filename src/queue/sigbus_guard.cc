@@ -35,10 +35,12 @@ struct sigaction previous;  // written once, before the handler can run
 
 // Puts zeros where a guarded range has no page. False: it is none of ours.
 bool Mend(std::uintptr_t address) {
+  // Relaxed: a thread faults in what it guarded itself or got handed over after that.
   const std::size_t used = guards_used.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i < used; ++i) {
     Guard& guard = guards[i];
-    const std::uintptr_t begin = guard.begin.load(std::memory_order_relaxed);
+    // [G] acquire: no new begin with the end of the guard before.
+    const std::uintptr_t begin = guard.begin.load(std::memory_order_acquire);
     if (begin == 0 || address < begin || address >= guard.end.load(std::memory_order_relaxed)) {
       continue;
     }
@@ -94,11 +96,12 @@ int GuardMapping(const char* data, std::size_t bytes) {
   if (!Install()) return -1;
   for (std::size_t i = 0; i < kGuards; ++i) {
     Guard& guard = guards[i];
+    // Relaxed: only we write them, under the mutex.
     if (guard.begin.load(std::memory_order_relaxed) != 0) continue;
     const auto begin = reinterpret_cast<std::uintptr_t>(data);
     guard.broken.store(false, std::memory_order_relaxed);
     guard.end.store(begin + bytes, std::memory_order_relaxed);
-    guard.begin.store(begin, std::memory_order_relaxed);
+    guard.begin.store(begin, std::memory_order_release);  // [G]
     if (guards_used.load(std::memory_order_relaxed) <= i) {
       guards_used.store(i + 1, std::memory_order_relaxed);
     }

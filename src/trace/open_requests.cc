@@ -51,13 +51,14 @@ OpenRequest OpenTheRequest(std::uint64_t key) noexcept {
   for (std::size_t i = 0; i < kProbes; ++i) {
     PlaceOfRequest& place = Probe(key, i);
     std::uint64_t free = 0;
-    // Acquire: pairs with [F], so the word is what the one before left.
+    // Acquire: pairs with [F], so the word is what the one before left. The look before and the
+    // failure are relaxed: a place that is taken is passed by.
     if (place.key.load(std::memory_order_relaxed) != 0 ||
         !place.key.compare_exchange_strong(free, key, std::memory_order_acquire,
                                            std::memory_order_relaxed)) {
       continue;
     }
-    // Nobody changes the word of a closed request but us.
+    // Nobody changes the word of a closed request but us; relaxed, as [F] has ordered it.
     const std::uint32_t generation =
         (GenerationOf(place.word.load(std::memory_order_relaxed)) + 1) & 0x7fffffffu;
     place.word.store(std::uint64_t{generation} << kGenerationBit | kOpen,
@@ -70,7 +71,8 @@ OpenRequest OpenTheRequest(std::uint64_t key) noexcept {
 void CloseTheRequest(OpenRequest request, Queue blocked) noexcept {
   if (request.place == 0) return;
   PlaceOfRequest& place = places[request.place - 1];
-  // Only calls change it meanwhile, and they look for kOpen.
+  // Only calls change it meanwhile, and they look for kOpen. Acquire and release: what the calls
+  // counted in `blocked` comes before our Leave(), and [F] after it.
   const std::uint64_t before = place.word.exchange(
       std::uint64_t{request.generation} << kGenerationBit, std::memory_order_acq_rel);
   if (CallsOf(before) != 0) blocked.Leave();
@@ -87,6 +89,7 @@ bool IsOpenRequest(std::uint64_t key) noexcept {
 OpenRequest CallStarts(std::uint64_t key, Queue blocked) noexcept {
   for (std::size_t i = 0; i < kProbes; ++i) {
     PlaceOfRequest& place = Probe(key, i);
+    // Acquire: the word is read after the key.
     if (place.key.load(std::memory_order_acquire) != key) continue;
     std::uint64_t word = place.word.load(std::memory_order_acquire);  // [O]
     // Still the same one: then the word was its own (invariant 1). Acquire keeps the order.
@@ -94,6 +97,8 @@ OpenRequest CallStarts(std::uint64_t key, Queue blocked) noexcept {
     const OpenRequest request = {static_cast<std::uint32_t>(&place - places.data()) + 1,
                                  GenerationOf(word)};
     bool entered = false;
+    // Acquire and release: our Enter() comes before whoever sees this call in the word, and theirs
+    // before what we do next.
     do {  // each round is another call's, or the end's, success
       if (!IsOf(word, request)) {
         if (entered) blocked.Leave();
@@ -114,6 +119,7 @@ OpenRequest CallStarts(std::uint64_t key, Queue blocked) noexcept {
 void CallEnds(OpenRequest request, Queue blocked) noexcept {
   if (request.place == 0) return;
   PlaceOfRequest& place = places[request.place - 1];
+  // Relaxed: a first guess, which the exchange corrects. That one as in CallStarts().
   std::uint64_t word = place.word.load(std::memory_order_relaxed);
   do {
     if (!IsOf(word, request) || CallsOf(word) == 0) return;  // the request ended before

@@ -410,6 +410,7 @@ opentracing::expected<std::unique_ptr<opentracing::SpanContext>> OpenTracingTrac
 
 OpenTracingCounts OpenTracingTracer::counts() const {
   OpenTracingCounts counts;
+  // Relaxed: each is right by itself; together they may be of different moments.
   counts.served = state_->served.load(std::memory_order_relaxed);
   counts.called = state_->called.load(std::memory_order_relaxed);
   counts.inner = state_->inner.load(std::memory_order_relaxed);

@@ -227,21 +227,22 @@ class ClientCalls {
     MutexLock lock(&mutex_);
     for (const auto& call : more_) {
       if (call->state.load(std::memory_order_acquire) == State::kFree) {  // [F]
-        call->state.store(State::kWriting, std::memory_order_relaxed);
+        call->state.store(State::kWriting, std::memory_order_relaxed);    // ours alone
         more_open_.fetch_add(1, std::memory_order_relaxed);  // seen with [O] of this call
         return call.get();
       }
     }
     if (more_.size() == kMaxOpen) return nullptr;
     more_.push_back(std::make_unique<Call>());
-    more_.back()->state.store(State::kWriting, std::memory_order_relaxed);
-    more_open_.fetch_add(1, std::memory_order_relaxed);
+    more_.back()->state.store(State::kWriting, std::memory_order_relaxed);  // nobody knows it yet
+    more_open_.fetch_add(1, std::memory_order_relaxed);  // seen with [O] of this call
     return more_.back().get();
   }
 
   static bool Claim(Call* call) noexcept {
     State open = State::kOpen;
-    // [O] acquire, pairs with Written(): seeing it open means seeing all of it.
+    // [O] acquire, pairs with Written(): seeing it open means seeing all of it. The look before and
+    // the failure are relaxed: what is not open is not touched.
     return call->state.load(std::memory_order_relaxed) == open &&
            call->state.compare_exchange_strong(open, State::kClosing, std::memory_order_acquire,
                                                std::memory_order_relaxed);
@@ -249,20 +250,28 @@ class ClientCalls {
 
   // Of the call that has this seqid, and still has it when it is ours.
   static bool ClaimReply(Call* call, std::int32_t seqid) noexcept {
+    // Relaxed: before the claim it is only a hint, after it [O] has ordered it.
     if (call->seqid.load(std::memory_order_relaxed) != seqid || !Claim(call)) return false;
     if (call->seqid.load(std::memory_order_relaxed) == seqid) return true;
-    call->state.store(State::kOpen, std::memory_order_release);  // closed and begun anew meanwhile
+    // Closed and begun anew meanwhile. [O] again: whoever claims it next sees what we saw.
+    call->state.store(State::kOpen, std::memory_order_release);
     return false;
   }
 
   // Claimed; null: there is none with this seqid.
   Call* Oldest(std::int32_t seqid) noexcept {
     if (ClaimReply(&first_, seqid)) return &first_;  // invariant 2
+    // A call whose reply is here was counted before its message went out, which happened before the
+    // reply came: 0 means that none of them is meant. Acquire pairs with Finish(), whose calls are
+    // then free for good.
     if (more_open_.load(std::memory_order_acquire) == 0) return nullptr;
     MutexLock lock(&mutex_);
     Call* oldest = nullptr;
     for (const auto& call : more_) {
-      if (call->state.load(std::memory_order_acquire) == State::kOpen &&  // [O]
+      if (call->state.load(std::memory_order_acquire) ==
+              State::kOpen &&  // [O]
+                               // Relaxed, ordered by [O]; what changes meanwhile is found out by
+                               // ClaimReply().
           call->seqid.load(std::memory_order_relaxed) == seqid &&
           (oldest == nullptr || call->serial.load(std::memory_order_relaxed) <
                                     oldest->serial.load(std::memory_order_relaxed))) {
@@ -288,7 +297,8 @@ class ClientCalls {
     raw.Set(kEnd, now);
     raw.outcome = outcome;
     call->method->Record(raw);
-    // The count first: who finds the call free may take it, and count, at once.
+    // The count first: who finds the call free may take it, and count, at once. Release, pairs with
+    // Oldest().
     if (call != &first_) more_open_.fetch_sub(1, std::memory_order_release);
     // [F] release, pairs with Free(): who takes it anew comes after all of this.
     call->state.store(State::kFree, std::memory_order_release);
