@@ -30,6 +30,11 @@ constexpr std::size_t kMaxTemplateBytes = std::size_t{1} << 20;
 // Places for each template: so many that a key is nearly always found at once.
 constexpr std::size_t kPlacesPerTemplate = 8;
 
+// Bytes of a template that are copied whatever its size: most are no longer.
+constexpr std::size_t kCopiedAtOnce = 192;
+// By how many bytes the output is made longer at a time.
+constexpr std::size_t kAhead = 4096;
+
 constexpr int kVarint = 0, kFixed64 = 1, kBytes = 2;
 
 void PutVarint(std::uint64_t value, std::string* out) {
@@ -144,6 +149,7 @@ void OtlpEncoder::Forget() {
   templates_.assign(32 * kPlacesPerTemplate, Template());
   used_ = 0;
   template_bytes_.clear();
+  template_end_ = 0;
 }
 
 // Where the key is, or may be placed.
@@ -167,7 +173,7 @@ void OtlpEncoder::Grow() {
                                                                  const SpanBatch& batch,
                                                                  const Topology& topology) {
   // Also in the middle of a batch: a hostile one may have as many kinds as spans.
-  if (template_bytes_.size() > kMaxTemplateBytes) Forget();
+  if (template_end_ > kMaxTemplateBytes) Forget();
   const Span span = SpanOf(key);
   internal::Namer namer(batch, topology);
   const internal::SpanFacts facts = namer.Of(span);
@@ -223,13 +229,17 @@ void OtlpEncoder::Grow() {
   const auto at = [&](std::size_t in_body) { return static_cast<std::uint16_t>(head + in_body); };
   Template t;
   t.key = key;
-  t.begin = static_cast<std::uint32_t>(template_bytes_.size());
+  t.begin = static_cast<std::uint32_t>(template_end_);
   t.size = static_cast<std::uint16_t>(bytes.size());
   t.ids_at = at(kIdsAt);
   t.parent_at = at(parent_at);
   t.times_at = at(times_at);
   for (std::size_t i = 0; i < kBetween; ++i) t.stamp_at[i] = at(stamp_at[i]);
+  // Behind the last template stands room for what is copied too much.
+  template_bytes_.resize(t.begin);
   template_bytes_.append(bytes);
+  template_end_ = template_bytes_.size();
+  template_bytes_.append(kCopiedAtOnce, '\0');
 
   if (++used_ > templates_.size() / kPlacesPerTemplate) Grow();
   Template* const place = Place(key);
@@ -239,15 +249,25 @@ void OtlpEncoder::Grow() {
 
 void OtlpEncoder::AppendSpans(const SpanBatch& batch, const Topology& topology,
                               std::string* bytes) {
+  std::size_t written = bytes->size();
   for (const Span& s : batch.spans) {
     const SpanBytes span(s);
     const std::uint64_t key = KeyOf(span);
     const Template* t = Place(key);
     if (t->size == 0) t = Make(key, batch, topology);
-    // append() and not resize(), which would fill with zeros what is then written over.
-    const std::size_t begin = bytes->size();
-    bytes->append(template_bytes_.data() + t->begin, t->size);
-    char* const out = bytes->data() + begin;
+    // resize() fills with zeros what is then written over: a little at a time, so that it also
+    // brings just the lines that come next into the first-level cache.
+    const std::size_t needed = written + std::max<std::size_t>(t->size, kCopiedAtOnce);
+    if (needed > bytes->size()) bytes->resize(needed + kAhead);
+    char* const out = bytes->data() + written;
+    const char* const from = template_bytes_.data() + t->begin;
+    // Without a branch on the size, which would be hard to predict; too much is covered by the next
+    // span, or cut off at the end.
+    std::memcpy(out, from, kCopiedAtOnce);
+    if (t->size > kCopiedAtOnce) {
+      std::memcpy(out + kCopiedAtOnce, from + kCopiedAtOnce, t->size - kCopiedAtOnce);
+    }
+    written += t->size;
 
     // Without a branch: what a span lacks goes where a later store covers it.
     const std::uint64_t first = span.first_ns();
@@ -269,6 +289,7 @@ void OtlpEncoder::AppendSpans(const SpanBatch& batch, const Topology& topology,
     StoreBigEndian(span.trace_low(), ids + 8);
     StoreBigEndian(span.span_id(), ids + 18);
   }
+  bytes->resize(written);
 }
 
 void OtlpEncoder::Append(const SpanBatch& batch, const Topology& topology, std::string* bytes) {
@@ -294,7 +315,7 @@ void OtlpEncoder::Append(const SpanBatch& batch, const Topology& topology, std::
   };
   const std::size_t guess = batch.spans.size() * bytes_per_span_;
   const std::size_t guessed_head = head_of(guess).size();
-  bytes->reserve(begin + guessed_head + guess + guess / 8);
+  bytes->reserve(begin + guessed_head + guess + guess / 8 + kAhead);
   bytes->append(guessed_head, '\0');
   AppendSpans(batch, topology, bytes);
   const std::size_t bytes_of_spans = bytes->size() - begin - guessed_head;

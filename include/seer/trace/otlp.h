@@ -63,11 +63,12 @@ class OtlpEncoder {
   void Grow();
   void AppendSpans(const SpanBatch& batch, const Topology& topology, std::string* bytes);
 
-  Origin topology_origin_;           // whose names the templates have
-  bool same_numbering_ = false;      // as the batches they were made for
-  std::vector<Template> templates_;  // a hash table by key; a power of two
-  std::size_t used_ = 0;             // of them
-  std::string template_bytes_;
+  Origin topology_origin_;            // whose names the templates have
+  bool same_numbering_ = false;       // as the batches they were made for
+  std::vector<Template> templates_;   // a hash table by key; a power of two
+  std::size_t used_ = 0;              // of them
+  std::string template_bytes_;        // and room to copy too much of the last one
+  std::size_t template_end_ = 0;      // where the next begins
   std::size_t bytes_per_span_ = 256;  // of the last batch
 };
 
