@@ -39,11 +39,6 @@ std::int64_t ReadClock(clockid_t clock) {
   return static_cast<std::int64_t>(t.tv_sec) * kNsPerSecond + t.tv_nsec;
 }
 
-class SystemClock final : public Clock {
- public:
-  std::int64_t NowNs() const override { return ReadClock(CLOCK_REALTIME); }
-};
-
 absl::StatusOr<std::string> HostName() {
   char name[256] = {};
   if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0') {

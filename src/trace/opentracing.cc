@@ -27,7 +27,6 @@ using internal::Operation;
 using internal::OperationKind;
 using opentracing::SteadyClock;
 using opentracing::SteadyTime;
-using opentracing::SystemClock;
 
 namespace {
 
@@ -240,7 +239,7 @@ class OpenTracingSpan final : public opentracing::Span {
       return Believed(static_cast<double>(NsBetween(options.start_steady_timestamp, start_)));
     }
     if (options.start_system_timestamp != opentracing::SystemTime()) {
-      const auto ago = SystemClock::now() - options.start_system_timestamp;
+      const auto ago = opentracing::SystemClock::now() - options.start_system_timestamp;
       return Believed(
           static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(ago).count()));
     }

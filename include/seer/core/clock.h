@@ -14,6 +14,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include <time.h>
+
 #include "seer/core/config.h"
 
 SEER_BEGIN_NAMESPACE
@@ -23,6 +25,16 @@ class Clock {
   virtual ~Clock() = default;
   // Unix time. It can jump when somebody sets the machine's clock; otherwise it never goes back.
   virtual std::int64_t NowNs() const = 0;
+};
+
+// What the machine's clock says.
+class SystemClock final : public Clock {
+ public:
+  std::int64_t NowNs() const override {
+    timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+  }
 };
 
 // Stands still until told otherwise.
