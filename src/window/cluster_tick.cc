@@ -25,6 +25,9 @@ void ServiceTable::Reset(std::size_t services) {
     columns.departures.assign(services, 0);
     columns.known.assign(services, 0);
   }
+  outstanding_.depth.assign(services, 0.0f);
+  outstanding_.mean.assign(services, 0.0f);
+  outstanding_.known.assign(services, 0);
 }
 
 ServiceTable::Columns* ServiceTable::Cell(ServiceId service, Channel channel) {
@@ -63,6 +66,18 @@ void ServiceTable::SetMeanWait(ServiceId service, Channel channel, double wait_u
   columns->known[service.index()] |= kMeanWait;
 }
 
+void ServiceTable::SetOutstanding(ServiceId service, double depth) {
+  if (service.value() >= size_ || !Valid(depth)) return;
+  outstanding_.depth[service.index()] = static_cast<float>(depth);
+  outstanding_.known[service.index()] |= kDepth;
+}
+
+void ServiceTable::SetOutstandingMean(ServiceId service, double mean) {
+  if (service.value() >= size_ || !Valid(mean)) return;
+  outstanding_.mean[service.index()] = static_cast<float>(mean);
+  outstanding_.known[service.index()] |= kMean;
+}
+
 std::optional<double> ServiceTable::depth(ServiceId service, Channel channel) const {
   if (service.value() >= size_) return std::nullopt;
   const Columns& columns = At(channel);
@@ -94,8 +109,23 @@ std::optional<double> ServiceTable::mean_wait_us(ServiceId service, Channel chan
                          columns.wait_us[service.index()]);
 }
 
+std::optional<double> ServiceTable::outstanding(ServiceId service) const {
+  if (service.value() >= size_) return std::nullopt;
+  return IfKnown<double>(outstanding_.known[service.index()], kDepth,
+                         outstanding_.depth[service.index()]);
+}
+
+std::optional<double> ServiceTable::outstanding_mean(ServiceId service) const {
+  if (service.value() >= size_) return std::nullopt;
+  return IfKnown<double>(outstanding_.known[service.index()], kMean,
+                         outstanding_.mean[service.index()]);
+}
+
 bool operator==(const ServiceTable& a, const ServiceTable& b) {
-  if (a.size_ != b.size_) return false;
+  if (a.size_ != b.size_ || a.outstanding_.known != b.outstanding_.known ||
+      a.outstanding_.depth != b.outstanding_.depth || a.outstanding_.mean != b.outstanding_.mean) {
+    return false;
+  }
   for (std::size_t i = 0; i < kChannels; ++i) {
     const ServiceTable::Columns& x = a.columns_[i];
     const ServiceTable::Columns& y = b.columns_[i];
@@ -173,10 +203,15 @@ bool operator==(const ClusterTick& a, const ClusterTick& b) {
 
 namespace {
 
-// The sum over edges that `chosen` picks; nothing if one of them was not seen.
+// Sums over edges: nothing where one of them was not seen, or where there is none.
+struct EdgeSum {
+  std::optional<double> depth, mean;
+  std::optional<double> either() const { return depth ? depth : mean; }
+};
+
+// Over the edges that `chosen` picks.
 template <typename Chosen>
-std::optional<double> SumOverEdges(const ClusterTick& tick, const Topology& topology,
-                                   const Chosen& chosen) {
+EdgeSum SumOverEdges(const ClusterTick& tick, const Topology& topology, const Chosen& chosen) {
   double depths = 0;
   double means = 0;
   bool have_depths = true;
@@ -194,17 +229,22 @@ std::optional<double> SumOverEdges(const ClusterTick& tick, const Topology& topo
     depths += depth.value_or(0);
     means += mean.value_or(0);
   }
-  if (!any) return std::nullopt;
-  if (have_depths) return depths;
-  if (have_means) return means;
-  return std::nullopt;
+  EdgeSum sum;
+  if (any && have_depths) sum.depth = depths;
+  if (any && have_means) sum.mean = means;
+  return sum;
 }
 
 }  // namespace
 
 std::optional<double> Outstanding(const ClusterTick& tick, const Topology& topology,
                                   ServiceId service) {
-  return SumOverEdges(tick, topology, [&](const Edge& edge) { return edge.callee == service; });
+  const EdgeSum edges =
+      SumOverEdges(tick, topology, [&](const Edge& edge) { return edge.callee == service; });
+  if (edges.depth) return edges.depth;
+  if (const auto depth = tick.services.outstanding(service)) return depth;
+  if (edges.mean) return edges.mean;
+  return tick.services.outstanding_mean(service);
 }
 
 std::optional<double> SelfDepth(const ClusterTick& tick, const Topology& topology,
@@ -222,9 +262,10 @@ std::optional<double> SelfDepth(const ClusterTick& tick, const Topology& topolog
     calls = calls || (!edge.removed && edge.caller == service && edge.kind == EdgeKind::kSync);
   }
   if (!calls) return *outstanding;
-  const std::optional<double> outbound = SumOverEdges(tick, topology, [&](const Edge& edge) {
-    return edge.caller == service && edge.kind == EdgeKind::kSync;
-  });
+  const std::optional<double> outbound =
+      SumOverEdges(tick, topology, [&](const Edge& edge) {
+        return edge.caller == service && edge.kind == EdgeKind::kSync;
+      }).either();
   if (!outbound) return std::nullopt;
   return *outstanding - *outbound;
 }
@@ -265,18 +306,21 @@ void SelfDepths(const ClusterTick& tick, const Topology& topology, SelfDepthTabl
 
   for (std::size_t i = 0; i < services; ++i) {
     const SelfDepthTable::Sums& sums = table->sums_[i];
+    const ServiceId service(static_cast<std::uint32_t>(i));
     double outstanding = 0;
-    if (!sums.in) continue;
-    if ((sums.missing & kInDepth) == 0) {
+    if (sums.in && (sums.missing & kInDepth) == 0) {
       outstanding = sums.in_depth;
-    } else if ((sums.missing & kInMean) == 0) {
+    } else if (const auto whole = tick.services.outstanding(service)) {
+      outstanding = *whole;
+    } else if (sums.in && (sums.missing & kInMean) == 0) {
       outstanding = sums.in_mean;
+    } else if (const auto whole_mean = tick.services.outstanding_mean(service)) {
+      outstanding = *whole_mean;
     } else {
       continue;
     }
     table->outstanding[i] = static_cast<float>(outstanding);
     table->outstanding_seen[i] = 1;
-    const ServiceId service(static_cast<std::uint32_t>(i));
     double blocked = 0;
     if (const auto depth = tick.services.depth(service, Channel::kBlocked)) {
       blocked = *depth;

@@ -1,35 +1,52 @@
 // CulpritFinder of labels.h.
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "seer/window/labels.h"
+#include "window/suspects.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
 
 constexpr std::size_t kMaxKeptTicks = 1 << 16;
 constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
+// Of the latency's growth that replies spend on their way: from there on it is the network's.
+constexpr double kNetworkShare = 0.2;
 
 // What the requests that began in a tick spent at one service, on their critical paths. In ns.
 struct Spent {
   std::uint32_t service = 0;
   float own = 0, queue = 0;
-  float square = 0;                    // of the sum of both, request by request, in us^2
-  float slow_own = 0, slow_queue = 0;  // of the slow requests
+  float square = 0;                           // of the sum of both, request by request, in us^2
+  float slow_own = 0, slow_queue = 0;         // of the slow requests
+  std::uint32_t visits = 0, slow_visits = 0;  // requests on whose path it lay
+};
+
+// What they spent on the way between two services, both ways: no worker had them. Part of the
+// callee's `queue`. The reply's way alone knows no queue and no pool of connections: it is the
+// network's. Told by two clocks, so that only its growth means something.
+struct Between {
+  std::uint32_t caller = 0, callee = 0;  // caller: none for outside
+  float link = 0, reply = 0;
+  float slow_link = 0, slow_reply = 0;
+  std::uint32_t calls = 0, slow_calls = 0;
 };
 
 struct Bucket {
-  Tick tick = std::numeric_limits<Tick>::min();
   std::uint32_t requests = 0, slow = 0;
   double latency = 0, slow_latency = 0;
   std::vector<Spent> spent;
+  std::vector<Between> between;
 };
+// By tick. Those that are not there saw no request.
+using Buckets = std::map<Tick, Bucket>;
 
+// Of the requests that come to a service, what they spend there.
 struct Usual {
-  double mean = 0, own = 0, queue = 0, spread = 0;
+  double mean = 0, spread = 0;
 };
 
 }  // namespace
@@ -49,53 +66,78 @@ class CulpritFinder::Impl {
   struct Range {
     Tick from, to;  // [from, to)
   };
+  struct LinkSums {
+    double link = 0, reply = 0, slow_link = 0, slow_reply = 0, calls = 0, slow_calls = 0;
+  };
   struct Sums {
     std::uint64_t requests = 0, slow = 0;
     double latency = 0, slow_latency = 0;
-    std::vector<double> own, queue, square, slow_own, slow_queue;  // by service
+    // By service.
+    std::vector<double> own, queue, square, slow_own, slow_queue, visits, slow_visits;
+    std::map<std::pair<std::uint32_t, std::uint32_t>, LinkSums> links;  // by caller and callee
   };
-  struct Suspicion {
-    bool abnormal = false;
-    double growth = 0;  // ns per slow request
-    double spreads = 0;
-    Attribution::Suspect suspect;
-  };
-
-  Bucket& Open(std::vector<Bucket>& ring, Tick tick) const {
-    Bucket& bucket = ring[Slot(tick)];
-    if (bucket.tick != tick) {
-      bucket.tick = tick;
-      bucket.requests = bucket.slow = 0;
-      bucket.latency = bucket.slow_latency = 0;
-      bucket.spent.clear();
+  // Forgets what is too old to be asked for.
+  Bucket& Open(Buckets& buckets, Tick tick) const {
+    while (!buckets.empty() && buckets.begin()->first <= newest_ - static_cast<Tick>(kept_)) {
+      buckets.erase(buckets.begin());
     }
-    return bucket;
+    return buckets[tick];
   }
-  const Bucket* Look(const std::vector<Bucket>& ring, Tick tick) const {
-    const Bucket& bucket = ring[Slot(tick)];
-    return bucket.tick == tick ? &bucket : nullptr;
-  }
-  std::size_t Slot(Tick tick) const {
-    const auto size = static_cast<Tick>(kept_);
-    return static_cast<std::size_t>((tick % size + size) % size);
+  static const Bucket* Look(const Buckets& buckets, Tick tick) {
+    const auto found = buckets.find(tick);
+    return found == buckets.end() ? nullptr : &found->second;
   }
   Tick TickAt(std::int64_t ns) const { return options_.period.TickAt(ns); }
 
-  Sums Sum(const std::vector<Bucket>& ring, Range range) const;
-  std::vector<std::uint32_t> Depths(ServiceId entry) const;
-  double RateGrowth(const std::vector<Bucket>& ring, Range usual, const Violation& violation,
+  Sums Sum(const Buckets& ring, Range range) const;
+  double RateGrowth(const Buckets& ring, Range usual, const Violation& violation,
                     double* spreads) const;
-  std::int64_t GrownSince(const std::vector<Bucket>& ring, Range range, std::uint32_t service,
+  std::int64_t GrownSince(const Buckets& ring, Range range, std::uint32_t service,
                           const Usual& usual) const;
-  std::vector<bool> Below(std::uint32_t service) const;
+  void BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
+                    std::vector<internal::Suspicion>* suspicions) const;
 
   const Topology* topology_;
   CulpritOptions options_;
   std::size_t kept_;
-  std::vector<std::vector<Bucket>> classes_;  // by ClassId: a ring of ticks
-  std::vector<Bucket> all_;                   // requests of all classes, nothing else
+  std::vector<Buckets> classes_;  // by ClassId
+  Buckets all_;                   // requests of all classes, nothing else
   Tick newest_ = std::numeric_limits<Tick>::min();
 };
+
+namespace {
+
+// The part of a hop's waiting that neither side can have caused by itself.
+void ObserveLink(const Hop& hop, bool slow, Bucket* bucket) {
+  if (!hop.has_client || !hop.has_server || hop.critical_queue_ns <= 0 || hop.queue_ns <= 0) return;
+  const auto client =
+      static_cast<double>(hop.client_end_ns) - static_cast<double>(hop.client_start_ns);
+  const auto server =
+      static_cast<double>(hop.server_end_ns) - static_cast<double>(hop.server_start_ns);
+  const double on_path =
+      static_cast<double>(hop.critical_queue_ns) / static_cast<double>(hop.queue_ns);
+  const double link = std::clamp(client - server, 0.0, static_cast<double>(hop.queue_ns)) * on_path;
+  const double reply =
+      (static_cast<double>(hop.client_end_ns) - static_cast<double>(hop.server_end_ns)) * on_path;
+  const std::uint32_t caller = hop.caller.value(), callee = hop.callee.value();
+  auto between = std::find_if(
+      bucket->between.begin(), bucket->between.end(),
+      [&](const Between& row) { return row.caller == caller && row.callee == callee; });
+  if (between == bucket->between.end()) {
+    between = bucket->between.insert(bucket->between.end(), Between());
+    between->caller = caller;
+    between->callee = callee;
+  }
+  between->link += static_cast<float>(link);
+  between->reply += static_cast<float>(reply);
+  ++between->calls;
+  if (!slow) return;
+  ++between->slow_calls;
+  between->slow_link += static_cast<float>(link);
+  between->slow_reply += static_cast<float>(reply);
+}
+
+}  // namespace
 
 void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   if (trace.hops.empty() || !topology_->Has(trace.request_class)) return;
@@ -108,11 +150,8 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   if (classes_.size() <= trace.request_class.index()) {
     classes_.resize(trace.request_class.index() + 1);
   }
-  std::vector<Bucket>& ring = classes_[trace.request_class.index()];
-  if (ring.empty()) ring.resize(kept_);
-  if (all_.empty()) all_.resize(kept_);
   ++Open(all_, tick).requests;
-  Bucket& bucket = Open(ring, tick);
+  Bucket& bucket = Open(classes_[trace.request_class.index()], tick);
   const bool slow =
       trace.latency_ns() > topology_->request_class(trace.request_class).target.latency_ns;
   const auto latency = static_cast<double>(trace.latency_ns());
@@ -131,6 +170,7 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
     if (part == parts.end()) part = parts.insert(parts.end(), {hop.callee.value(), {0, 0}});
     part->second.first += static_cast<double>(hop.critical_own_ns);
     part->second.second += static_cast<double>(hop.critical_queue_ns);
+    ObserveLink(hop, slow, &bucket);
   }
   for (const auto& [service, time] : parts) {
     auto spent = std::find_if(bucket.spent.begin(), bucket.spent.end(),
@@ -145,18 +185,20 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
     spent->queue += queue;
     const float us = (own + queue) / 1000;
     spent->square += us * us;
+    ++spent->visits;
     if (slow) {
+      ++spent->slow_visits;
       spent->slow_own += own;
       spent->slow_queue += queue;
     }
   }
 }
 
-CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const std::vector<Bucket>& ring,
-                                                   Range range) const {
+CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const Buckets& ring, Range range) const {
   Sums sums;
   const std::size_t services = topology_->services().size();
-  for (auto* column : {&sums.own, &sums.queue, &sums.square, &sums.slow_own, &sums.slow_queue}) {
+  for (auto* column : {&sums.own, &sums.queue, &sums.square, &sums.slow_own, &sums.slow_queue,
+                       &sums.visits, &sums.slow_visits}) {
     column->assign(services, 0);
   }
   for (Tick tick = range.from; tick < range.to; ++tick) {
@@ -173,60 +215,25 @@ CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const std::vector<Bucket>& ri
       sums.square[spent.service] += spent.square;
       sums.slow_own[spent.service] += spent.slow_own;
       sums.slow_queue[spent.service] += spent.slow_queue;
+      sums.visits[spent.service] += spent.visits;
+      sums.slow_visits[spent.service] += spent.slow_visits;
+    }
+    for (const Between& between : bucket->between) {
+      LinkSums& link = sums.links[{between.caller, between.callee}];
+      link.link += between.link;
+      link.reply += between.reply;
+      link.slow_link += between.slow_link;
+      link.slow_reply += between.slow_reply;
+      link.calls += between.calls;
+      link.slow_calls += between.slow_calls;
     }
   }
   return sums;
 }
 
-// Calls from where the class's requests enter; from outside where that is not known.
-std::vector<std::uint32_t> CulpritFinder::Impl::Depths(ServiceId entry) const {
-  constexpr auto kFar = std::numeric_limits<std::uint32_t>::max();
-  std::vector<std::uint32_t> depths(topology_->services().size(), kFar);
-  std::deque<std::uint32_t> queue;
-  const auto reach = [&](ServiceId id, std::uint32_t depth) {
-    if (depths[id.index()] != kFar) return;
-    depths[id.index()] = depth;
-    queue.push_back(id.value());
-  };
-  std::vector<std::vector<std::uint32_t>> callees(depths.size());
-  for (const Edge& edge : topology_->edges()) {
-    if (edge.removed || edge.kind == EdgeKind::kAsync) continue;
-    if (edge.caller.valid()) {
-      callees[edge.caller.index()].push_back(edge.callee.value());
-    } else if (!topology_->IsLive(entry)) {
-      reach(edge.callee, 0);
-    }
-  }
-  if (topology_->IsLive(entry)) reach(entry, 0);
-  while (!queue.empty()) {
-    const std::uint32_t service = queue.front();
-    queue.pop_front();
-    for (const std::uint32_t callee : callees[service]) {
-      reach(ServiceId(callee), depths[service] + 1);
-    }
-  }
-  return depths;
-}
-
-// The services that this one calls, and those that they call.
-std::vector<bool> CulpritFinder::Impl::Below(std::uint32_t service) const {
-  std::vector<bool> below(topology_->services().size(), false);
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (const Edge& edge : topology_->edges()) {
-      if (edge.removed || edge.kind == EdgeKind::kAsync || !edge.caller.valid()) continue;
-      const bool from = edge.caller.value() == service || below[edge.caller.index()];
-      if (!from || below[edge.callee.index()]) continue;
-      below[edge.callee.index()] = true;
-      changed = true;
-    }
-  }
-  return below;
-}
-
 // Requests that began before the violation, over what is usual; the largest of two times.
-double CulpritFinder::Impl::RateGrowth(const std::vector<Bucket>& ring, Range usual,
-                                       const Violation& violation, double* spreads) const {
+double CulpritFinder::Impl::RateGrowth(const Buckets& ring, Range usual, const Violation& violation,
+                                       double* spreads) const {
   std::uint64_t before = 0;
   std::uint64_t ticks = 0;
   for (Tick tick = usual.from; tick < usual.to; ++tick) {
@@ -254,14 +261,14 @@ double CulpritFinder::Impl::RateGrowth(const std::vector<Bucket>& ring, Range us
 }
 
 // The end of the first tick from which on the service took longer than usual.
-std::int64_t CulpritFinder::Impl::GrownSince(const std::vector<Bucket>& ring, Range range,
+std::int64_t CulpritFinder::Impl::GrownSince(const Buckets& ring, Range range,
                                              std::uint32_t service, const Usual& usual) const {
   for (Tick tick = range.from; tick < range.to; ++tick) {
     const Bucket* bucket = Look(ring, tick);
     if (bucket == nullptr || bucket->requests == 0) continue;
     for (const Spent& spent : bucket->spent) {
       if (spent.service != service) continue;
-      const auto n = static_cast<double>(bucket->requests);
+      const auto n = static_cast<double>(spent.visits);
       const double mean = (static_cast<double>(spent.own) + spent.queue) / n;
       const double limit = usual.mean + std::max(options_.min_spread * usual.spread / std::sqrt(n),
                                                  options_.min_growth * usual.mean);
@@ -271,6 +278,48 @@ std::int64_t CulpritFinder::Impl::GrownSince(const std::vector<Bucket>& ring, Ra
   return options_.period.EndNs(range.to - 1);
 }
 
+// Where the ways between services became long, and not only the queues in front of them, the
+// service whose ways they are is in trouble: its calls into others count as its own, not as theirs.
+void CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
+                                       std::vector<internal::Suspicion>* suspicions) const {
+  const auto slow = static_cast<double>(now.slow);
+  struct Growth {
+    std::uint32_t caller, callee;
+    double link, reply;
+  };
+  std::vector<Growth> grown;
+  std::vector<double> as_callee(suspicions->size(), 0), as_caller(suspicions->size(), 0);
+  double all = 0;
+  for (const auto& [ends, sums] : now.links) {
+    const auto usual = before.links.find(ends);
+    const LinkSums none;
+    const LinkSums& then = usual == before.links.end() ? none : usual->second;
+    const double usual_link = then.link / std::max(then.calls, 1.0);
+    const double usual_reply = then.reply / std::max(then.calls, 1.0);
+    const Growth growth{ends.first, ends.second,
+                        (sums.slow_link - sums.slow_calls * usual_link) / slow,
+                        (sums.slow_reply - sums.slow_calls * usual_reply) / slow};
+    if (growth.reply <= 0 || growth.callee >= suspicions->size()) continue;
+    grown.push_back(growth);
+    all += growth.reply;
+    as_callee[growth.callee] += growth.reply;
+    if (growth.caller < suspicions->size()) as_caller[growth.caller] += growth.reply;
+  }
+  if (all < kNetworkShare * latency_growth) return;
+  std::uint32_t worst = 0;
+  for (std::uint32_t s = 1; s < suspicions->size(); ++s) {
+    // Of the two ends of one way the callee, as ever.
+    const double sum = as_callee[s] + as_caller[s];
+    const double best = as_callee[worst] + as_caller[worst];
+    if (sum > 1.1 * best || (sum > 0.9 * best && as_callee[s] > as_callee[worst])) worst = s;
+  }
+  for (const Growth& growth : grown) {
+    if (growth.caller != worst || growth.callee == worst || growth.link <= 0) continue;
+    (*suspicions)[worst].growth += growth.link;
+    (*suspicions)[growth.callee].growth -= growth.link;
+  }
+}
+
 Attribution CulpritFinder::Impl::Find(const Violation& violation) const {
   Attribution found;
   const ClassId id = violation.request_class;
@@ -278,7 +327,7 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation) const {
     return found;
   }
   if (violation.start_ns < -kTimeLimit / 2 || violation.start_ns > kTimeLimit) return found;
-  const std::vector<Bucket>& ring = classes_[id.index()];
+  const Buckets& ring = classes_[id.index()];
   const auto kept = static_cast<Tick>(kept_);
   Range onset{TickAt(violation.start_ns - options_.onset_ns),
               TickAt(violation.start_ns + options_.after_ns) + 1};
@@ -299,71 +348,49 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation) const {
   if (latency_growth <= 0) return found;
 
   // Whose part of the slow requests' time grew, beyond what is usual for it?
-  const std::vector<std::uint32_t> depths = Depths(topology_->request_class(id).entry);
-  std::vector<Suspicion> suspicions(depths.size());
+  const std::vector<std::uint32_t> depths =
+      internal::CallDepths(*topology_, topology_->request_class(id).entry);
+  std::vector<internal::Suspicion> suspicions(depths.size());
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
-    Suspicion& at = suspicions[s];
-    Usual usual;
-    usual.own = before.own[s] / requests;
-    usual.queue = before.queue[s] / requests;
-    usual.mean = usual.own + usual.queue;
-    const double mean_us = usual.mean / 1000;
-    usual.spread = std::sqrt(std::max(before.square[s] / requests - mean_us * mean_us, 0.0)) * 1000;
-    const double own_growth = now.slow_own[s] / slow - usual.own;
-    const double queue_growth = now.slow_queue[s] / slow - usual.queue;
+    internal::Suspicion& at = suspicions[s];
+    // Against what a request usually spends there that comes there at all: the slow ones may be
+    // those that go a longer way, as they always did.
+    const double visits = std::max(before.visits[s], 1.0);
+    const double own_growth =
+        (now.slow_own[s] - now.slow_visits[s] * before.own[s] / visits) / slow;
+    const double queue_growth =
+        (now.slow_queue[s] - now.slow_visits[s] * before.queue[s] / visits) / slow;
     at.growth = own_growth + queue_growth;
+    at.suspect.own_growth_ns = static_cast<std::int64_t>(own_growth);
+  }
+  BlameNetwork(before, now, latency_growth, &suspicions);
+  for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
+    internal::Suspicion& at = suspicions[s];
     if (at.growth <= 0) continue;
-    const double error = usual.spread / std::sqrt(std::min(slow, 16.0));
+    Usual usual;
+    const double visits = std::max(before.visits[s], 1.0);
+    usual.mean = (before.own[s] + before.queue[s]) / visits;
+    const double mean_us = usual.mean / 1000;
+    usual.spread = std::sqrt(std::max(before.square[s] / visits - mean_us * mean_us, 0.0)) * 1000;
+    // Of those that come there.
+    const double share_of_slow = now.slow_visits[s] / slow;
+    const double error =
+        usual.spread * share_of_slow / std::sqrt(std::clamp(now.slow_visits[s], 1.0, 16.0));
     at.spreads = error > 0 ? at.growth / error : 1e3;
     at.suspect.service = ServiceId(s);
-    at.suspect.own_growth_ns = static_cast<std::int64_t>(own_growth);
-    at.suspect.queue_growth_ns = static_cast<std::int64_t>(queue_growth);
+    at.suspect.queue_growth_ns = static_cast<std::int64_t>(at.growth) - at.suspect.own_growth_ns;
     at.suspect.share = static_cast<float>(std::min(at.growth / latency_growth, 1.0));
     at.suspect.depth = depths[s];
     at.abnormal = at.growth >= options_.min_share * latency_growth &&
-                  at.growth >= options_.min_growth * usual.mean &&
+                  at.growth >= options_.min_growth * usual.mean * share_of_slow &&
                   at.spreads >= options_.min_spread;
     if (at.abnormal) at.suspect.since_ns = GrownSince(ring, onset, s, usual);
   }
 
   // The deepest of those that grew: none below it grew, unless clearly later.
   const std::int64_t slack_ns = std::max<std::int64_t>(3 * options_.period.ns(), 300'000'000);
-  double abnormal_growth = 0;
-  for (const Suspicion& each : suspicions) {
-    if (each.abnormal) abnormal_growth += each.growth;
-  }
-  std::vector<std::vector<bool>> below(suspicions.size());
-  const auto better = [](const Suspicion& a, const Suspicion& b, std::int64_t slack) {
-    if (std::abs(a.suspect.since_ns - b.suspect.since_ns) > slack) {
-      return a.suspect.since_ns < b.suspect.since_ns;
-    }
-    return a.growth > b.growth;
-  };
-  const Suspicion* culprit = nullptr;
-  for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
-    const Suspicion& at = suspicions[s];
-    if (!at.abnormal) continue;
-    found.suspects.push_back(at.suspect);
-    if (below[s].empty()) below[s] = Below(s);
-    bool deepest = true;
-    for (std::uint32_t other = 0; other < suspicions.size(); ++other) {
-      if (other == s || !suspicions[other].abnormal || !below[s][other]) continue;
-      if (below[other].empty()) below[other] = Below(other);
-      if (below[other][s]) {  // they call each other: who grew more
-        deepest = deepest && !better(suspicions[other], at, slack_ns);
-        continue;
-      }
-      deepest = deepest && suspicions[other].suspect.since_ns > at.suspect.since_ns + slack_ns;
-    }
-    if (deepest && (culprit == nullptr || better(at, *culprit, slack_ns))) culprit = &at;
-  }
-  std::sort(found.suspects.begin(), found.suspects.end(),
-            [&](const Attribution::Suspect& a, const Attribution::Suspect& b) {
-              const bool a_first = culprit != nullptr && a.service == culprit->suspect.service;
-              const bool b_first = culprit != nullptr && b.service == culprit->suspect.service;
-              if (a_first != b_first) return a_first;
-              return a.share > b.share;
-            });
+  const internal::Choice choice =
+      internal::ChooseCulprit(*topology_, suspicions, slack_ns, &found.suspects);
 
   const double enough = std::min(1.0, slow / 10);
   if (found.request_rate_growth >= options_.load_growth && rate_spreads >= options_.min_spread) {
@@ -372,19 +399,11 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation) const {
     found.confidence = static_cast<float>(enough * std::min(1.0, 0.5 + over));
     return found;
   }
-  if (culprit == nullptr) return found;
-  // What the culprit explains: its own growth, and that of those who wait for it.
-  double explained = 0;
-  for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
-    if (!suspicions[s].abnormal) continue;
-    if (&suspicions[s] == culprit || below[s][culprit->suspect.service.index()]) {
-      explained += suspicions[s].growth;
-    }
-  }
+  if (choice.culprit == nullptr) return found;
   found.initiation = Initiation::kService;
-  found.culprit = culprit->suspect.service;
-  const double sure = std::min(1.0, culprit->spreads / (2 * options_.min_spread));
-  found.confidence = static_cast<float>(enough * sure * explained / abnormal_growth);
+  found.culprit = choice.culprit->suspect.service;
+  const double sure = std::min(1.0, choice.culprit->spreads / (2 * options_.min_spread));
+  found.confidence = static_cast<float>(enough * sure * choice.explained);
   return found;
 }
 

@@ -127,6 +127,8 @@ class CulpritTest : public ::testing::Test {
     double front_waits = 0;    // for a connection to right, in front's own time
     double right_waits = 0;    // for one to deep
     double deep_queue = 0;     // in deep's queue
+    double right_way = 0;      // of each message to right and from it
+    double deep_way = 0;       // so too of deep
     int timeouts = 0;          // calls to deep of which only the caller knows
     bool deep_records = true;  // what deep serves
   };
@@ -177,7 +179,8 @@ class CulpritTest : public ::testing::Test {
     const double left_end = begun + Noise(spends.left);
     spans.push_back(Span(SpanSide::kClient, 2, 1, front, left, begun, 0, left_end));
     spans.push_back(Span(SpanSide::kServer, 3, 2, front, left, begun, begun, left_end));
-    double now = begun + Noise(spends.right) / 2 + spends.right_waits;
+    const double way = spends.right_way + spends.deep_way;
+    double now = begun + spends.right_way + Noise(spends.right) / 2 + spends.right_waits;
     std::uint64_t id = 10;
     for (int i = 0; i < spends.timeouts; ++i) {
       spans.push_back(Span(SpanSide::kClient, id++, 5, right, deep, now, 0, now + 30));
@@ -185,15 +188,18 @@ class CulpritTest : public ::testing::Test {
       now += 31;
     }
     const double queue = Noise(spends.deep_queue);
-    const double deep_end = now + queue + Noise(spends.deep);
-    spans.push_back(Span(SpanSide::kClient, 6, 5, right, deep, now, 0, deep_end));
+    const double deep_end = now + way + queue + Noise(spends.deep);
+    spans.push_back(Span(SpanSide::kClient, 6, 5, right, deep, now, 0, deep_end + way));
     if (spends.deep_records) {
-      spans.push_back(Span(SpanSide::kServer, 7, 6, right, deep, now, now + queue, deep_end));
+      spans.push_back(
+          Span(SpanSide::kServer, 7, 6, right, deep, now + way, now + way + queue, deep_end));
     }
-    const double right_end = deep_end + Noise(spends.right) / 2;
-    spans.push_back(Span(SpanSide::kClient, 4, 1, front, right, begun, 0, right_end));
-    spans.push_back(Span(SpanSide::kServer, 5, 4, front, right, begun, begun, right_end));
-    const double end = std::max(left_end, right_end) + Noise(spends.front) / 2;
+    const double right_end = deep_end + way + Noise(spends.right) / 2;
+    const double answered = right_end + spends.right_way;
+    const double reached = begun + spends.right_way;
+    spans.push_back(Span(SpanSide::kClient, 4, 1, front, right, begun, 0, answered));
+    spans.push_back(Span(SpanSide::kServer, 5, 4, front, right, reached, reached, right_end));
+    const double end = std::max(left_end, answered) + Noise(spends.front) / 2;
     spans.push_back(
         Span(SpanSide::kClient, 8, 1, front, mailer, begun, 0, begun + Noise(spends.mailer)));
     spans.back().async = true;
@@ -264,6 +270,18 @@ TEST_F(CulpritTest, BackPressureDoesNotBlameThoseWhoWait) {
   EXPECT_EQ(found.initiation, Initiation::kService);
   EXPECT_EQ(found.culprit, deep);
   EXPECT_EQ(found.suspects.size(), 3u);
+}
+
+TEST_F(CulpritTest, NetworkTroubleBlamesTheServiceWhoseWaysAreLong) {
+  Spends fault;
+  fault.right_way = 40;  // also those to deep, which is innocent
+  const Attribution found = Find(fault);
+  EXPECT_EQ(found.initiation, Initiation::kService);
+  EXPECT_EQ(found.culprit, right);
+  EXPECT_GT(found.suspects[0].queue_growth_ns, 120 * kMs);
+  fault.right_way = 0;
+  fault.deep_way = 60;
+  EXPECT_EQ(Find(fault).culprit, deep) << "of one way's two ends the callee";
 }
 
 TEST_F(CulpritTest, OfTheBranchesTheOneThatBecameSlow) {

@@ -13,10 +13,15 @@
 // moments of the tick, where something kept the times or intervals were known. Either may be there
 // without the other: a recording of means has no depths. What was not seen is missing, never zero.
 //
+// Calls that stand at a service are told by the edges into it (`outbound`, caller by caller). Where
+// a recording has only their number, whoever made them, it is the service's `outstanding`: no edge
+// is given a share of it. Outstanding() below asks both; two that are known say the same number.
+//
 // Invariants: a missing cell holds zero; every column has the table's size; depths and means are
 // finite and not negative (Set ignores what is not). Reset() keeps the memory.
 //
-// Threads: a plain value. Cost: 16 bytes per service and channel, 16 per edge, and the classes.
+// Threads: a plain value. Cost: 21 bytes per service and channel, 9 per service for `outstanding`,
+// 13 per edge, and the classes.
 #pragma once
 
 #include <array>
@@ -48,12 +53,17 @@ class ServiceTable {
                std::uint32_t departures);
   // Mean over the requests that left the channel during the tick.
   void SetMeanWait(ServiceId service, Channel channel, double wait_us);
+  // Calls that stand at the service as a whole, where nobody tells who made them.
+  void SetOutstanding(ServiceId service, double depth);
+  void SetOutstandingMean(ServiceId service, double mean);
 
   std::optional<double> depth(ServiceId service, Channel channel) const;
   std::optional<double> mean(ServiceId service, Channel channel) const;
   std::optional<std::uint32_t> arrivals(ServiceId service, Channel channel) const;
   std::optional<std::uint32_t> departures(ServiceId service, Channel channel) const;
   std::optional<double> mean_wait_us(ServiceId service, Channel channel) const;
+  std::optional<double> outstanding(ServiceId service) const;
+  std::optional<double> outstanding_mean(ServiceId service) const;
 
   // What is known of a cell.
   enum Known : std::uint8_t { kDepth = 1, kMean = 2, kFlow = 4, kMeanWait = 8 };
@@ -67,6 +77,10 @@ class ServiceTable {
   }
   absl::Span<const float> mean_waits_us(Channel channel) const { return At(channel).wait_us; }
   absl::Span<const std::uint8_t> known(Channel channel) const { return At(channel).known; }
+  // kDepth and kMean of `outstanding`.
+  absl::Span<const float> outstanding_depths() const { return outstanding_.depth; }
+  absl::Span<const float> outstanding_means() const { return outstanding_.mean; }
+  absl::Span<const std::uint8_t> outstanding_known() const { return outstanding_.known; }
 
   friend bool operator==(const ServiceTable& a, const ServiceTable& b);
 
@@ -81,6 +95,7 @@ class ServiceTable {
 
   std::size_t size_ = 0;
   std::array<Columns, kChannels> columns_;
+  Columns outstanding_;  // depth, mean and known; the rest stays empty
 };
 
 // Edges: the channel `outbound`, as the callers see it.
@@ -146,12 +161,14 @@ struct ClusterTick {
   friend bool operator==(const ClusterTick& a, const ClusterTick& b);
 };
 
-// Calls that stand at a service: the sum of `outbound` over the live edges into it. Nothing unless
-// every one of them was seen. Depth if all are known as depths, else means if all have means.
+// Calls that stand at a service: the sum of `outbound` over the live edges into it, where every one
+// of them was seen; else what was counted of the service as a whole; else nothing. A depth, and a
+// mean only where neither of the two is known as a depth.
 std::optional<double> Outstanding(const ClusterTick& tick, const Topology& topology,
                                   ServiceId service);
 // Outstanding less blocked, signed: what stands at the service itself and not at those it calls.
-// Where `blocked` was not seen, the service's own synchronous outbound calls stand for it.
+// Where `blocked` was not seen, the service's own synchronous outbound calls stand for it; where
+// one of these edges was not seen either, nothing is known.
 std::optional<double> SelfDepth(const ClusterTick& tick, const Topology& topology,
                                 ServiceId service);
 

@@ -19,11 +19,13 @@
 // requests around its start with the time before. Walking from the service where the requests enter
 // along the calls that became slower, it names the deepest service whose own time or queue grew
 // beyond its usual spread, and early, and by a part of the whole growth that counts: back-pressure
-// makes the callers' queues grow too, but the initiator is below them. "load" where the requests
-// themselves became that many more before it; "unknown" where traces are too few or say nothing.
+// makes the callers' queues grow too, but the initiator is below them. Where replies take longer on
+// their way, the network is in trouble, and it is the service at the end of most of these ways,
+// caller or callee, that they are booked on. "load" where the requests themselves became that many
+// more before it; "unknown" where traces are too few or say nothing.
 //
 // Threads: one at a time. Cost: Observe() one pass over the hops; Find() reads the kept ticks of
-// one class. Memory: 40 bytes for each class, kept tick and service that was seen there.
+// one class. Memory: 50 bytes for each class, kept tick, and service or edge that was seen there.
 #pragma once
 
 #include <cstddef>

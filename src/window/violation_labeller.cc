@@ -1,0 +1,101 @@
+#include "seer/window/violation_labeller.h"
+
+#include <algorithm>
+#include <utility>
+
+SEER_BEGIN_NAMESPACE
+
+std::string_view LabelBasisName(LabelBasis basis) {
+  switch (basis) {
+    case LabelBasis::kTraces:
+      return "traces";
+    case LabelBasis::kDepths:
+      return "depths";
+    case LabelBasis::kNone:
+      break;
+  }
+  return "nothing";
+}
+
+ViolationLabeller::ViolationLabeller(const ViolationLabellerOptions& options,
+                                     const Topology* topology)
+    : options_(options),
+      topology_(topology),
+      detector_(options.violations),
+      traces_(topology, options.culprits),
+      depths_(options.culprits),
+      assembler_(options.traces, [this](const RequestTrace& trace) { traces_.Observe(trace); }) {}
+
+void ViolationLabeller::Add(const SpanInterval& interval) {
+  any_spans_ = true;
+  assembler_.Add(interval);
+}
+
+void ViolationLabeller::Observe(const ClusterTick& tick) {
+  depths_.Observe(tick, *topology_);
+  detector_.Observe(tick, *topology_);
+  for (const Violation& violation : detector_.open()) {
+    const bool known = std::any_of(open_.begin(), open_.end(), [&](const Open& open) {
+      return open.label.violation.request_class == violation.request_class &&
+             open.label.violation.start_ns == violation.start_ns;
+    });
+    if (!known) open_.push_back({{violation, {}, LabelBasis::kNone}, false});
+  }
+  // Requests that began in the violation's first second (after_ns) have as long again to end, and
+  // their traces to be given.
+  const std::int64_t now_ns = tick.period.EndNs(tick.tick);
+  for (Open& open : open_) {
+    const std::int64_t ready_ns =
+        open.label.violation.start_ns + 2 * options_.culprits.after_ns + options_.traces.linger_ns;
+    if (!open.looked && now_ns >= ready_ns) Look(&open);
+  }
+  Collect();
+}
+
+void ViolationLabeller::Look(Open* open) {
+  open->looked = true;
+  LabelledViolation& label = open->label;
+  if (any_spans_) {
+    label.found = traces_.Find(label.violation);
+    label.basis = LabelBasis::kTraces;
+    if (label.found.initiation != Initiation::kUnknown) return;
+  }
+  Attribution by_depths = depths_.Find(label.violation, *topology_);
+  if (by_depths.initiation == Initiation::kUnknown) return;
+  label.found = std::move(by_depths);
+  label.basis = LabelBasis::kDepths;
+}
+
+void ViolationLabeller::Collect() {
+  for (const Violation& violation : detector_.TakeFinished()) {
+    const auto open = std::find_if(open_.begin(), open_.end(), [&](const Open& each) {
+      return each.label.violation.request_class == violation.request_class &&
+             each.label.violation.start_ns == violation.start_ns;
+    });
+    LabelledViolation label;
+    if (open != open_.end()) {
+      if (!open->looked) Look(&*open);
+      label = std::move(open->label);
+      open_.erase(open);
+    }
+    label.violation = violation;
+    Apply(label.found, &label.violation);
+    finished_.push_back(std::move(label));
+  }
+}
+
+void ViolationLabeller::Finish() {
+  assembler_.Finish();
+  detector_.Finish();
+  Collect();
+}
+
+std::vector<LabelledViolation> ViolationLabeller::Take() {
+  std::stable_sort(finished_.begin(), finished_.end(),
+                   [](const LabelledViolation& a, const LabelledViolation& b) {
+                     return a.violation.start_ns < b.violation.start_ns;
+                   });
+  return std::exchange(finished_, {});
+}
+
+SEER_END_NAMESPACE
