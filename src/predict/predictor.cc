@@ -1,0 +1,281 @@
+#include "seer/predict/predictor.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "seer/core/internal/mutex.h"
+#include "seer/core/internal/status_macros.h"
+#include "seer/core/internal/strings.h"
+#include "seer/core/wire.h"
+
+SEER_BEGIN_NAMESPACE
+namespace {
+
+constexpr std::size_t kMaxKeptTicks = 65536;
+constexpr std::int64_t kSecond = 1'000'000'000;
+
+absl::Status Validate(const PredictorOptions& options) {
+  if (options.warm_ticks < 1) {
+    return absl::InvalidArgumentError("options.warm_ticks is 0: give 1 or more");
+  }
+  if (options.keep_ticks > kMaxKeptTicks) {
+    return absl::InvalidArgumentError(absl::StrCat("options.keep_ticks is ", options.keep_ticks,
+                                                   ": give at most ", kMaxKeptTicks));
+  }
+  if (options.clock_back_ns < kSecond) {
+    return absl::InvalidArgumentError(absl::StrCat("options.clock_back_ns is ",
+                                                   options.clock_back_ns,
+                                                   ": give a second, 1000000000, or more"));
+  }
+  return absl::OkStatus();
+}
+
+// The share of the live services of which some depth was known.
+double ServicesSeen(const ClusterTick& tick, const Topology& topology) {
+  std::size_t live = 0, seen = 0;
+  for (std::size_t i = 0; i < topology.services().size() && i < tick.services.size(); ++i) {
+    if (topology.services()[i].removed) continue;
+    ++live;
+    bool known = false;
+    for (std::size_t c = 0; c < kChannels && !known; ++c) {
+      known = (tick.services.known(static_cast<Channel>(c))[i] & ServiceTable::kDepth) != 0;
+    }
+    seen += known ? 1 : 0;
+  }
+  return live == 0 ? 0 : static_cast<double>(seen) / static_cast<double>(live);
+}
+
+}  // namespace
+
+class Predictor::Impl {
+ public:
+  Impl(const PredictorOptions& options, std::unique_ptr<TickPredictor> model)
+      : options_(options),
+        clock_(options.clock != nullptr ? *options.clock : system_clock_),
+        merger_(NewMerger()),
+        model_(std::move(model)) {
+    health_.model = std::string(model_->name());
+    health_.model_since_ns = clock_.NowNs();
+  }
+
+  absl::Status Observe(const Topology& node) {
+    internal::MutexLock lock(&mutex_);
+    return AddNode(node, Advance());
+  }
+
+  absl::Status Observe(const Snapshot& snapshot) {
+    internal::MutexLock lock(&mutex_);
+    return Add(snapshot);
+  }
+
+  absl::Status ObserveWire(std::string_view bytes) {
+    // Decoded before the lock is taken: many connections may decode at the same time.
+    absl::Status status;
+    if (const auto header = PeekWire(bytes); !header.ok()) {
+      status = header.status();
+    } else if (header->kind == WireKind::kTopology) {
+      const absl::StatusOr<Topology> topology = Decode<Topology>(bytes);
+      status = topology.ok() ? Observe(*topology) : topology.status();
+    } else if (header->kind == WireKind::kSnapshot) {
+      const absl::StatusOr<Snapshot> snapshot = Decode<Snapshot>(bytes);
+      status = snapshot.ok() ? Observe(*snapshot) : snapshot.status();
+    } else {
+      status = absl::InvalidArgumentError(
+          absl::StrCat("the message is a ", internal::ToAbsl(WireKindName(header->kind)),
+                       ": a predictor takes topologies and snapshots"));
+    }
+    if (!status.ok()) {
+      internal::MutexLock lock(&mutex_);
+      ++health_.bad_messages;
+    }
+    return status;
+  }
+
+  void RemoveNode(std::string_view node) {
+    internal::MutexLock lock(&mutex_);
+    merger_.RemoveNode(node);
+    nodes_.erase(std::string(node));
+  }
+
+  void Predict(Forecast* forecast) {
+    internal::MutexLock lock(&mutex_);
+    Advance();
+    *forecast = forecast_;
+  }
+
+  std::shared_ptr<const Topology> topology() {
+    internal::MutexLock lock(&mutex_);
+    if (shown_ == nullptr || shown_->version() != topology_.version()) {
+      shown_ = std::make_shared<const Topology>(topology_);
+    }
+    return shown_;
+  }
+
+  void TicksSince(Tick last, std::vector<ClusterTick>* ticks) {
+    internal::MutexLock lock(&mutex_);
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      const ClusterTick& tick = kept_[(oldest_ + i) % kept_.size()];
+      if (tick.tick > last) ticks->push_back(tick);
+    }
+  }
+
+  void UseModel(std::unique_ptr<TickPredictor> model) {
+    std::unique_ptr<TickPredictor> old;  // destroyed without the lock: it may be large
+    internal::MutexLock lock(&mutex_);
+    old = std::exchange(next_, std::move(model));
+    next_ticks_ = 0;
+    health_.next_model = next_ != nullptr ? std::string(next_->name()) : "";
+    health_.next_model_status = absl::OkStatus();
+  }
+
+  PredictorHealth health() {
+    internal::MutexLock lock(&mutex_);
+    PredictorHealth health = health_;
+    health.merger = merger_.stats();
+    if (given_) health.lag_ns = clock_.NowNs() - last_end_ns_;
+    return health;
+  }
+
+ private:
+  TickMerger NewMerger() {
+    return TickMerger(options_.merger, &topology_, [this](const ClusterTick& tick) { Look(tick); });
+  }
+
+  absl::Status AddNode(const Topology& node, std::int64_t now_ns)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    SEER_RETURN_IF_ERROR(merger_.AddNode(node, now_ns));
+    nodes_.insert_or_assign(std::string(node.origin().node), node);
+    return absl::OkStatus();
+  }
+
+  absl::Status Add(const Snapshot& snapshot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (snapshot.period != options_.merger.period) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "snapshot.period of node '", snapshot.origin.node, "' is ", snapshot.period.ns(),
+          " ns, that of the predictor ", options_.merger.period.ns(),
+          ": set PredictorOptions::merger.period, or CollectorOptions::period of the node"));
+    }
+    merger_.Add(snapshot, Advance());
+    return absl::OkStatus();
+  }
+
+  // Gives the ticks that are overdue. Returns what time it is.
+  std::int64_t Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const std::int64_t now_ns = clock_.NowNs();
+    if (given_ && now_ns < last_end_ns_ - options_.clock_back_ns) BeginAnew(now_ns);
+    merger_.AdvanceTo(now_ns);
+    return now_ns;
+  }
+
+  void BeginAnew(std::int64_t now_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    ++health_.clock_set_back;
+    given_ = false;
+    merger_ = NewMerger();
+    model_->Reset();
+    if (next_ != nullptr) next_->Reset();
+    next_ticks_ = 0;
+    forecast_ = Forecast();
+    kept_.clear();
+    oldest_ = 0;
+    // Their topologies were merged before: this can only find the same rows again.
+    for (const auto& [name, node] : nodes_) merger_.AddNode(node, now_ns).IgnoreError();
+  }
+
+  // The merger calls it, within Advance(), Add() or AddNode().
+  void Look(const ClusterTick& tick) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    given_ = true;
+    last_end_ns_ = tick.period.EndNs(tick.tick);
+    health_.nodes_seen = tick.nodes_seen;
+    health_.nodes_expected = tick.nodes_expected;
+    health_.services_seen = ServicesSeen(tick, topology_);
+    Keep(tick);
+
+    if (next_ != nullptr) {
+      health_.next_model_status = next_->Observe(tick, topology_, &next_forecast_);
+      if (health_.next_model_status.ok() && ++next_ticks_ > options_.warm_ticks) {
+        model_ = std::move(next_);
+        health_.model = std::exchange(health_.next_model, "");
+        health_.model_since_ns = last_end_ns_;
+        health_.model_status = absl::OkStatus();
+        ++health_.models_changed;
+        ++health_.ticks;
+        std::swap(forecast_, next_forecast_);
+        return;
+      }
+    }
+    // One that refuses a tick leaves the forecast as it was: it says of which tick it is.
+    health_.model_status = model_->Observe(tick, topology_, &forecast_);
+    ++(health_.model_status.ok() ? health_.ticks : health_.refused_ticks);
+  }
+
+  void Keep(const ClusterTick& tick) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (options_.keep_ticks == 0) return;
+    if (kept_.size() < options_.keep_ticks) {
+      kept_.push_back(tick);
+      return;
+    }
+    kept_[oldest_] = tick;  // into the memory of the oldest
+    oldest_ = (oldest_ + 1) % kept_.size();
+  }
+
+  const PredictorOptions options_;
+  const SystemClock system_clock_;
+  const Clock& clock_;
+
+  internal::Mutex mutex_;
+  Topology topology_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Topology> nodes_ ABSL_GUARDED_BY(mutex_);  // as they told them last
+  TickMerger merger_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<TickPredictor> model_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<TickPredictor> next_ ABSL_GUARDED_BY(mutex_);
+  std::uint32_t next_ticks_ ABSL_GUARDED_BY(mutex_) = 0;  // that it took
+  Forecast forecast_ ABSL_GUARDED_BY(mutex_);
+  Forecast next_forecast_ ABSL_GUARDED_BY(mutex_);
+  bool given_ ABSL_GUARDED_BY(mutex_) = false;  // a tick was
+  std::int64_t last_end_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<ClusterTick> kept_ ABSL_GUARDED_BY(mutex_);  // a ring, once it is full
+  std::size_t oldest_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<const Topology> shown_ ABSL_GUARDED_BY(mutex_);
+  PredictorHealth health_ ABSL_GUARDED_BY(mutex_);
+};
+
+absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Create(const PredictorOptions& options) {
+  SEER_ASSIGN_OR_RETURN(std::unique_ptr<TickPredictor> rival,
+                        MakeRival(options.rival, options.rival_options));
+  return Create(std::move(rival), options);
+}
+
+absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Create(std::unique_ptr<TickPredictor> model,
+                                                             const PredictorOptions& options) {
+  SEER_RETURN_IF_ERROR(Validate(options));
+  if (model == nullptr) {
+    return absl::InvalidArgumentError("model is null: leave it out for one without training");
+  }
+  return std::unique_ptr<Predictor>(
+      new Predictor(std::make_unique<Impl>(options, std::move(model))));
+}
+
+Predictor::Predictor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Predictor::~Predictor() = default;
+absl::Status Predictor::Observe(const Topology& node) { return impl_->Observe(node); }
+absl::Status Predictor::Observe(const Snapshot& snapshot) { return impl_->Observe(snapshot); }
+absl::Status Predictor::ObserveWire(std::string_view bytes) { return impl_->ObserveWire(bytes); }
+void Predictor::RemoveNode(std::string_view node) { impl_->RemoveNode(node); }
+Forecast Predictor::Predict() {
+  Forecast forecast;
+  impl_->Predict(&forecast);
+  return forecast;
+}
+void Predictor::Predict(Forecast* forecast) { impl_->Predict(forecast); }
+std::shared_ptr<const Topology> Predictor::topology() const { return impl_->topology(); }
+void Predictor::TicksSince(Tick last, std::vector<ClusterTick>* ticks) const {
+  impl_->TicksSince(last, ticks);
+}
+void Predictor::UseModel(std::unique_ptr<TickPredictor> model) {
+  impl_->UseModel(std::move(model));
+}
+PredictorHealth Predictor::health() const { return impl_->health(); }
+
+SEER_END_NAMESPACE
