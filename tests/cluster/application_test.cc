@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+
 #include "benchmarks/cluster/sim/model.h"
 
 namespace seer::cluster {
@@ -167,6 +170,44 @@ TEST(Model, PlacementDependsOnSeedAndStrategy) {
   std::vector<int> count(20, 0);
   for (std::uint32_t server : spread) ++count[server];
   for (int n : count) EXPECT_GE(n, 1);
+}
+
+TEST(Model, PackingFillsServersAndSpreadingLevelsThem) {
+  const std::vector<Application> apps = {Load("social_network"), Load("media"), Load("ecommerce")};
+  const auto promised = [&](Placement placement, const ClusterSpec& cluster) {
+    ModelOptions options;
+    options.placement = placement;
+    const auto model = BuildModel(apps, cluster, options);
+    EXPECT_TRUE(model.ok()) << model.status();
+    std::vector<double> parts(cluster.servers.size(), 0);
+    for (const auto& instance : (*model)->instances) {
+      parts[instance.server] +=
+          static_cast<double>((*model)->services[instance.service].spec.cores) /
+          cluster.servers[instance.server].cores;
+    }
+    return parts;
+  };
+  const auto packed = promised(Placement::kPack, DefaultCluster());
+  EXPECT_LE(*std::max_element(packed.begin(), packed.end()), 2.0001);
+  EXPECT_GT(packed[0], 1.5);
+  EXPECT_EQ(packed.back(), 0);
+  // Of servers that differ each gets as much as it can carry.
+  const auto spread = promised(Placement::kSpread, HeterogeneousCluster(20, 3));
+  EXPECT_LT(*std::max_element(spread.begin(), spread.end()),
+            *std::min_element(spread.begin(), spread.end()) + 0.6);
+}
+
+TEST(Model, HeterogeneousServersDifferInCoresSpeedAndMemory) {
+  const ClusterSpec cluster = HeterogeneousCluster(60, 5);
+  ASSERT_EQ(cluster.servers.size(), 60u);
+  std::map<std::uint32_t, int> cores;
+  for (const ServerSpec& server : cluster.servers) {
+    ++cores[server.cores];
+    EXPECT_EQ(server.speed, server.cores == 32 ? 0.8 : server.cores == 48 ? 1.2 : 1.0);
+    EXPECT_EQ(server.memory_gb, server.cores == 32 ? 64 : server.cores == 48 ? 256 : 128);
+  }
+  EXPECT_EQ(cores.size(), 3u);
+  for (const auto& [count, servers] : cores) EXPECT_GT(servers, 8) << count;
 }
 
 TEST(Model, ReplicasReachThePapersContainers) {

@@ -159,5 +159,108 @@ TEST(Scenario, UpdatesChangeWhatIsCalled) {
   EXPECT_GE(DrawUpdates(model.get(), 3, 100, 8).size(), 7u);
 }
 
+// The paper's Fig. 13 on two applications; each kind by what it changes.
+TEST(Scenario, EachKindOfUpdateDoesWhatItIsNamedAfter) {
+  std::vector<Application> apps;
+  for (const char* name : {"social_network", "ecommerce"}) {
+    auto app = LoadApplication(std::string(SEER_GRAPHS "/") + name + ".json");
+    ASSERT_TRUE(app.ok()) << app.status();
+    apps.push_back(*std::move(app));
+  }
+  for (Update::Kind kind : kAllUpdateKinds) {
+    SCOPED_TRACE(std::string(UpdateKindName(kind)));
+    auto model = *BuildModel(apps, DefaultCluster(), {});
+    const std::size_t services = model->services.size();
+    const std::uint32_t others = model->applications[1].first_service;
+    const auto rows = MakeUpdate(model.get(), kind, 0, 3 * kSecond, 5);
+    ASSERT_TRUE(rows.ok()) << rows.status();
+    ASSERT_FALSE(rows->empty());
+    ScenarioOptions options = Scenario(6, 400);
+    options.simulator.loads.push_back({0, 0, 3600, 0});  // the other one is idle by itself
+    options.truth = false;
+    options.updates = *rows;
+    std::vector<double> before(model->services.size(), 0), after = before;
+    double latency[2] = {}, count[2] = {};
+    int number = 0;
+    RunScenario(model, options, [&](const ClusterTick& tick) {
+      const int then = number++ < 30 ? 0 : 1;
+      for (std::size_t e = 0; e < model->edges.size(); ++e) {
+        (then == 0 ? before : after)[model->edges[e].callee] +=
+            *tick.edges.made(EdgeId(static_cast<std::uint32_t>(e)));
+      }
+      for (const ClassTick& c : tick.classes) {
+        latency[then] +=
+            static_cast<double>(c.latency.Quantile(0.5)) * static_cast<double>(c.count);
+        count[then] += static_cast<double>(c.count);
+      }
+    });
+    const auto sum = [&](const std::vector<double>& of, std::size_t from, std::size_t to) {
+      double all = 0;
+      for (std::size_t s = from; s < to; ++s) all += of[s];
+      return all;
+    };
+    const auto of_kind = [&](const std::vector<double>& of, Kind wanted) {
+      double all = 0;
+      for (std::size_t s = 0; s < services; ++s) {
+        if (model->services[s].spec.kind == wanted) all += of[s];
+      }
+      return all;
+    };
+    const std::size_t all = model->services.size();
+    EXPECT_EQ(all, services + (kind == Update::kOtherApplication ? 0 : 1));
+    EXPECT_EQ(sum(before, services, all), 0);
+    EXPECT_EQ(sum(before, others, services), 0);
+    switch (kind) {
+      case Update::kNewService:
+        EXPECT_GT(sum(after, services, all), 5);
+        EXPECT_EQ(model->services.back().spec.kind, Kind::kLogic);
+        break;
+      case Update::kBackEnd:
+        EXPECT_GT(of_kind(before, Kind::kDatabase), 50);
+        EXPECT_LT(of_kind(after, Kind::kDatabase), 0.05 * of_kind(before, Kind::kDatabase));
+        EXPECT_GT(sum(after, services, all), 50);
+        break;
+      case Update::kFrontEnd: {
+        const std::uint32_t nginx = model->FindService("social_network/nginx-thrift");
+        EXPECT_GT(before[nginx], 900);
+        EXPECT_LT(after[nginx], 20);  // of requests that were under way
+        EXPECT_GT(sum(after, services, all), 900);
+        break;
+      }
+      case Update::kOtherApplication:
+        EXPECT_GT(sum(after, others, services), 5);
+        break;
+      case Update::kNoEffect:
+        EXPECT_GT(sum(after, services, all), 5);
+        EXPECT_NEAR(latency[1] / count[1], latency[0] / count[0], 0.1 * latency[0] / count[0]);
+        break;
+    }
+  }
+  auto alone = *BuildModel({apps[0]}, DefaultCluster(), {});
+  EXPECT_FALSE(MakeUpdate(alone.get(), Update::kOtherApplication, 0, 0, 1).ok());
+  EXPECT_FALSE(MakeUpdate(alone.get(), Update::kBackEnd, 7, 0, 1).ok());
+}
+
+// The paper's Fig. 2: fewer hops, fewer cores left idle by one slow part, the same work.
+TEST(Scenario, TheMonolithAnswersWithFewerHops) {
+  auto app = LoadApplication(SEER_GRAPHS "/social_network.json");
+  ASSERT_TRUE(app.ok());
+  double p50[3] = {};
+  int i = 0;
+  for (const Application& variant : {*app, ThreeTier(*app), Monolith(*app)}) {
+    auto model = BuildModel({variant}, DefaultCluster(), {});
+    ASSERT_TRUE(model.ok()) << model.status();
+    ScenarioOptions options = Scenario(5, 300);
+    options.truth = false;
+    LatencyHistogram all;
+    RunScenario(*model, options, [&](const ClusterTick& tick) {
+      for (const ClassTick& c : tick.classes) all.Merge(c.latency);
+    });
+    p50[i++] = static_cast<double>(all.Quantile(0.5));
+  }
+  EXPECT_LT(p50[1], p50[0]);
+  EXPECT_LT(p50[2], p50[1]);
+}
+
 }  // namespace
 }  // namespace seer::cluster

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+
 #include "tests/cluster/stations.h"
 
 namespace seer::cluster {
@@ -397,6 +400,46 @@ TEST(Simulator, ActionsTakeEffectAfterTheirDelayAndExpire) {
   EXPECT_EQ(simulator.Act(more).code(), absl::StatusCode::kOutOfRange);
   more.target.service = "nobody";
   EXPECT_EQ(simulator.Act(more).code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Simulator, MeasuredTimesAreDrawnEachAsLikely) {
+  Application app = OneStation(100, 0, 0);
+  app.services[0].times_us = {100, 200, 200, 700};
+  const auto model = Build({app}, /*ideal=*/true, UniformCluster(1));
+  EXPECT_DOUBLE_EQ(MeanDemandUs(app)[0], 300);
+  Simulator simulator(model, Loads(1, 1000));
+  simulator.KeepFinished(true);
+  simulator.RunUntil(20 * kSecond);
+  std::map<std::int64_t, double> count;
+  double all = 0;
+  for (const Finished& f : simulator.TakeFinished()) ++count[f.end_ns - f.start_ns], ++all;
+  ASSERT_EQ(count.size(), 3u);
+  EXPECT_NEAR(count[100'000] / all, 0.25, 0.02);
+  EXPECT_NEAR(count[200'000] / all, 0.5, 0.02);
+  EXPECT_NEAR(count[700'000] / all, 0.25, 0.02);
+}
+
+TEST(Simulator, GivenMomentsReplaceTheLoad) {
+  const auto model = Build({OneStation(8, 50, 1)}, /*ideal=*/true, UniformCluster(1));
+  SimulatorOptions options = Loads(1, 1000);
+  const std::vector<std::int64_t> due = {5, 1'000'000, 1'000'000, 700'000'000};
+  options.arrivals = {std::make_shared<const std::vector<std::int64_t>>(due)};
+  Simulator a(model, options);
+  Simulator b = a;
+  b.Reseed(4);
+  std::vector<std::int64_t> latencies[2];
+  for (Simulator* s : {&a, &b}) {
+    s->KeepFinished(true);
+    s->RunUntil(kSecond);
+    std::vector<std::int64_t> starts;
+    for (const Finished& f : s->TakeFinished()) {
+      starts.push_back(f.start_ns);
+      latencies[s == &a ? 0 : 1].push_back(f.end_ns - f.start_ns);
+    }
+    std::sort(starts.begin(), starts.end());
+    EXPECT_EQ(starts, due);
+  }
+  EXPECT_NE(latencies[0], latencies[1]);  // the services' own draws are others
 }
 
 TEST(Simulator, ARateLimitDropsAndCounts) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "benchmarks/cluster/sim/substream.h"
@@ -47,6 +48,10 @@ absl::Status ValidateService(const ServiceSpec& s, const std::string& where) {
   if (s.cores < 1 || s.cores > 4096) return Bad(where + ".cores", "give 1 to 4096");
   if (!In(s.mean_service_us, 0, 1e9)) return Bad(where + ".mean_service_us", "give 0 to 1e9");
   if (!In(s.cv, 0, 20)) return Bad(where + ".cv", "give 0 to 20");
+  if (s.times_us.size() > 1'000'000) return Bad(where + ".times_us", "give at most 1000000");
+  for (double us : s.times_us) {
+    if (!In(us, 0, 1e9)) return Bad(where + ".times_us", "give 0 to 1e9");
+  }
   if (!In(s.pool_timeout_ms, 0.001, 1e6)) {
     return Bad(where + ".pool_timeout_ms", "give 0.001 to 1e6");
   }
@@ -64,8 +69,7 @@ void AddDemand(const Application& app, const CallSpec& call, double rate, double
                std::vector<double>* demand) {
   const double calls = rate * call.p * call.n;
   *visits += calls;
-  (*demand)[call.service] +=
-      calls * (call.us < 0 ? app.services[call.service].mean_service_us : call.us);
+  (*demand)[call.service] += calls * MeanOwnUs(app, call);
   for (const auto& step : call.then) {
     for (const CallSpec& child : step) AddDemand(app, child, calls, visits, demand);
   }
@@ -100,6 +104,20 @@ std::string_view KindName(Kind kind) {
       return "db";
     case Kind::kQueue:
       return "queue";
+  }
+  return "?";
+}
+
+std::string_view ServerModelName(ServerModel model) {
+  switch (model) {
+    case ServerModel::kThreadPerConnection:
+      return "thread-per-connection";
+    case ServerModel::kWorkers:
+      return "workers";
+    case ServerModel::kEventLoop:
+      return "event-loop";
+    case ServerModel::kGoroutines:
+      return "goroutines";
   }
   return "?";
 }
@@ -268,14 +286,11 @@ struct Folder {
   const Application& from;
   std::vector<std::uint32_t> tier;  // of each service
 
-  double OwnUs(const CallSpec& call) const {
-    return call.us < 0 ? from.services[call.service].mean_service_us : call.us;
-  }
   // Own time of `call` with everything of its tier below; calls that leave the tier go to `out`,
   // with the probability that they are reached.
   void Fold(const CallSpec& call, double p, std::uint32_t at, double* us,
             std::vector<std::vector<CallSpec>>* out) const {
-    *us += OwnUs(call) * p;
+    *us += MeanOwnUs(from, call) * p;
     for (const auto& step : call.then) {
       std::vector<CallSpec> leaving;
       for (const CallSpec& child : step) {
@@ -358,6 +373,14 @@ Application ThreeTier(const Application& application) {
         return s.kind == Kind::kFrontend ? 0u : s.kind == Kind::kDatabase ? 2u : 1u;
       },
       "-3tier");
+}
+
+double MeanOwnUs(const Application& application, const CallSpec& call) {
+  if (call.us >= 0) return call.us;
+  const ServiceSpec& service = application.services[call.service];
+  if (service.times_us.empty()) return service.mean_service_us;
+  return std::accumulate(service.times_us.begin(), service.times_us.end(), 0.0) /
+         static_cast<double>(service.times_us.size());
 }
 
 double MeanVisits(const Application& application) {

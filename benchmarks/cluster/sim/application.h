@@ -38,6 +38,10 @@ enum class ServerModel : std::uint8_t {
   kEventLoop,            // nginx, node, redis, memcached: unread connections wait in `socket`
   kGoroutines,           // one each, all of them runnable: counted as `running`
 };
+inline constexpr ServerModel kAllServerModels[] = {ServerModel::kThreadPerConnection,
+                                                   ServerModel::kWorkers, ServerModel::kEventLoop,
+                                                   ServerModel::kGoroutines};
+std::string_view ServerModelName(ServerModel model);
 
 enum class Kind : std::uint8_t { kFrontend, kLogic, kCache, kDatabase, kQueue };
 std::string_view KindName(Kind kind);
@@ -51,6 +55,9 @@ struct ServiceSpec {
   std::uint32_t cores = 2;      // of an instance
   double mean_service_us = 100;
   double cv = 1;
+  // Where given, own times are drawn from these instead, each as likely: measured ones. A call's
+  // own `us` stays what it is.
+  std::vector<double> times_us;
   // Requests that may wait for a thread of an instance; 0 = no limit. Those beyond are refused.
   std::uint32_t queue_limit = 0;
   // Connections of an instance to each service it calls; 0 = no limit. One that waits longer than
@@ -99,6 +106,8 @@ inline constexpr std::size_t kMaxCallDepth = 64;
 [[nodiscard]] absl::Status Validate(const Application& application);
 absl::StatusOr<Application> ApplicationFromJson(std::string_view json);
 absl::StatusOr<Application> LoadApplication(const std::string& path);
+// Canonical: each field in one order, numbers as short as can be. Reads as the same application.
+std::string ApplicationToJson(const Application& application);
 // Kind, server software and resources as they usually go together; what ApplicationFromJson() fills
 // in where a file says nothing. All assumed.
 void FillDefaults(std::string_view server, ServiceSpec* service);
@@ -109,6 +118,8 @@ Application RandomApplication(std::uint32_t services, std::uint64_t seed);
 Application Monolith(const Application& application);
 Application ThreeTier(const Application& application);
 
+// Of one visit, without the calls below it.
+double MeanOwnUs(const Application& application, const CallSpec& call);
 // Mean calls of a request (all classes by weight), and mean CPU seconds of a request at a service.
 double MeanVisits(const Application& application);
 std::vector<double> MeanDemandUs(const Application& application);

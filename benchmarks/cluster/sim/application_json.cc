@@ -1,86 +1,18 @@
-// ApplicationFromJson: the trees of a graph file. Numbers and names are checked by Validate().
-#include <simdjson.h>
+// The trees of a graph file, and back. Numbers and names are checked by Validate().
+#include "benchmarks/cluster/sim/application_json.h"
 
 #include <fstream>
 #include <iterator>
 #include <unordered_map>
 
-#include "absl/strings/str_cat.h"
-#include "benchmarks/cluster/sim/application.h"
-
 namespace seer::cluster {
 namespace {
 
-using simdjson::dom::array;
-using simdjson::dom::element;
-using simdjson::dom::object;
-
-absl::Status Bad(const std::string& where, const char* what) {
-  return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
-}
-
-// One object of the file and where it stands.
-class Fields {
- public:
-  Fields(object fields, std::string where) : fields_(fields), where_(std::move(where)) {}
-
-  std::string Path(const char* name) const {
-    return where_.empty() ? std::string(name) : absl::StrCat(where_, ".", name);
-  }
-  absl::Status Number(const char* name, double* value) const {
-    element field;
-    if (fields_[name].get(field) != simdjson::SUCCESS) return absl::OkStatus();  // stays
-    if (field.get(*value) != simdjson::SUCCESS) return Bad(Path(name), "not a number: give one");
-    return absl::OkStatus();
-  }
-  absl::Status Count(const char* name, std::uint32_t* value) const {
-    double number = *value;
-    const absl::Status status = Number(name, &number);
-    if (!status.ok()) return status;
-    if (!(number >= 0 && number <= 4e9) || number != static_cast<std::uint32_t>(number)) {
-      return Bad(Path(name), "not a count: give a whole number of at least 0");
-    }
-    *value = static_cast<std::uint32_t>(number);
-    return absl::OkStatus();
-  }
-  absl::Status Text(const char* name, bool needed, std::string* value) const {
-    element field;
-    if (fields_[name].get(field) != simdjson::SUCCESS) {
-      return needed ? Bad(Path(name), "missing: add it") : absl::OkStatus();
-    }
-    std::string_view text;
-    if (field.get(text) != simdjson::SUCCESS) return Bad(Path(name), "not a string: give one");
-    *value = std::string(text);
-    return absl::OkStatus();
-  }
-  absl::Status Flag(const char* name, bool* value) const {
-    element field;
-    if (fields_[name].get(field) != simdjson::SUCCESS) return absl::OkStatus();
-    if (field.get(*value) != simdjson::SUCCESS) return Bad(Path(name), "give true or false");
-    return absl::OkStatus();
-  }
-  absl::Status List(const char* name, bool needed, array* value, bool* there) const {
-    element field;
-    *there = fields_[name].get(field) == simdjson::SUCCESS;
-    if (!*there) return needed ? Bad(Path(name), "missing: add it") : absl::OkStatus();
-    if (field.get(*value) != simdjson::SUCCESS) return Bad(Path(name), "not a list: give one");
-    return absl::OkStatus();
-  }
-  absl::Status Object(const char* name, object* value, bool* there) const {
-    element field;
-    *there = fields_[name].get(field) == simdjson::SUCCESS;
-    if (!*there) return absl::OkStatus();
-    if (field.get(*value) != simdjson::SUCCESS) return Bad(Path(name), "not an object: give one");
-    return absl::OkStatus();
-  }
-
- private:
-  object fields_;
-  std::string where_;
-};
-
-#define SEER_CLUSTER_TRY(expression) \
-  if (absl::Status try_status = (expression); !try_status.ok()) return try_status
+using json::array;
+using json::Bad;
+using json::element;
+using json::Fields;
+using json::object;
 
 using Names = std::unordered_map<std::string, std::uint32_t>;
 
@@ -103,6 +35,16 @@ absl::Status ReadService(const Fields& fields, ServiceSpec* service) {
   SEER_CLUSTER_TRY(fields.Number("mean_service_us", &service->mean_service_us));
   SEER_CLUSTER_TRY(fields.Number("cv", &service->cv));
   FillDefaults(server, service);
+  std::string model(ServerModelName(service->model));
+  SEER_CLUSTER_TRY(fields.Text("model", false, &model));
+  known = false;
+  for (ServerModel candidate : kAllServerModels) {
+    if (ServerModelName(candidate) == model) service->model = candidate, known = true;
+  }
+  if (!known) {
+    return Bad(fields.Path("model"),
+               "give thread-per-connection, workers, event-loop or goroutines");
+  }
   SEER_CLUSTER_TRY(fields.Count("queue_limit", &service->queue_limit));
   SEER_CLUSTER_TRY(fields.Count("pool", &service->pool));
   SEER_CLUSTER_TRY(fields.Number("pool_timeout_ms", &service->pool_timeout_ms));
@@ -110,13 +52,24 @@ absl::Status ReadService(const Fields& fields, ServiceSpec* service) {
   SEER_CLUSTER_TRY(fields.Number("response_bytes", &service->response_bytes));
   SEER_CLUSTER_TRY(fields.Number("disk_p", &service->disk_p));
   SEER_CLUSTER_TRY(fields.Number("disk_us", &service->disk_us));
+  array times;
+  bool has_times = false;
+  SEER_CLUSTER_TRY(fields.List("times_us", false, &times, &has_times));
+  if (has_times) {
+    service->times_us.clear();
+    for (element time : times) {
+      double us = 0;
+      if (time.get(us) != simdjson::SUCCESS) return Bad(fields.Path("times_us"), "give numbers");
+      service->times_us.push_back(us);
+    }
+  }
   object sensitivity;
   bool there = false;
   SEER_CLUSTER_TRY(fields.Object("sensitivity", &sensitivity, &there));
   if (there) {
     const Fields of(sensitivity, fields.Path("sensitivity"));
     for (Resource resource : kAllResources) {
-      SEER_CLUSTER_TRY(of.Number(std::string(ResourceName(resource)).c_str(),
+      SEER_CLUSTER_TRY(of.Number(ResourceName(resource),
                                  &service->sensitivity[static_cast<std::size_t>(resource)]));
     }
   }
@@ -165,14 +118,15 @@ absl::Status ReadCall(const element& value, const std::string& where, const Name
   return absl::OkStatus();
 }
 
-absl::Status ReadApplication(const object& root, Application* app) {
-  const Fields fields(root, "");
+}  // namespace
+
+absl::Status ReadApplication(const Fields& fields, Application* app) {
   SEER_CLUSTER_TRY(fields.Text("app", true, &app->name));
   object net;
   bool there = false;
   SEER_CLUSTER_TRY(fields.Object("net", &net, &there));
   if (there) {
-    const Fields of(net, "net");
+    const Fields of(net, fields.Path("net"));
     SEER_CLUSTER_TRY(of.Number("one_way_us", &app->one_way_us));
     SEER_CLUSTER_TRY(of.Number("per_msg_cpu_us", &app->per_msg_cpu_us));
   }
@@ -181,7 +135,7 @@ absl::Status ReadApplication(const object& root, Application* app) {
   SEER_CLUSTER_TRY(fields.List("request_types", true, &requests, &there));
   Names names;
   for (element value : services) {
-    const std::string where = absl::StrCat("services[", app->services.size(), "]");
+    const std::string where = absl::StrCat(fields.Path("services"), "[", app->services.size(), "]");
     if (app->services.size() >= kMaxServices) return Bad(where, "at most 20000 services");
     object service;
     if (value.get(service) != simdjson::SUCCESS) return Bad(where, "not an object: give one");
@@ -192,7 +146,8 @@ absl::Status ReadApplication(const object& root, Application* app) {
     }
   }
   for (element value : requests) {
-    const std::string where = absl::StrCat("request_types[", app->requests.size(), "]");
+    const std::string where =
+        absl::StrCat(fields.Path("request_types"), "[", app->requests.size(), "]");
     object request;
     if (value.get(request) != simdjson::SUCCESS) return Bad(where, "not an object: give one");
     const Fields of(request, where);
@@ -209,7 +164,73 @@ absl::Status ReadApplication(const object& root, Application* app) {
   return absl::OkStatus();
 }
 
+namespace {
+
+void WriteCall(const Application& app, const CallSpec& call, json::Writer* out) {
+  out->Open('{').Field("s", app.services[call.service].name);
+  if (!call.op.empty()) out->Field("op", call.op);
+  if (call.us >= 0) out->Field("us", call.us);
+  if (call.p != 1) out->Field("p", call.p);
+  if (call.n != 1) out->Field("n", call.n);
+  if (call.async) out->Field("async", true);
+  if (!call.then.empty()) {
+    out->Key("then").Open('[');
+    for (const auto& step : call.then) {
+      if (step.size() == 1) {
+        WriteCall(app, step[0], out);
+        continue;
+      }
+      out->Open('{').Key("par").Open('[');
+      for (const CallSpec& child : step) WriteCall(app, child, out);
+      out->Close(']').Close('}');
+    }
+    out->Close(']');
+  }
+  out->Close('}');
+}
+
 }  // namespace
+
+void WriteApplication(const Application& app, json::Writer* out) {
+  out->Open('{').Field("app", app.name);
+  out->Key("net").Open('{');
+  out->Field("one_way_us", app.one_way_us).Field("per_msg_cpu_us", app.per_msg_cpu_us);
+  out->Close('}').Key("services").Open('[');
+  for (const ServiceSpec& s : app.services) {
+    out->Open('{').Field("name", s.name).Field("kind", KindName(s.kind));
+    out->Field("model", ServerModelName(s.model)).Field("instances", s.instances);
+    out->Field("threads", s.threads).Field("cores", s.cores);
+    out->Field("mean_service_us", s.mean_service_us).Field("cv", s.cv);
+    out->Field("queue_limit", s.queue_limit).Field("pool", s.pool);
+    out->Field("pool_timeout_ms", s.pool_timeout_ms).Field("request_bytes", s.request_bytes);
+    out->Field("response_bytes", s.response_bytes).Field("disk_p", s.disk_p);
+    out->Field("disk_us", s.disk_us);
+    if (!s.times_us.empty()) {
+      out->Key("times_us").Open('[');
+      for (double us : s.times_us) out->Write(us);
+      out->Close(']');
+    }
+    out->Key("sensitivity").Open('{');
+    for (Resource resource : kAllResources) {
+      out->Field(ResourceName(resource), s.sensitivity[static_cast<std::size_t>(resource)]);
+    }
+    out->Close('}').Close('}');
+  }
+  out->Close(']').Key("request_types").Open('[');
+  for (const RequestSpec& request : app.requests) {
+    out->Open('{').Field("name", request.name).Field("weight", request.weight);
+    out->Field("qos_p99_ms", request.qos_p99_ms).Key("calls");
+    WriteCall(app, request.calls, out);
+    out->Close('}');
+  }
+  out->Close(']').Close('}');
+}
+
+std::string ApplicationToJson(const Application& application) {
+  json::Writer out;
+  WriteApplication(application, &out);
+  return out.Take();
+}
 
 absl::StatusOr<Application> ApplicationFromJson(std::string_view json) {
   simdjson::dom::parser parser;
@@ -223,7 +244,7 @@ absl::StatusOr<Application> ApplicationFromJson(std::string_view json) {
     return absl::InvalidArgumentError("not an application: give a JSON object");
   }
   Application app;
-  SEER_CLUSTER_TRY(ReadApplication(fields, &app));
+  SEER_CLUSTER_TRY(ReadApplication(Fields(fields, ""), &app));
   SEER_CLUSTER_TRY(Validate(app));
   return app;
 }

@@ -121,7 +121,7 @@ void Simulator::ApplyFaults() {
   }
   for (Server& server : servers_) {
     server.injected = {};
-    server.loss = 0;
+    server.loss = server.incast = 0;
     server.detour_ns = 0;
     server.out.ns_per_byte = server.port.ns_per_byte = server.ns_per_byte;
   }
@@ -199,7 +199,7 @@ void Simulator::ApplyFault(const Fault& fault, double intensity) {
         server.injected[At(Resource::kStorage)] += m * intensity;
         break;
       case FaultKind::kIncast:
-        server.loss += m * intensity;  // the part of the time in which the port's buffer is full
+        server.incast = std::min(0.9, server.incast + m * intensity);
         server.injected[At(Resource::kNetwork)] += 0.5 * intensity;
         break;
       case FaultKind::kBandwidth: {

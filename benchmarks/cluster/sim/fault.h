@@ -31,7 +31,7 @@ enum class FaultKind : std::uint8_t {
   kDiskContention,
   kMemoryPartition,  // as kMemoryBandwidth, but only of the one server `server`
   // The network of the servers of the service.
-  kIncast,         // others fill magnitude of the link to them, in bursts
+  kIncast,         // bursts of others keep the port to them full for magnitude of the time
   kBandwidth,      // their links have 1 - magnitude of their rate
   kRouting,        // detours: magnitude ms more each way, and one message in 500 lost
   kSwitchFailure,  // the top-of-rack switch forwards nothing

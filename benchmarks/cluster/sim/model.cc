@@ -103,6 +103,10 @@ class Unroller {
       node.first_step = first_step;
       node.steps = static_cast<std::uint32_t>(call.then.size());
       SetTime(call.us < 0 ? spec.mean_service_us : call.us, spec.cv, &node);
+      if (call.us < 0) {
+        node.first_time = model_->services[service].first_time;
+        node.times = model_->services[service].times;
+      }
     }
     std::unordered_map<std::string, std::uint64_t> same;  // how often a callee came up before
     std::uint32_t cache = kNone;
@@ -177,6 +181,33 @@ std::vector<std::uint32_t> Place(const Model& model, const ModelOptions& options
   return where;
 }
 
+absl::Status AddServiceRow(std::uint32_t application, const ServiceSpec& spec, Model* model) {
+  const std::string& app = model->source[application].name;
+  const auto id = model->topology.AddService(absl::StrCat(app, "/", spec.name), app);
+  if (!id.ok()) return id.status();
+  Model::ServiceInfo service;
+  service.application = application;
+  service.first_instance = static_cast<std::uint32_t>(model->instances.size());
+  service.instances = spec.instances;
+  service.first_time = static_cast<std::uint32_t>(model->times_ns.size());
+  service.times = static_cast<std::uint32_t>(spec.times_us.size());
+  for (double us : spec.times_us) model->times_ns.push_back(us * 1000);
+  service.spec = spec;
+  model->services.push_back(service);
+  model->instances.resize(model->instances.size() + spec.instances, {id->value(), 0});
+  return absl::OkStatus();
+}
+
+absl::Status AddInstanceRow(std::uint32_t instance, std::uint32_t server, Model* model) {
+  Model::InstanceInfo& info = model->instances[instance];
+  info.server = server;
+  const Model::ServiceInfo& service = model->services[info.service];
+  const auto id = model->topology.AddInstance(
+      ServiceId(info.service),
+      absl::StrCat(service.spec.name, "-", instance - service.first_instance), NodeId(server));
+  return id.status();
+}
+
 absl::Status AddRows(const ModelOptions& options, Model* model) {
   for (std::size_t v = 0; v < model->cluster.servers.size(); ++v) {
     const auto node = model->topology.AddNode(absl::StrCat("server-", v));
@@ -190,26 +221,14 @@ absl::Status AddRows(const ModelOptions& options, Model* model) {
     info.message_ns = model->ideal ? 0 : Ns(app.one_way_us + app.per_msg_cpu_us);
     model->applications.push_back(info);
     for (const ServiceSpec& spec : app.services) {
-      const auto id = model->topology.AddService(absl::StrCat(app.name, "/", spec.name), app.name);
-      if (!id.ok()) return id.status();
-      Model::ServiceInfo service;
-      service.application = static_cast<std::uint32_t>(a);
-      service.first_instance = static_cast<std::uint32_t>(model->instances.size());
-      service.instances = spec.instances;
-      service.spec = spec;
-      model->services.push_back(service);
-      model->instances.resize(model->instances.size() + spec.instances, {id->value(), 0});
+      const absl::Status status = AddServiceRow(static_cast<std::uint32_t>(a), spec, model);
+      if (!status.ok()) return status;
     }
   }
   const std::vector<std::uint32_t> where = Place(*model, options);
-  for (std::size_t i = 0; i < model->instances.size(); ++i) {
-    Model::InstanceInfo& instance = model->instances[i];
-    instance.server = where[i];
-    const Model::ServiceInfo& service = model->services[instance.service];
-    const auto id = model->topology.AddInstance(
-        ServiceId(instance.service),
-        absl::StrCat(service.spec.name, "-", i - service.first_instance), NodeId(where[i]));
-    if (!id.ok()) return id.status();
+  for (std::uint32_t i = 0; i < model->instances.size(); ++i) {
+    const absl::Status status = AddInstanceRow(i, where[i], model);
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -317,13 +336,35 @@ absl::StatusOr<std::shared_ptr<Model>> BuildModel(const std::vector<Application>
     if (!status.ok()) return status;
   }
   auto model = std::make_shared<Model>();
-  model->source = applications;
+  model->source = model->latest = applications;
   model->cluster = cluster;
   model->ideal = options.ideal;
   absl::Status status = AddRows(options, model.get());
   if (status.ok()) status = AddClasses(model.get());
   if (!status.ok()) return status;
   return model;
+}
+
+absl::StatusOr<std::uint32_t> AddService(Model* model, std::uint32_t application,
+                                         const ServiceSpec& spec, std::uint64_t seed) {
+  if (application >= model->source.size()) {
+    return absl::InvalidArgumentError("application: there is no such: give its index");
+  }
+  Application alone;  // what Validate() says of a service
+  alone.name = "added";
+  alone.services = {spec};
+  alone.requests.resize(1);
+  alone.requests[0].name = "any";
+  absl::Status status = Validate(alone);
+  if (status.ok()) status = AddServiceRow(application, spec, model);
+  const Model::ServiceInfo& service = model->services.back();
+  for (std::uint32_t i = 0; status.ok() && i < service.instances; ++i) {
+    const std::size_t servers = model->cluster.servers.size();
+    status = AddInstanceRow(service.first_instance + i,
+                            static_cast<std::uint32_t>(Sub(seed, i) % servers), model);
+  }
+  if (!status.ok()) return status;
+  return static_cast<std::uint32_t>(model->services.size() - 1);
 }
 
 absl::StatusOr<std::uint32_t> AddTree(Model* model, std::uint32_t application, std::uint32_t caller,

@@ -66,6 +66,7 @@ struct Model {
     std::uint32_t application = 0;
     std::uint32_t first_instance = 0;
     std::uint32_t instances = 1;
+    std::uint32_t first_time = 0, times = 0;  // rows of times_ns
     ServiceSpec spec;
   };
   struct InstanceInfo {
@@ -87,6 +88,7 @@ struct Model {
     std::uint64_t key = 0;  // stable under changes elsewhere in the tree
     double p = 1;
     double base_ns = 0, tail_ns = 0, tail2_ns = 0, p1 = 1;
+    std::uint32_t first_time = 0, times = 0;  // rows of times_ns instead, where there are any
     double request_bytes = 0, response_bytes = 0;
     std::uint32_t service = 0, edge = 0;
     std::uint32_t first_step = 0, steps = 0;
@@ -110,6 +112,7 @@ struct Model {
   };
 
   std::vector<Application> source;
+  std::vector<Application> latest;  // with all updates made so far (scenario.h)
   ClusterSpec cluster;
   bool ideal = false;
   Topology topology;  // ids equal the indices below
@@ -120,6 +123,7 @@ struct Model {
   std::uint32_t pools = 0;
   std::vector<Node> nodes;
   std::vector<Step> steps;
+  std::vector<double> times_ns;  // measured ones, of services that have them
   std::vector<ClassInfo> classes;
 
   std::uint32_t FindService(std::string_view name) const;  // "application/service"; or kNone
@@ -128,6 +132,11 @@ struct Model {
 absl::StatusOr<std::shared_ptr<Model>> BuildModel(const std::vector<Application>& applications,
                                                   const ClusterSpec& cluster,
                                                   const ModelOptions& options);
+
+// Adds a service that no tree calls yet, on servers drawn by the seed; before a simulator is made
+// of the model. Returns its index; as CallSpec::service it counts from the application's first one.
+absl::StatusOr<std::uint32_t> AddService(Model* model, std::uint32_t application,
+                                         const ServiceSpec& spec, std::uint64_t seed);
 
 // Adds a call tree below an existing service, for faults and updates: calls are those of the
 // application with its indices. Returns its root.

@@ -9,6 +9,7 @@ namespace seer::cluster {
 namespace {
 
 constexpr double kTwoPi = 6.283185307179586;
+constexpr double kReceiveNsPerMessage = 300;  // softirq, on one core of the receiver
 
 }  // namespace
 
@@ -49,6 +50,7 @@ Simulator::Simulator(std::shared_ptr<const Model> model, SimulatorOptions option
     servers_[v].out = {0, ns_per_byte, 1.5e6};        // a queue of 1000 full packets
     servers_[v].port = {0, ns_per_byte, 1e6};         // the switch's buffer for one port
     servers_[v].receive = {0, ns_per_byte / 4, 6e6};  // 4096 descriptors
+    servers_[v].receive_message_bytes = kReceiveNsPerMessage / servers_[v].receive.ns_per_byte;
   }
   switch_ = {0, 8 / model_->cluster.switch_gbps, 12e6};
   for (const Station& station : stations_) {  // 1 GB a container, stores 4: assumed
@@ -101,6 +103,12 @@ double Simulator::RateOf(const Stream& stream) const {
 
 void Simulator::ScheduleArrival(std::uint32_t index) {
   Stream& stream = streams_[index];
+  if (const auto* times = GivenTimes(index)) {
+    if (stream.drawn < times->size()) {
+      Push(std::max(now_, (*times)[stream.drawn++]), kArrival, index);
+    }
+    return;
+  }
   if (!(stream.peak_per_ns > 0)) return;
   const double gap = Exponential(Sub(stream.key ^ salt_, stream.drawn++)) / stream.peak_per_ns;
   if (gap > 1e18) return;
@@ -112,7 +120,8 @@ void Simulator::Arrive(std::uint32_t index) {
   if (stream.fault != kNone && now_ >= options_.faults[stream.fault].end_ns) return;
   const std::uint64_t key = Sub(stream.key ^ salt_ ^ kClass, stream.drawn);
   const std::uint32_t application = stream.application;
-  const bool take = Uniform(Mix(key ^ kChance)) * stream.peak_per_ns < RateOf(stream);
+  const bool take = GivenTimes(index) != nullptr ||
+                    Uniform(Mix(key ^ kChance)) * stream.peak_per_ns < RateOf(stream);
   ScheduleArrival(index);
   if (take) StartRequest(application, key);
 }
@@ -137,6 +146,7 @@ void Simulator::StartRequest(std::uint32_t application, std::uint64_t key) {
   (state.newest == kNone ? state.oldest : requests_[state.newest].newer) = id;
   state.newest = id;
   ++open_requests_;
+  if (span_share_ > 0) root_trace_ = TraceOf(request_class, key);
   const std::uint32_t root = Call(kNone, class_roots_[request_class], key, 1);
   visits_[root].request = id;
 }

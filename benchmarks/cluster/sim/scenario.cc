@@ -4,30 +4,13 @@
 #include <cmath>
 #include <tuple>
 
+#include "benchmarks/cluster/sim/dice.h"
 #include "benchmarks/cluster/sim/substream.h"
 
 namespace seer::cluster {
 namespace {
 
 std::int64_t Ns(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
-
-class Dice {
- public:
-  explicit Dice(std::uint64_t key) : key_(key) {}
-  double Unit() { return Uniform(Sub(key_, drawn_++)); }
-  double Between(double low, double high) { return low + (high - low) * Unit(); }
-  std::size_t Below(std::size_t n) {
-    return std::min(n - 1, static_cast<std::size_t>(Unit() * static_cast<double>(n)));
-  }
-  template <typename T>
-  const T& One(const std::vector<T>& of) {
-    return of[Below(of.size())];
-  }
-
- private:
-  std::uint64_t key_;
-  std::uint64_t drawn_ = 0;
-};
 
 // What a request asks of a service, on the path that its user waits for.
 struct Demand {
@@ -41,7 +24,7 @@ void Walk(const Application& app, const CallSpec& call, double rate, double targ
           std::vector<Demand>* demands) {
   const double visits = rate * call.p * call.n;
   Demand& d = (*demands)[call.service];
-  const double us = call.us < 0 ? app.services[call.service].mean_service_us : call.us;
+  const double us = MeanOwnUs(app, call);
   d.us = (d.us * d.visits + us * visits) / std::max(d.visits + visits, 1e-12);
   d.visits += visits;
   waited = waited && !call.async;
@@ -82,6 +65,7 @@ class Scheduler {
         off_path_.push_back(s);
       }
     }
+    FindChains();
   }
 
   std::vector<Fault> Draw() {
@@ -98,6 +82,17 @@ class Scheduler {
       const double length = 3 - (options_.mean_seconds - 3) * std::log(1 - dice_.Unit());
       const bool severe = dice_.Unit() * per_hour < options_.severe_per_hour;
       Fault fault = severe ? Severe() : Harmless();
+      int again = 0;
+      while (!Allowed(fault) && ++again < 500) fault = severe ? Severe() : Harmless();
+      if (again == 500) continue;
+      const bool calls_back =
+          fault.kind == FaultKind::kCyclicSync || fault.kind == FaultKind::kPoolDeadlock;
+      if (calls_back) {
+        const auto tree =
+            AddCallBack(model_, fault.service, callee_, fault.kind == FaultKind::kCyclicSync);
+        if (!tree.ok()) continue;
+        fault.tree = *tree;
+      }
       fault.start_ns = Ns(at);
       fault.end_ns = Ns(at + std::min(length, 40.0));
       if (fault.kind == FaultKind::kSwitchFailure)
@@ -161,25 +156,35 @@ class Scheduler {
     return fault;
   }
 
-  CallSpec BackTo(std::uint32_t service, std::uint32_t application) const {
-    CallSpec call;  // indices count from the application's first service
-    call.service = service - model_->applications[application].first_service;
-    return call;
+  bool Allowed(const Fault& fault) const {
+    const auto has = [](const auto& list, auto value) {
+      return std::find(list.begin(), list.end(), value) != list.end();
+    };
+    if (!options_.only_kinds.empty() && !has(options_.only_kinds, fault.kind)) return false;
+    if (has(options_.not_kinds, fault.kind)) return false;
+    if (!options_.only_services.empty() && !has(options_.only_services, fault.service)) {
+      return false;
+    }
+    return !has(options_.not_services, fault.service);
   }
 
-  // A caller and its synchronous callee, both logic: for calls back.
-  bool DrawPair(std::uint32_t* caller, std::uint32_t* callee) {
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
+  // Synchronous chains of logic, for calls back: caller and callee; and the same over one between
+  // them, the cyclic trio. Of the trees as they were: calls back that were drawn are none of them.
+  void FindChains() {
+    const auto logic = [&](std::uint32_t s) {
+      return s != kNone && s < demands_.size() && demands_[s].waited_for &&
+             model_->services[s].spec.kind == Kind::kLogic;
+    };
     for (const Model::EdgeInfo& edge : model_->edges) {
-      if (edge.caller == kNone || edge.async || edge.caller == edge.callee) continue;
-      if (!demands_[edge.caller].waited_for || !demands_[edge.callee].waited_for) continue;
-      if (model_->services[edge.caller].spec.kind != Kind::kLogic) continue;
-      if (model_->services[edge.callee].spec.kind != Kind::kLogic) continue;
-      pairs.emplace_back(edge.caller, edge.callee);
+      if (edge.async || edge.caller == edge.callee) continue;
+      if (!logic(edge.caller) || !logic(edge.callee)) continue;
+      pairs_.emplace_back(edge.caller, edge.callee);
     }
-    if (pairs.empty()) return false;
-    std::tie(*caller, *callee) = dice_.One(pairs);
-    return true;
+    for (const auto& [first, middle] : pairs_) {
+      for (const auto& [other, last] : pairs_) {
+        if (other == middle && last != first) trios_.emplace_back(first, last);
+      }
+    }
   }
 
   Fault ApplicationFault() {
@@ -194,17 +199,11 @@ class Scheduler {
         return fault;
       case 1:
       case 2: {
-        std::uint32_t caller = 0, callee = 0;
-        if (!DrawPair(&caller, &callee)) break;
-        const std::uint32_t app = model_->services[caller].application;
+        if (pairs_.empty()) break;
         const bool deadlock = dice_.Unit() < 0.5;
-        CallSpec back = BackTo(caller, app);
-        if (!deadlock) back.then = {{BackTo(callee, app)}};
-        const absl::StatusOr<std::uint32_t> tree = AddTree(model_, app, callee, back);
-        if (!tree.ok()) break;
         fault.kind = deadlock ? FaultKind::kPoolDeadlock : FaultKind::kCyclicSync;
-        fault.service = caller;
-        fault.tree = *tree;
+        std::tie(fault.service, callee_) =
+            dice_.One(deadlock || trios_.empty() || dice_.Unit() < 0.5 ? pairs_ : trios_);
         // As many threads as are busy now and then; and calls back that feed themselves.
         fault.magnitude = deadlock ? std::floor(dice_.Between(1, 3)) : dice_.Between(0.7, 0.95);
         return fault;
@@ -346,17 +345,9 @@ class Scheduler {
   Dice dice_;
   std::vector<Demand> demands_;  // by service
   std::vector<std::uint32_t> on_path_, logic_, caches_, databases_, off_path_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_, trios_;
+  std::uint32_t callee_ = kNone;  // of the last call back that was drawn
 };
-
-void ScaleTimes(const Application& app, Kind kind, double factor, CallSpec* call) {
-  const ServiceSpec& service = app.services[call->service];
-  if (service.kind == kind) {
-    call->us = factor * (call->us < 0 ? service.mean_service_us : call->us);
-  }
-  for (auto& step : call->then) {
-    for (CallSpec& child : step) ScaleTimes(app, kind, factor, &child);
-  }
-}
 
 bool Overlaps(const Violation& a, const Violation& b) {
   constexpr std::int64_t kSlack = 1'000'000'000;
@@ -368,41 +359,6 @@ bool Overlaps(const Violation& a, const Violation& b) {
 
 std::vector<Fault> DrawFaults(Model* model, const ScheduleOptions& options) {
   return Scheduler(model, options).Draw();
-}
-
-std::vector<Update> DrawUpdates(Model* model, std::uint64_t seed, double seconds,
-                                std::uint32_t count) {
-  Dice dice(Sub(seed, KeyOf("updates")));
-  std::vector<Update> updates;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    Update update;
-    update.kind = static_cast<Update::Kind>(dice.Below(5));
-    update.at_ns = Ns(seconds * (i + 0.5 + 0.4 * dice.Unit()) / count);
-    update.request_class = static_cast<std::uint32_t>(dice.Below(model->classes.size()));
-    const std::uint32_t application = model->classes[update.request_class].application;
-    const Application& app = model->source[application];
-    const Model::ApplicationInfo& info = model->applications[application];
-    CallSpec calls = app.requests[update.request_class - info.first_class].calls;
-    const double factor = dice.Between(0.6, 2);
-    if (update.kind == Update::kBackEnd) ScaleTimes(app, Kind::kDatabase, factor, &calls);
-    if (update.kind == Update::kFrontEnd) ScaleTimes(app, Kind::kFrontend, factor, &calls);
-    if (update.kind == Update::kNewService || update.kind == Update::kOtherApplication) {
-      // One that this application did not call here before; or one of another application.
-      std::size_t other = application;
-      if (update.kind == Update::kOtherApplication) other = dice.Below(model->applications.size());
-      const Model::ApplicationInfo& to = model->applications[other];
-      CallSpec call;
-      call.service = to.first_service + static_cast<std::uint32_t>(dice.Below(to.services)) -
-                     info.first_service;
-      CallSpec& front = calls.then.empty() || calls.then[0].empty() ? calls : calls.then[0][0];
-      front.then.push_back({call});
-    }
-    const absl::StatusOr<std::uint32_t> root = AddTree(model, application, kNone, calls);
-    if (!root.ok()) continue;
-    update.root = *root;
-    updates.push_back(update);
-  }
-  return updates;
 }
 
 std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
@@ -441,6 +397,7 @@ std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
   const auto replay = [&](std::size_t fault, Fork* fork) {
     Window window{fault, std::min(until, faults[fault].end_ns + 5'000'000'000), {}};
     fork->simulator.Disable(fault);
+    fork->simulator.KeepSpans(0);
     ClusterTick other;
     while (fork->simulator.now_ns() < window.until_ns) {
       update(&fork->simulator, &fork->updates_done);
@@ -453,6 +410,7 @@ std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
     windows.push_back(std::move(window));
   };
 
+  if (options.spans) simulator.KeepSpans(options.span_share, options.span_application);
   while (simulator.now_ns() < until) {
     update(&simulator, &updates_done);
     for (std::size_t f = 0; options.truth && f < faults.size(); ++f) {
@@ -466,6 +424,9 @@ std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
     detector.Observe(tick, model->topology);
     collect(&detector, &violations);
     if (sink) sink(tick);
+    if (options.spans) {
+      for (const SpanBatch& batch : simulator.TakeSpans()) options.spans(batch);
+    }
     if (options.control) options.control(&simulator);
     for (std::size_t i = 0; i < forks.size();) {  // one at a time: memory stays small
       if (faults[forks[i].first].end_ns <= simulator.now_ns()) {

@@ -127,6 +127,7 @@ std::uint32_t Simulator::Call(std::uint32_t parent, std::uint32_t node_index, st
   visit.flags = node.async ? Visit::kAsync : 0;
   visit.parent = node.async ? kNone : parent;
   visit.caller = parent == kNone ? kNone : visits_[parent].instance;
+  if (span_share_ > 0) BeginSpans(id, parent);
   EdgeState& edge = edges_[node.edge];
   ++edge.outstanding;
   ++edge.made;
@@ -194,6 +195,7 @@ void Simulator::ExpirePool(std::uint32_t index) {
       continue;
     }
     const std::uint32_t parent = visits_[head].parent;
+    if (visits_[head].Is(Visit::kTraced)) KeepClientSpan(head, Outcome::kTimedOut);
     LeaveEdge(head);
     FreeVisit(head);
     Settle(parent, true);
@@ -208,6 +210,7 @@ void Simulator::TimeOut(std::uint32_t id, std::uint32_t generation) {
   const std::uint32_t node = visit.node;
   const std::uint64_t key = visit.key;
   const std::uint8_t attempts = visit.attempts;
+  if (visit.Is(Visit::kTraced)) KeepClientSpan(id, Outcome::kTimedOut);
   visit.flags |= Visit::kOrphan;  // nobody waits for it, and its work is done all the same
   visit.parent = kNone;
   LeaveEdge(id);
@@ -223,6 +226,10 @@ void Simulator::Send(std::uint32_t id) {
   Visit& visit = visits_[id];
   const Model::Node& node = model_->nodes[visit.node];
   const Station& to = stations_[visit.instance];
+  if (visit.Is(Visit::kTraced) && visit.sends == 0) {
+    traced_[id].sent = now_;
+    if (visit.Is(Visit::kAsync)) KeepClientSpan(id, Outcome::kOk);
+  }
   ++visit.sends;
   std::int64_t at = now_;
   if (!model_->ideal) {
@@ -250,6 +257,11 @@ void Simulator::Returned(std::uint32_t id) {
     FreeVisit(id);
     return;
   }
+  if (visit.Is(Visit::kTraced) && !visit.Is(Visit::kAsync)) {
+    KeepClientSpan(id, !failed                    ? Outcome::kOk
+                       : visit.sends >= kMaxSends ? Outcome::kTransport
+                                                  : Outcome::kFailed);
+  }
   ReleaseConnection(id);
   LeaveEdge(id);
   FreeVisit(id);
@@ -275,6 +287,7 @@ void Simulator::Deliver(std::uint32_t id) {
   Visit& visit = visits_[id];
   visit.sends = 0;
   visit.entered = now_;
+  if (visit.Is(Visit::kTraced)) traced_[id].received = now_;
   Station& station = stations_[visit.instance];
   ++station.arrived;
   station.area -= static_cast<std::uint64_t>(now_);
@@ -294,6 +307,7 @@ void Simulator::Deliver(std::uint32_t id) {
     ++station.finished;
     station.area += static_cast<std::uint64_t>(now_);
     visit.flags |= Visit::kFailed;
+    if (visit.Is(Visit::kTraced)) KeepServerSpan(id, Outcome::kRejected);
     if (visit.Is(Visit::kAsync) || visit.Is(Visit::kOrphan)) {
       if (!visit.Is(Visit::kOrphan)) LeaveEdge(id);
       FreeVisit(id);
@@ -315,6 +329,7 @@ void Simulator::TakeThread(std::uint32_t id) {
   Station& station = stations_[visit.instance];
   ++station.threads;
   visit.flags |= Visit::kThread;
+  if (visit.Is(Visit::kTraced)) traced_[id].dequeued = now_;
   if (station.cores < station.core_limit) {
     StartService(id);
   } else {
@@ -327,6 +342,7 @@ void Simulator::StartService(std::uint32_t id) {
   const Visit& visit = visits_[id];
   Station& station = stations_[visit.instance];
   const Model::Node& node = model_->nodes[visit.node];
+  if (visit.Is(Visit::kTraced)) traced_[id].started = now_;
   ++station.cores;
   station.core_area -= static_cast<std::uint64_t>(now_);
   ++station.started;
@@ -335,6 +351,10 @@ void Simulator::StartService(std::uint32_t id) {
   if (node.p1 < 1 && Uniform(Mix(visit.key ^ salt_ ^ kBranch)) >= node.p1) tail = node.tail2_ns;
   double time = node.base_ns;
   if (tail > 0) time += tail * Exponential(Mix(visit.key ^ salt_ ^ kTime));
+  if (node.times > 0) {  // measured ones, each as likely
+    const double u = Uniform(Mix(visit.key ^ salt_ ^ kTime));
+    time = model_->times_ns[node.first_time + static_cast<std::uint32_t>(u * node.times)];
+  }
   const auto own = static_cast<std::int64_t>(time);
   const auto taken = static_cast<std::int64_t>(time * station.slow);
   if (taken > own) station.slow_ns += static_cast<std::uint64_t>(taken - own);
@@ -430,6 +450,9 @@ void Simulator::Answer(std::uint32_t id) {
   --station.threads;
   ++station.finished;
   station.area += static_cast<std::uint64_t>(now_);
+  if (visits_[id].Is(Visit::kTraced)) {
+    KeepServerSpan(id, visits_[id].Is(Visit::kFailed) ? Outcome::kFailed : Outcome::kOk);
+  }
   if (station.thread_wait.head != kNone) KickThreads(instance);
   const Visit& visit = visits_[id];
   if (visit.Is(Visit::kOrphan)) {

@@ -44,6 +44,7 @@
 #include "benchmarks/cluster/sim/state.h"
 #include "seer/core/hw_reading.h"
 #include "seer/core/recommendation.h"
+#include "seer/core/span.h"
 #include "seer/core/tick.h"
 #include "seer/window/cluster_tick.h"
 
@@ -60,6 +61,8 @@ struct Load {
 struct SimulatorOptions {
   std::uint64_t seed = 1;
   std::vector<Load> loads;  // by application; those that are missing have none
+  // By application, where given: requests at these times since the start, ascending, instead.
+  std::vector<std::shared_ptr<const std::vector<std::int64_t>>> arrivals;
   std::vector<Fault> faults;
   TickPeriod period;
   std::int64_t start_ns = 1'700'000'000'000'000'000;  // unix time of the first tick's start
@@ -126,6 +129,12 @@ class Simulator {
   std::vector<Finished> TakeFinished() { return std::exchange(finished_, {}); }
   absl::Span<const Server> servers() const { return servers_; }
 
+  // Spans of the requests that begin from now on: of an application, or all (kNone), and of a share
+  // of the traces, drawn by their ids; 0 = of none. They are kept until they are taken.
+  void KeepSpans(double share, std::uint32_t application = kNone);
+  // Those that ended since the last call, by who recorded them (spans.h).
+  std::vector<SpanBatch> TakeSpans();
+
  private:
   enum What : std::uint32_t {
     kArrival,
@@ -171,14 +180,27 @@ class Simulator {
   void TimeOut(std::uint32_t visit, std::uint32_t generation);
   void ScheduleArrival(std::uint32_t stream);
   double RateOf(const Stream& stream) const;
+  // The times of a stream that are given, or null. Those of applications come first.
+  const std::vector<std::int64_t>* GivenTimes(std::uint32_t stream) const {
+    return stream < options_.arrivals.size() && stream < model_->applications.size()
+               ? options_.arrivals[stream].get()
+               : nullptr;
+  }
   void KickThreads(std::uint32_t station);
   void KickCores(std::uint32_t station);
   std::uint32_t PopFront(Fifo* fifo);
   void PushBack(Fifo* fifo, std::uint32_t visit);
 
+  // spans.cc
+  TraceId TraceOf(std::uint32_t request_class, std::uint64_t key) const;
+  void BeginSpans(std::uint32_t visit, std::uint32_t parent);
+  void KeepClientSpan(std::uint32_t visit, Outcome outcome);
+  void KeepServerSpan(std::uint32_t visit, Outcome outcome);
+
   // network.cc
   std::int64_t Transmit(std::uint32_t from, std::uint32_t to, double bytes, std::uint64_t key,
                         double drop_p, std::uint32_t station);
+  std::int64_t BehindBurst(std::uint32_t server) const;
 
   // dynamics.cc
   void Epoch();
@@ -220,6 +242,12 @@ class Simulator {
   std::int64_t hardware_then_ns_ = 0, hardware_now_ns_ = 0;
   bool keep_finished_ = false;
   std::vector<Finished> finished_;
+  double span_share_ = 0;
+  std::uint32_t span_application_ = kNone;
+  TraceId root_trace_;                         // of the request that begins just now
+  std::vector<TracedVisit> traced_;            // by visit
+  std::vector<KeptSpan> kept_spans_;           // in the order in which they ended
+  std::vector<std::uint64_t> span_sequences_;  // by instance, and the client outside
 };
 
 }  // namespace seer::cluster

@@ -9,6 +9,7 @@
 #include "benchmarks/cluster/sim/model.h"
 #include "seer/core/latency_histogram.h"
 #include "seer/core/recommendation.h"
+#include "seer/core/span.h"
 
 namespace seer::cluster {
 
@@ -19,7 +20,7 @@ struct Fifo {
 };
 
 // One call of one request, from the moment the caller wants it until the caller has the answer.
-struct Visit {
+struct alignas(64) Visit {  // a cache line
   enum Flag : std::uint8_t {
     kFailed = 1,
     kOrphan = 2,
@@ -27,7 +28,8 @@ struct Visit {
     kThread = 8,
     kPooled = 16,
     kWaitsForPool = 32,
-    kExtraDone = 64
+    kExtraDone = 64,
+    kTraced = 128
   };
   std::uint64_t key = 0;
   std::int64_t entered = 0;  // at the station; before: when the call began
@@ -46,6 +48,18 @@ struct Visit {
   std::uint8_t attempts = 0;
 
   bool Is(Flag flag) const { return (flags & flag) != 0; }
+};
+
+// Beside a visit that is traced: what its two spans will say. -1: has not happened.
+struct TracedVisit {
+  TraceId trace;
+  std::uint64_t parent_span = 0;  // of the caller's request; 0: from outside
+  std::int64_t called = -1, sent = -1, received = -1, dequeued = -1, started = -1;
+};
+
+struct KeptSpan {
+  std::uint32_t instance = kNone;  // who recorded it; none: the client outside
+  Span span;
 };
 
 struct Request {
@@ -70,27 +84,30 @@ struct Stream {
 };
 
 struct Station {
+  // What every request touches comes first: three cache lines.
   Fifo thread_wait, core_wait;
   std::uint32_t service = 0, server = 0;
-  ServerModel model = ServerModel::kWorkers;
   std::int32_t threads = 0, thread_limit = 0, queue_limit = 0;
   std::int32_t cores = 0, core_limit = 0;
-  std::int32_t plan_threads = 0, plan_cores = 0;  // without faults
   std::int32_t waiting_thread = 0, waiting_core = 0;
   std::int32_t blocked = 0;
-  std::int32_t unsent = 0;  // messages lost and not yet sent again
-  double slow = 1;          // factor on service times, all of it
-  double fault_slow = 1;    // of that, from faults
-  double stall_p = 0, stall_ns = 0, drop_p = 0, extra_p = 0;
-  double disk_p = 0, disk_ns = 0;
+  double slow = 1;  // factor on service times, all of it
+  double stall_p = 0, drop_p = 0, extra_p = 0;
   std::uint32_t extra = kNone;  // node called before answering
+  std::int32_t unsent = 0;      // messages lost and not yet sent again
+  double disk_p = 0;
   double rate_limit_per_ns = 0;
-  std::int64_t next_token = 0;
   // Sums of leaving less entering times: with n * now they are the area under n(t), modulo 2^64.
   std::uint64_t core_area = 0, area = 0;
   std::uint64_t arrived = 0, started = 0, finished = 0, refused = 0;
   std::uint64_t wait_ns = 0;  // from arrival to the first core, of those started
   std::uint64_t slow_ns = 0;  // of service time, what contention added
+
+  ServerModel model = ServerModel::kWorkers;
+  std::int32_t plan_threads = 0, plan_cores = 0;  // without faults
+  double fault_slow = 1;                          // of `slow`, from faults
+  double stall_ns = 0, disk_ns = 0;
+  std::int64_t next_token = 0;
   std::uint64_t disk_wait_ns = 0;
   std::uint64_t arrived_then = 0, started_then = 0, finished_then = 0, wait_then = 0;  // last tick
   std::uint64_t epoch_core_area = 0;  // at the last epoch
@@ -99,6 +116,8 @@ struct Station {
   // Part of a resource's pressure that reaches it: less where an action gave it a share of its own.
   std::array<double, kResources> exposure = {1, 1, 1, 1, 1, 1};
 };
+
+static_assert(sizeof(Visit) == 64);
 
 struct Pool {
   Fifo waiting;
@@ -122,8 +141,11 @@ struct Link {
 
   // When the last byte has left, or -1 where the buffer is full.
   std::int64_t Pass(std::int64_t at, double bytes) {
-    const std::int64_t start = free_at > at ? free_at : at;
-    if (static_cast<double>(start - at) > buffer_bytes * ns_per_byte) return -1;
+    std::int64_t start = at;
+    if (free_at > at) {
+      start = free_at;
+      if (static_cast<double>(start - at) > buffer_bytes * ns_per_byte) return -1;
+    }
     free_at = start + static_cast<std::int64_t>(bytes * ns_per_byte);
     return free_at;
   }
@@ -144,8 +166,10 @@ struct Unsent {
 
 struct Server {
   Link out, port, receive;
-  double ns_per_byte = 0;  // of its NIC, without faults
+  double ns_per_byte = 0;            // of its NIC, without faults
+  double receive_message_bytes = 0;  // what a message costs there beside its bytes
   double loss = 0;
+  double incast = 0;  // part of the time in which bursts keep the buffer of `port` full
   std::int64_t detour_ns = 0;
   std::int64_t disk_free_at = 0;
   double disk_slow = 1;
