@@ -67,6 +67,15 @@ BENCHMARK(BM_TrainTorch)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
                      "BM_WindowTorch/" + n, "libtorch, tuned"));
     Register(Speedup("nn.train_vs_torch.eigen." + n, goal.train, "BM_Train/" + n,
                      "BM_TrainTorch/" + n, "libtorch, tuned"));
+    // What has to be computed when a tick comes: libtorch knows only the whole window.
+    Register(Speedup("nn.slide_vs_torch.eigen." + n, "", "BM_Slide/" + n, "BM_WindowTorch/" + n,
+                     "libtorch, tuned"));
+#ifdef SEER_BENCH_ONEDNN
+    Register(Speedup("nn.window_vs_torch.onednn." + n, "", "BM_WindowOnednn/" + n,
+                     "BM_WindowTorch/" + n, "libtorch, tuned"));
+    Register(Speedup("nn.train_vs_torch.onednn." + n, "", "BM_TrainOnednn/" + n,
+                     "BM_TrainTorch/" + n, "libtorch, tuned"));
+#endif
   }
   return 0;
 }();

@@ -1,8 +1,10 @@
 #include "seer/nn/backend.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "nn/backends.h"
 #include "nn/finite.h"
 #include "nn/loss_math.h"
+#include "seer/core/internal/mutex.h"
 #include "seer/core/internal/status_macros.h"
 
 SEER_BEGIN_NAMESPACE
@@ -64,6 +67,13 @@ absl::Status InferenceEngine::Run(absl::Span<const float> inputs, std::size_t wi
     return absl::InvalidArgumentError(absl::StrCat("inputs has ", inputs.size(), " values: give ",
                                                    windows * network_.window_values()));
   }
+  SEER_RETURN_IF_ERROR(CheckInputs(inputs, windows, outputs));
+  Compute(inputs.data(), windows, workspace, outputs.data());
+  return FinishOutputs(windows, outputs);
+}
+
+absl::Status InferenceEngine::CheckInputs(absl::Span<const float> inputs, std::size_t windows,
+                                          absl::Span<float> outputs) const {
   if (outputs.size() != windows * network_.outputs()) {
     return absl::InvalidArgumentError(absl::StrCat("outputs has room for ", outputs.size(),
                                                    " values: give ", windows * network_.outputs()));
@@ -74,20 +84,22 @@ absl::Status InferenceEngine::Run(absl::Span<const float> inputs, std::size_t wi
         "inputs: value ", i % network_.window_values(), " of window ", i / network_.window_values(),
         " is not finite, or 2^64 or more: give 0 for what was not seen"));
   }
-  Compute(inputs.data(), windows, workspace, outputs.data());
+  return absl::OkStatus();
+}
+
+absl::Status InferenceEngine::FinishOutputs(std::size_t windows, absl::Span<float> outputs) const {
   if (internal::FirstNotFinite(outputs) < outputs.size()) {
     std::fill(outputs.begin(), outputs.end(), 0.0f);
     return absl::InternalError(
         "an output is not finite: the weights are out of bounds, train again from an older model");
   }
-  if (!options_.logits) {
-    for (std::size_t w = 0; w < windows; ++w) {
-      float* const z = outputs.data() + w * network_.outputs();
-      for (std::size_t s = 0; s < options_.live.size(); ++s) {
-        if (!options_.live[s]) z[s] = -1e30f;
-      }
-      internal::LogitsToOutputs(network_, z);
+  if (options_.logits) return absl::OkStatus();
+  for (std::size_t w = 0; w < windows; ++w) {
+    float* const z = outputs.data() + w * network_.outputs();
+    for (std::size_t s = 0; s < options_.live.size(); ++s) {
+      if (!options_.live[s]) z[s] = -1e30f;
     }
+    internal::LogitsToOutputs(network_, z);
   }
   return absl::OkStatus();
 }
@@ -105,16 +117,38 @@ absl::StatusOr<std::unique_ptr<TickSession>> InferenceEngine::NewSession(RunMode
       std::make_unique<SlidingSession>(*this, std::move(workspace)));
 }
 
-absl::Span<const Backend* const> Backends() {
-  static const std::vector<const Backend*>* const all = [] {
-    auto* list = new std::vector<const Backend*>;
+namespace {
+
+// Grows only: whoever reads the count may read the pointers before it.
+struct BackendList {
+  static constexpr std::size_t kMost = 16;
+  const Backend* all[kMost] = {};
+  std::string names[kMost];  // so that nobody's code is called under the lock
+  std::atomic<std::size_t> count{0};
+  internal::Mutex writers;
+
+  BackendList() {
+    std::size_t built_in = 0;
 #ifdef SEER_NN_EIGEN
-    list->push_back(internal::EigenBackend());
+    all[built_in++] = internal::EigenBackend();
 #endif
-    list->push_back(internal::ReferenceBackend());
-    return list;
-  }();
-  return *all;
+    all[built_in++] = internal::ReferenceBackend();
+    for (std::size_t i = 0; i < built_in; ++i) names[i] = std::string(all[i]->name());
+    count.store(built_in, std::memory_order_relaxed);  // nobody else knows of it yet
+  }
+};
+
+BackendList& List() {
+  static BackendList* const list = new BackendList;
+  return *list;
+}
+
+}  // namespace
+
+absl::Span<const Backend* const> Backends() {
+  const BackendList& list = List();
+  // [A] acquire, pairs with [B] in AddBackend().
+  return {list.all, list.count.load(std::memory_order_acquire)};
 }
 
 const Backend* FindBackend(std::string_view name) {
@@ -122,6 +156,30 @@ const Backend* FindBackend(std::string_view name) {
     if (name == "auto" || backend->name() == name) return backend;
   }
   return nullptr;
+}
+
+absl::Status AddBackend(const Backend* backend) {
+  const std::string name = backend == nullptr ? "" : std::string(backend->name());
+  if (name.empty() || name == "auto") {
+    return absl::InvalidArgumentError("backend: null, or named '' or 'auto': give it another name");
+  }
+  BackendList& list = List();
+  const internal::MutexLock lock(&list.writers);
+  const std::size_t count = list.count.load(std::memory_order_relaxed);  // only we change it
+  for (std::size_t i = 0; i < count; ++i) {
+    if (list.all[i] == backend) return absl::OkStatus();
+    if (list.names[i] == name) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("backend ", name, " is there: give it another name"));
+    }
+  }
+  if (count == BackendList::kMost) {
+    return absl::ResourceExhaustedError(absl::StrCat("backends: there are ", count, " already"));
+  }
+  list.all[count] = backend;
+  list.names[count] = name;
+  list.count.store(count + 1, std::memory_order_release);  // [B] release, pairs with [A]
+  return absl::OkStatus();
 }
 
 namespace internal {

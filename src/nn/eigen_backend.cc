@@ -4,9 +4,9 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "nn/backends.h"
 #include "nn/kernels.h"
-#include "nn/loss_math.h"
 #include "nn/pass.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/nn/backend.h"
@@ -28,6 +28,27 @@ class EigenWorkspace : public Workspace {
   const std::size_t max_windows_;
 };
 
+class EigenInference;
+
+// A window that slides: what each tick gave is kept, so that a new one costs itself and the
+// recurrence.
+class EigenSession : public TickSession {
+ public:
+  EigenSession(const EigenInference& engine, const Kernels& kernels, const float* parameters);
+
+  absl::Status Push(absl::Span<const float> tick, absl::Span<float> outputs) override;
+  void Reset() override;
+
+ private:
+  const EigenInference& engine_;
+  const float* const parameters_;
+  Pass pass_;
+  const std::size_t tick_, values_, ticks_;
+  std::vector<float> zero_;           // what a tick of zeros gives
+  std::vector<float> rows_, before_;  // T x values_, oldest first; the tick before, for an error
+  std::vector<float> window_, kept_;  // of a network with local layers
+};
+
 class EigenInference : public InferenceEngine {
  public:
   EigenInference(const Network& network, const Kernels& kernels, absl::Span<const float> parameters,
@@ -42,6 +63,14 @@ class EigenInference : public InferenceEngine {
     return std::unique_ptr<Workspace>(
         std::make_unique<EigenWorkspace>(network(), kernels_, max_windows));
   }
+  absl::StatusOr<std::unique_ptr<TickSession>> NewSession(RunMode mode) const override {
+    if (mode != RunMode::kSlide) return InferenceEngine::NewSession(mode);
+    SEER_RETURN_IF_ERROR(CheckWorkspaceSize(Pass::ValuesPerWindow(network(), false), 1));
+    return std::unique_ptr<TickSession>(
+        std::make_unique<EigenSession>(*this, kernels_, parameters_.data()));
+  }
+  using InferenceEngine::CheckInputs;
+  using InferenceEngine::FinishOutputs;
 
  protected:
   void Compute(const float* inputs, std::size_t windows, Workspace* workspace,
@@ -54,6 +83,59 @@ class EigenInference : public InferenceEngine {
   const Kernels& kernels_;
   const std::vector<float> parameters_;
 };
+
+EigenSession::EigenSession(const EigenInference& engine, const Kernels& kernels,
+                           const float* parameters)
+    : engine_(engine),
+      parameters_(parameters),
+      pass_(engine.network(), kernels, 1, /*training=*/false),
+      tick_(engine.network().window_values() / engine.network().config().ticks),
+      values_(pass_.TickValues()),
+      ticks_(engine.network().config().ticks),
+      zero_(values_),
+      rows_(values_ * ticks_),
+      before_(values_),
+      window_(engine.network().local().empty() ? 0 : engine.network().window_values()),
+      kept_(window_.empty() ? 0 : tick_) {
+  pass_.TickForward(parameters_, std::vector<float>(tick_, 0.0f).data(), zero_.data());
+  Reset();
+}
+
+void EigenSession::Reset() {
+  for (std::size_t t = 0; t < ticks_; ++t) {
+    std::copy(zero_.begin(), zero_.end(), rows_.begin() + static_cast<std::ptrdiff_t>(t * values_));
+  }
+  std::fill(window_.begin(), window_.end(), 0.0f);
+}
+
+absl::Status EigenSession::Push(absl::Span<const float> tick, absl::Span<float> outputs) {
+  if (tick.size() != tick_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tick has ", tick.size(), " values: give ", tick_));
+  }
+  SEER_RETURN_IF_ERROR(engine_.CheckInputs(tick, 1, outputs));
+  const auto move_up = [](std::vector<float>* all, std::vector<float>* oldest) {
+    const auto row = static_cast<std::ptrdiff_t>(oldest->size());
+    std::copy_n(all->begin(), row, oldest->begin());
+    std::copy(all->begin() + row, all->end(), all->begin());
+    return all->end() - row;
+  };
+  const auto newest = move_up(&rows_, &before_);
+  if (values_ > 0) pass_.TickForward(parameters_, tick.data(), &*newest);
+  if (!window_.empty()) std::copy(tick.begin(), tick.end(), move_up(&window_, &kept_));
+  pass_.ForwardFromTicks(parameters_, rows_.data(), window_.data(), outputs.data());
+  absl::Status status = engine_.FinishOutputs(1, outputs);
+  if (!status.ok()) {  // as if the tick had never come
+    const auto move_back = [](std::vector<float>* all, const std::vector<float>& oldest) {
+      std::copy_backward(all->begin(), all->end() - static_cast<std::ptrdiff_t>(oldest.size()),
+                         all->end());
+      std::copy(oldest.begin(), oldest.end(), all->begin());
+    };
+    move_back(&rows_, before_);
+    if (!window_.empty()) move_back(&window_, kept_);
+  }
+  return status;
+}
 
 class EigenTraining : public TrainingEngine {
  public:
@@ -73,26 +155,8 @@ class EigenTraining : public TrainingEngine {
                 std::size_t count, const StepContext& step, absl::Span<float> gradient,
                 absl::Span<float> logits, LossSum* sum) noexcept override {
     if (count == 0) return;
-    Pass::Dropout dropout;
-    dropout.on = step.dropout;
-    dropout.seed = step.dropout_seed;
-    dropout.step = step.step;
-    dropout.first = first;
-    pass_.Forward(parameters.data(), batch.inputs.data() + first * network_.window_values(), count,
-                  dropout, logits_.data());
-    const std::size_t outputs = network_.outputs();
-    for (std::size_t w = 0; w < count; ++w) {
-      float* const d = d_logits_.data() + w * outputs;
-      const float weight = batch.weight.empty() ? 1.0f : batch.weight[first + w];
-      const float loss = WindowLoss(network_, *step.loss, batch, first + w,
-                                    logits_.data() + w * outputs, gradient.empty() ? nullptr : d);
-      sum->loss += double{weight} * double{loss};
-      sum->weight += double{weight};
-      if (gradient.empty()) continue;
-      for (std::size_t i = 0; i < outputs; ++i) d[i] *= weight * step.scale;
-    }
-    if (!logits.empty()) std::copy_n(logits_.begin(), count * outputs, logits.begin());
-    if (!gradient.empty()) pass_.Backward(parameters.data(), d_logits_.data(), gradient.data());
+    PassGradient(network_, &pass_, parameters, batch, first, count, step, gradient, logits,
+                 logits_.data(), d_logits_.data(), sum);
   }
 
  private:

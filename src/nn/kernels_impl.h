@@ -45,9 +45,10 @@ inline std::size_t Least(std::size_t a, std::size_t b) { return a < b ? a : b; }
 // ---- The matrix product of few rows: b is read where it stands, once for each tile of rows.
 
 // c (rows x vectors * kLanes) = or += a * b over k. Element (i, j) of a is a[i * ars + j * aks].
-template <std::size_t rows, std::size_t vectors>
+template <std::size_t rows, std::size_t vectors, typename Vector>
 void Tile(std::size_t k, const float* a, std::size_t ars, std::size_t aks, const float* b,
           std::size_t ldb, bool add, float* c, std::size_t ldc) {
+  constexpr std::size_t kLanes = sizeof(Vector) / sizeof(float);  // may be a narrower one
   Vector sum[rows][vectors];
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t v = 0; v < vectors; ++v) {
@@ -74,9 +75,23 @@ void RowsOfTiles(std::size_t n, std::size_t k, const float* a, std::size_t ars, 
   constexpr std::size_t kWide = rows == 1 ? 8 : rows == 2 ? 4 : 2;
   std::size_t j = 0;
   for (; j + kWide * kLanes <= n; j += kWide * kLanes) {
-    Tile<rows, kWide>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
+    Tile<rows, kWide, Vector>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
   }
-  for (; j + kLanes <= n; j += kLanes) Tile<rows, 1>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
+  for (; j + kLanes <= n; j += kLanes) {
+    Tile<rows, 1, Vector>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
+  }
+  if constexpr (kLanes > 8) {
+    if (j + 8 <= n) {
+      Tile<rows, 1, VectorOf<8>::Type>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
+      j += 8;
+    }
+  }
+  if constexpr (kLanes > 4) {
+    if (j + 4 <= n) {
+      Tile<rows, 1, VectorOf<4>::Type>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
+      j += 4;
+    }
+  }
   for (; j < n; ++j) {
     for (std::size_t i = 0; i < rows; ++i) {
       float sum = add ? c[i * ldc + j] : 0.0f;
@@ -391,20 +406,88 @@ struct Fixed {
   }
 };
 
+// Any number of channels, from a vector's on: vectors of them one after the other, the last of
+// which reaches back to what is done already where the number is no multiple.
+struct AnyWidth {
+  static constexpr std::size_t kAtOnce = kTile + 2;
+
+  template <std::size_t positions>
+  static void Forward(std::size_t taps, std::size_t step, std::size_t channels, const float* in,
+                      const float* w, const float* bias, float* out) {
+    Vector sum[positions];
+    for (std::size_t p = 0; p < positions; ++p) sum[p] = Load<Vector>(bias);
+    for (std::size_t j = 0; j < taps; ++j) {
+      const Vector row = Load<Vector>(w + j * channels);
+      for (std::size_t p = 0; p < positions; ++p) sum[p] += in[p * step + j] * row;
+    }
+    for (std::size_t p = 0; p < positions; ++p) Store(out + p * channels, sum[p]);
+  }
+
+  static void Conv(const ConvShape& s, const Interior& interior, const float* in, const float* w,
+                   const float* bias, float* out) {
+    const std::size_t taps = s.kernel * s.in_channels, step = s.stride * s.in_channels;
+    const std::size_t channels = s.out_channels;
+    const auto at = [&](std::size_t q) { return in + (q * s.stride - s.padding) * s.in_channels; };
+    for (std::size_t next = 0; next < channels; next += kLanes) {
+      const std::size_t u = Least(next, channels - kLanes);
+      std::size_t p = interior.first;
+      for (; p + kAtOnce <= interior.end; p += kAtOnce) {
+        Forward<kAtOnce>(taps, step, channels, at(p), w + u, bias + u, out + p * channels + u);
+      }
+      for (; p < interior.end; ++p) {
+        Forward<1>(taps, step, channels, at(p), w + u, bias + u, out + p * channels + u);
+      }
+    }
+  }
+
+  template <std::size_t rows>
+  static void Weights(std::size_t positions, std::size_t step, std::size_t channels,
+                      const Vector& counts, const float* in, const float* d, float* dw) {
+    Vector sum[rows];
+    for (std::size_t j = 0; j < rows; ++j) sum[j] = Load<Vector>(dw + j * channels);
+    for (std::size_t p = 0; p < positions; ++p) {
+      const Vector row = Load<Vector>(d + p * channels) * counts;
+      for (std::size_t j = 0; j < rows; ++j) sum[j] += in[p * step + j] * row;
+    }
+    for (std::size_t j = 0; j < rows; ++j) Store(dw + j * channels, sum[j]);
+  }
+
+  static void WeightGradient(const ConvShape& s, const Interior& interior, const float* in,
+                             const float* d, float* dw) {
+    if (interior.end == interior.first) return;
+    const std::size_t taps = s.kernel * s.in_channels, step = s.stride * s.in_channels;
+    const std::size_t channels = s.out_channels, positions = interior.end - interior.first;
+    in += (interior.first * s.stride - s.padding) * s.in_channels;
+    d += interior.first * channels;
+    for (std::size_t next = 0; next < channels; next += kLanes) {
+      const std::size_t u = Least(next, channels - kLanes);
+      Vector counts;  // 0 where it was added already
+      for (int i = 0; i < kLanes; ++i) {
+        counts[i] = u + static_cast<std::size_t>(i) < next ? 0.0f : 1.0f;
+      }
+      std::size_t j = 0;
+      for (; j + kAtOnce <= taps; j += kAtOnce) {
+        Weights<kAtOnce>(positions, step, channels, counts, in + j, d + u, dw + j * channels + u);
+      }
+      for (; j < taps; ++j) {
+        Weights<1>(positions, step, channels, counts, in + j, d + u, dw + j * channels + u);
+      }
+    }
+  }
+};
+
 void Conv(const ConvShape& s, const float* in, const float* w, const float* bias, float* out) {
   Interior interior = InteriorOf(s);
-  switch (s.out_channels) {
-    case 8:
-      Fixed<8>::Conv(s, interior, in, w, bias, out);
-      break;
-    case 16:
-      Fixed<16>::Conv(s, interior, in, w, bias, out);
-      break;
-    case 32:
-      Fixed<32>::Conv(s, interior, in, w, bias, out);
-      break;
-    default:
-      interior.end = interior.first;
+  if (s.out_channels == 8) {
+    Fixed<8>::Conv(s, interior, in, w, bias, out);
+  } else if (s.out_channels == 16) {
+    Fixed<16>::Conv(s, interior, in, w, bias, out);
+  } else if (s.out_channels == 32) {
+    Fixed<32>::Conv(s, interior, in, w, bias, out);
+  } else if (s.out_channels >= std::size_t{kLanes}) {
+    AnyWidth::Conv(s, interior, in, w, bias, out);
+  } else {
+    interior.end = interior.first;
   }
   for (std::size_t p = 0; p < interior.first; ++p) AnyPosition(s, p, in, w, bias, out);
   for (std::size_t p = interior.end; p < s.out_positions; ++p) {
@@ -413,49 +496,59 @@ void Conv(const ConvShape& s, const float* in, const float* w, const float* bias
   Activate(s.activation, s.out_positions * s.out_channels, out);
 }
 
+// d_in += d * w, where w stands transposed: out_channels x (kernel x in_channels). A matrix product
+// for some positions at once, whose rows then are added where their inputs stand; those overlap.
+void InputGradient(const ConvShape& s, const Interior& interior, const float* d_out,
+                   const float* w_t, float* d_in) {
+  constexpr std::size_t kRoom = 4096, kRows = 4 * kTile;
+  float rows[kRoom];
+  const std::size_t width = s.kernel * s.in_channels;
+  const std::size_t at_once = Least(kRows, kRoom / width);
+  for (std::size_t p = interior.first; p < interior.end; p += at_once) {
+    const std::size_t count = Least(at_once, interior.end - p);
+    DirectGemm(count, width, s.out_channels, d_out + p * s.out_channels, s.out_channels, 1, w_t,
+               width, false, rows, width);
+    for (std::size_t r = 0; r < count; ++r) {
+      float* const to = d_in + ((p + r) * s.stride - s.padding) * s.in_channels;
+      const float* const from = rows + r * width;
+      for (std::size_t j = 0; j < width; ++j) to[j] += from[j];
+    }
+  }
+}
+
 void ConvBackward(const ConvShape& s, const float* in, const float* w, const float* d_out,
                   float* dw, float* d_bias, float* d_in) {
   AddColumns(s.out_positions, s.out_channels, d_out, s.out_channels, d_bias);
-  Interior interior = InteriorOf(s);
-  switch (s.out_channels) {
-    case 8:
-      Fixed<8>::WeightGradient(s, interior, in, d_out, dw);
-      break;
-    case 16:
-      Fixed<16>::WeightGradient(s, interior, in, d_out, dw);
-      break;
-    case 32:
-      Fixed<32>::WeightGradient(s, interior, in, d_out, dw);
-      break;
-    default:
-      interior.end = interior.first;
+  const Interior interior = InteriorOf(s);
+  const bool weights = s.out_channels == 8 || s.out_channels >= std::size_t{kLanes};
+  if (s.out_channels == 8) {
+    Fixed<8>::WeightGradient(s, interior, in, d_out, dw);
+  } else if (s.out_channels == 16) {
+    Fixed<16>::WeightGradient(s, interior, in, d_out, dw);
+  } else if (s.out_channels == 32) {
+    Fixed<32>::WeightGradient(s, interior, in, d_out, dw);
+  } else if (weights) {
+    AnyWidth::WeightGradient(s, interior, in, d_out, dw);
   }
+  const std::size_t width = s.kernel * s.in_channels;
+  const bool inputs = d_in != nullptr && width <= 4096;
+  if (inputs) InputGradient(s, interior, d_out, w, d_in);
   for (std::size_t p = 0; p < s.out_positions; ++p) {
+    const bool inside = p >= interior.first && p < interior.end;
     const Taps taps = TapsOf(s, p);
     const float* const d = d_out + p * s.out_channels;
-    if (p < interior.first || p >= interior.end) {
+    if (!inside || !weights) {
       for (std::size_t j = 0; j < taps.count; ++j) {
         const float x = in[taps.input + j];
         float* const row = dw + (taps.first + j) * s.out_channels;
         for (std::size_t u = 0; u < s.out_channels; ++u) row[u] += x * d[u];
       }
     }
-    if (d_in == nullptr) continue;
-    // w stands transposed here: out_channels x (kernel x in_channels).
-    const std::size_t width = s.kernel * s.in_channels;
+    if (d_in == nullptr || (inside && inputs)) continue;
     float* const to = d_in + taps.input;
-    std::size_t j = 0;
-    for (; j + kLanes <= taps.count; j += kLanes) {
-      Vector sum = Load<Vector>(to + j);
-      for (std::size_t u = 0; u < s.out_channels; ++u) {
-        sum += d[u] * Load<Vector>(w + u * width + taps.first + j);
-      }
-      Store(to + j, sum);
-    }
-    for (; j < taps.count; ++j) {
-      float sum = to[j];
-      for (std::size_t u = 0; u < s.out_channels; ++u) sum += d[u] * w[u * width + taps.first + j];
-      to[j] = sum;
+    for (std::size_t u = 0; u < s.out_channels; ++u) {
+      const float* const row = w + u * width + taps.first;
+      for (std::size_t j = 0; j < taps.count; ++j) to[j] += d[u] * row[j];
     }
   }
 }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "nn/finite.h"
+#include "nn/flush_denormals.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -102,6 +103,7 @@ absl::Status ApplyGradient(const Network& network, const OptimizerOptions& optio
         "the gradient of step ", state->step,
         " is not finite: lower learning_rate, set clip_norm, or look for extreme inputs"));
   }
+  const internal::FlushDenormals flush;  // moments of weights that are not used any more fade away
   const double t = static_cast<double>(state->step + 1);
   const float rate = options.RateAt(state->step);
   Rates rates{};

@@ -11,20 +11,6 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
 
-KernelActivation ToKernel(Activation activation) {
-  switch (activation) {
-    case Activation::kRelu:
-      return KernelActivation::kRelu;
-    case Activation::kSigmoid:
-      return KernelActivation::kSigmoid;
-    case Activation::kTanh:
-      return KernelActivation::kTanh;
-    case Activation::kNone:
-      break;
-  }
-  return KernelActivation::kNone;
-}
-
 // Calls visit(shape, offset of the block's inputs, of its outputs) for each block of services.
 template <typename Visit>
 void ForEachBlock(const Stage& stage, const Visit& visit) {
@@ -110,6 +96,16 @@ Pass::Pass(const Network& network, const Kernels& kernels, std::size_t max_windo
                                              : network.trunk()[first_after_front_ - 1].out_features;
     features_ = Floats(max_windows * ticks * tick_features_);
     if (training && first_after_front_ > 0) d_features_ = Floats(features_.size());
+    const auto& trunk = network.trunk();
+    tick_end_ = first_after_front_;
+    while (tick_end_ < trunk.size() && (trunk[tick_end_].layer.kind == LayerKind::kDense ||
+                                        trunk[tick_end_].layer.kind == LayerKind::kDropout)) {
+      ++tick_end_;
+    }
+    tick_values_ = tick_end_ == 0 ? tick_features_ : trunk[tick_end_ - 1].out_features;
+    if (tick_end_ < trunk.size() && trunk[tick_end_].layer.kind == LayerKind::kLstm) {
+      tick_values_ = 4 * trunk[tick_end_].out_features;
+    }
   }
   for (std::size_t i = first_after_front_; i < network.trunk().size(); ++i) {
     const Stage& stage = network.trunk()[i];
@@ -179,8 +175,11 @@ void Pass::FrontForward(const Front& front, const float* p, const float* in, flo
     ConvRow(kernels_, (*front.stages)[i], p, in, to);
     in = to;
   }
-  if (front.pool == nullptr) return;
-  const std::size_t channels = front.pool->in_channels, values = front.pool->in_features;
+  if (front.pool != nullptr) PoolForward(*front.pool, in, out);
+}
+
+void Pass::PoolForward(const Stage& stage, const float* in, float* out) {
+  const std::size_t channels = stage.in_channels, values = stage.in_features;
   std::copy_n(in, channels, out);
   std::copy_n(in, channels, out + channels);
   for (std::size_t at = channels; at < values; at += channels) {
@@ -191,6 +190,21 @@ void Pass::FrontForward(const Front& front, const float* p, const float* in, flo
   }
   const float share = static_cast<float>(channels) / static_cast<float>(values);
   for (std::size_t c = 0; c < channels; ++c) out[c] *= share;
+}
+
+void Pass::PoolBackward(const Stage& stage, const float* in, const float* d_out, float* d_in) {
+  const std::size_t channels = stage.in_channels, values = stage.in_features;
+  const float share = static_cast<float>(channels) / static_cast<float>(values);
+  for (std::size_t at = 0; at < values; at += channels) {
+    for (std::size_t c = 0; c < channels; ++c) d_in[at + c] = d_out[c] * share;
+  }
+  for (std::size_t c = 0; c < channels; ++c) {
+    std::size_t top = c;  // the first of those that are equal, as the reference has it
+    for (std::size_t at = c; at < values; at += channels) {
+      if (in[at] > in[top]) top = at;
+    }
+    d_in[top] += d_out[channels + c];
+  }
 }
 
 void Pass::TransposeWeights(const Front& front, const float* p) {
@@ -216,18 +230,7 @@ void Pass::FrontBackward(const Front& front, const float* p, const float* in, co
     std::copy_n(d_out, front.d_out.back().size(), d);
     last = out;
   } else {
-    const std::size_t channels = front.pool->in_channels, values = front.pool->in_features;
-    const float share = static_cast<float>(channels) / static_cast<float>(values);
-    for (std::size_t at = 0; at < values; at += channels) {
-      for (std::size_t c = 0; c < channels; ++c) d[at + c] = d_out[c] * share;
-    }
-    for (std::size_t c = 0; c < channels; ++c) {
-      std::size_t top = c;  // the first of those that are equal, as the reference has it
-      for (std::size_t at = c; at < values; at += channels) {
-        if (last[at] > last[top]) top = at;
-      }
-      d[top] += d_out[channels + c];
-    }
+    PoolBackward(*front.pool, last, d_out, d);
   }
   for (std::size_t i = front.count; i-- > 0;) {
     const Stage& stage = (*front.stages)[i];
@@ -258,15 +261,19 @@ void Pass::DropoutRows(const Stage& stage, const float* in, float* out) const {
   }
 }
 
-void Pass::LstmForward(const Stage& stage, const float* p, const float* in, StageMemory& memory) {
-  const std::size_t units = stage.layer.units, rows = stage.in_ticks * windows_;
-  float* const gates = memory.gates.get();
-  kernels_.fill_rows(rows, 4 * units, p + stage.bias, gates, 4 * units);
-  Gemm(false, false, rows, 4 * units, stage.in_features, in, stage.in_features, p + stage.weight,
-       4 * units, true, gates, 4 * units);
-  const std::size_t step = windows_ * units;
+// gates (rows x 4 units) = bias + in * W.
+void Pass::LstmInputs(const Stage& stage, const float* p, const float* in, std::size_t rows,
+                      float* gates) {
+  const std::size_t width = 4 * stage.layer.units;
+  kernels_.fill_rows(rows, width, p + stage.bias, gates, width);
+  Gemm(false, false, rows, width, stage.in_features, in, stage.in_features, p + stage.weight, width,
+       true, gates, width);
+}
+
+void Pass::LstmRecurrence(const Stage& stage, const float* p, StageMemory& memory) {
+  const std::size_t units = stage.layer.units, step = windows_ * units;
   for (std::size_t t = 0; t < stage.in_ticks; ++t) {
-    float* const now = gates + t * 4 * step;
+    float* const now = memory.gates.get() + t * 4 * step;
     float* const out = memory.out.get() + t * step;
     const float* before = nullptr;
     if (t > 0) {
@@ -277,6 +284,12 @@ void Pass::LstmForward(const Stage& stage, const float* p, const float* in, Stag
     kernels_.lstm(windows_, units, now, before, memory.cells.get() + t * step,
                   memory.tanh_cells.get() + t * step, out);
   }
+}
+
+void Pass::LstmForward(std::size_t i, const float* p, const float* in) {
+  const Stage& stage = network_.trunk()[i];
+  LstmInputs(stage, p, in, stage.in_ticks * windows_, stages_[i].gates.get());
+  LstmRecurrence(stage, p, stages_[i]);
 }
 
 void Pass::StageForward(std::size_t i, const float* p, const float* in) {
@@ -294,7 +307,7 @@ void Pass::StageForward(std::size_t i, const float* p, const float* in) {
                         memory.out.get());
       break;
     case LayerKind::kLstm:
-      LstmForward(stage, p, in, memory);
+      LstmForward(i, p, in);
       break;
     case LayerKind::kLastTick:
       memory.result = in + (stage.in_ticks - 1) * windows_ * stage.in_features;
@@ -312,8 +325,10 @@ void Pass::StageForward(std::size_t i, const float* p, const float* in) {
   }
 }
 
-void Pass::LstmBackward(const Stage& stage, const float* p, const float* in, StageMemory& memory,
-                        float* d, float* g) {
+void Pass::LstmBackward(std::size_t i, const float* p, const float* in, float* d, float* d_in,
+                        float* g) {
+  const Stage& stage = network_.trunk()[i];
+  StageMemory& memory = stages_[i];
   const std::size_t units = stage.layer.units, step = windows_ * units;
   float* const gates = memory.gates.get();
   Transpose(p + stage.recurrent, units, 4 * units, memory.recurrent_t.get());
@@ -333,6 +348,9 @@ void Pass::LstmBackward(const Stage& stage, const float* p, const float* in, Sta
        true, g + stage.weight, 4 * units);
   Gemm(true, false, units, 4 * units, rows - windows_, memory.out.get(), units, gates + 4 * step,
        4 * units, true, g + stage.recurrent, 4 * units);
+  if (d_in == nullptr) return;
+  Gemm(false, true, rows, stage.in_features, 4 * units, gates, 4 * units, p + stage.weight,
+       4 * units, false, d_in, stage.in_features);
 }
 
 float* Pass::StageBackward(std::size_t i, const float* p, const float* in, float* d, float* g) {
@@ -352,11 +370,7 @@ float* Pass::StageBackward(std::size_t i, const float* p, const float* in, float
            p + stage.weight, stage.out_features, false, d_in, stage.in_features);
       return d_in;
     case LayerKind::kLstm:
-      LstmBackward(stage, p, in, memory, d, g);
-      if (d_in == nullptr) return nullptr;
-      Gemm(false, true, rows, stage.in_features, 4 * stage.out_features, memory.gates.get(),
-           4 * stage.out_features, p + stage.weight, 4 * stage.out_features, false, d_in,
-           stage.in_features);
+      LstmBackward(i, p, in, d, d_in, g);
       return d_in;
     case LayerKind::kLastTick: {
       if (d_in == nullptr) return nullptr;
@@ -377,122 +391,39 @@ float* Pass::StageBackward(std::size_t i, const float* p, const float* in, float
   return nullptr;
 }
 
-// ---- The head.
-
-void Pass::StackTicks(const float* inputs, std::size_t window) {
-  const std::size_t ticks = network_.config().ticks, services = network_.services();
-  const std::size_t each = network_.config().inputs;
-  const float* const in = inputs + window * network_.window_values();
-  for (std::size_t t = 0; t < ticks; ++t) {
-    for (std::size_t s = 0; s < services; ++s) {
-      for (std::size_t c = 0; c < each; ++c) {
-        stacked_.get()[(s * ticks + t) * each + c] = in[(t * services + s) * each + c];
-      }
-    }
-  }
-}
-
-void Pass::HeadForward(const float* p, float* logits) {
-  const Network::Head& head = network_.head();
-  const std::size_t outputs = network_.outputs(), services = network_.services();
-  const std::size_t context = network_.context(), extras = network_.config().extras;
-  const auto product = [&](std::size_t n, std::size_t weight, std::size_t bias, float* out) {
-    kernels_.fill_rows(windows_, n, p + bias, out, outputs);
-    if (context == 0) return;
-    Gemm(false, false, windows_, n, context, context_, context, p + weight, n, true, out, outputs);
-  };
-  if (network_.config().head == HeadKind::kDense) {
-    product(network_.initiators(), head.weight, head.bias, logits);
-  } else {
-    const std::size_t channels = network_.local_channels(), hidden = network_.config().head_hidden;
-    const std::size_t width = std::max<std::size_t>(hidden, 1);
-    kernels_.fill_rows(windows_, width, p + head.bias, base_.get(), width);
-    if (context > 0) {
-      Gemm(false, false, windows_, width, context, context_, context, p + head.context, width, true,
-           base_.get(), width);
-    }
-    for (std::size_t w = 0; w < windows_; ++w) {
-      float* const h = hidden_.get() + w * services * width;
-      kernels_.fill_rows(services, width, base_.get() + w * width, h, width);
-      Gemm(false, false, services, width, channels, local_.get() + w * services * channels,
-           channels, p + head.weight, width, true, h, width);
-      float* const out = logits + w * outputs;
-      if (hidden == 0) {
-        std::copy_n(h, services, out);
-        continue;
-      }
-      kernels_.activate(KernelActivation::kTanh, services * width, h);
-      std::fill_n(out, services, p[head.out_bias]);
-      Gemm(false, false, services, 1, width, h, width, p + head.out, 1, true, out, 1);
-    }
-    if (extras > 0) product(extras, head.extras, head.extras_bias, logits + services);
-  }
-  if (network_.hazards() > 0) {
-    product(network_.hazards(), head.hazard, head.hazard_bias, logits + network_.initiators());
-  }
-}
-
-void Pass::HeadBackward(const float* p, const float* d_logits, float* g) {
-  const Network::Head& head = network_.head();
-  const std::size_t outputs = network_.outputs(), services = network_.services();
-  const std::size_t context = network_.context(), extras = network_.config().extras;
-  std::fill_n(d_context_.get(), windows_ * context, 0.0f);
-  const auto product = [&](std::size_t n, const float* d, std::size_t ld, std::size_t weight,
-                           std::size_t bias) {
-    kernels_.add_columns(windows_, n, d, ld, g + bias);
-    if (context == 0) return;
-    Gemm(true, false, context, n, windows_, context_, context, d, ld, true, g + weight, n);
-    Gemm(false, true, windows_, context, n, d, ld, p + weight, n, true, d_context_.get(), context);
-  };
-  if (network_.hazards() > 0) {
-    product(network_.hazards(), d_logits + network_.initiators(), outputs, head.hazard,
-            head.hazard_bias);
-  }
-  if (network_.config().head == HeadKind::kDense) {
-    product(network_.initiators(), d_logits, outputs, head.weight, head.bias);
-    return;
-  }
-  if (extras > 0) product(extras, d_logits + services, outputs, head.extras, head.extras_bias);
-  const std::size_t hidden = network_.config().head_hidden;
-  const std::size_t width = std::max<std::size_t>(hidden, 1);
-  const std::size_t channels = network_.local_channels();
-  for (std::size_t w = 0; w < windows_; ++w) {
-    const float* const d = d_logits + w * outputs;
-    const float* const h = hidden_.get() + w * services * width;
-    float* const d_hidden = d_hidden_.get();
-    if (hidden == 0) {
-      std::copy_n(d, services, d_hidden);
-    } else {
-      for (std::size_t s = 0; s < services; ++s) {
-        g[head.out_bias] += d[s];
-        for (std::size_t u = 0; u < width; ++u) {
-          const float value = h[s * width + u];
-          g[head.out + u] += value * d[s];
-          d_hidden[s * width + u] = p[head.out + u] * d[s] * (1 - value * value);
-        }
-      }
-    }
-    float* const d_base = base_.get() + w * width;
-    std::fill_n(d_base, width, 0.0f);
-    kernels_.add_columns(services, width, d_hidden, width, d_base);
-    const float* const local = local_.get() + w * services * channels;
-    Gemm(true, false, channels, width, services, local, channels, d_hidden, width, true,
-         g + head.weight, width);
-    // The local layers of this window, at once: their intermediate values are of one window only.
-    Gemm(false, true, services, channels, width, d_hidden, width, p + head.weight, width, false,
-         d_local_.get(), channels);
-    StackTicks(inputs_, w);
-    FrontBackward(local_front_, p, stacked_.get(), local, d_local_.get(), g);
-  }
-  kernels_.add_columns(windows_, width, base_.get(), width, g + head.bias);
-  if (context == 0) return;
-  Gemm(true, false, context, width, windows_, context_, context, base_.get(), width, true,
-       g + head.context, width);
-  Gemm(false, true, windows_, context, width, base_.get(), width, p + head.context, width, true,
-       d_context_.get(), context);
-}
-
 // ---- All of it.
+
+void Pass::TrunkFrontForward(const float* p) {
+  const std::size_t values = network_.window_values() / network_.config().ticks;
+  for (std::size_t t = 0; t < network_.config().ticks; ++t) {
+    for (std::size_t w = 0; w < windows_; ++w) {
+      float* const out = features_.get() + (t * windows_ + w) * tick_features_;
+      if (first_after_front_ == 0) {
+        std::copy_n(TickInputs(t, w), values, out);
+      } else {
+        FrontForward(trunk_front_, p, TickInputs(t, w), out);
+      }
+    }
+  }
+}
+
+void Pass::TrunkFrontBackward(const float* p, const float* d, float* g) {
+  for (std::size_t t = 0; t < network_.config().ticks; ++t) {
+    for (std::size_t w = 0; w < windows_; ++w) {
+      const std::size_t row = (t * windows_ + w) * tick_features_;
+      FrontBackward(trunk_front_, p, TickInputs(t, w), features_.get() + row, d + row, g);
+    }
+  }
+}
+
+// Stages from `first` on, whose inputs are there.
+void Pass::TrunkForward(std::size_t first, const float* p, const float* in) {
+  for (std::size_t i = first; i < network_.trunk().size(); ++i) {
+    StageForward(i, p, in);
+    in = stages_[i].result;
+  }
+  context_ = in;
+}
 
 void Pass::Forward(const float* p, const float* inputs, std::size_t windows, const Dropout& dropout,
                    float* logits) {
@@ -500,34 +431,62 @@ void Pass::Forward(const float* p, const float* inputs, std::size_t windows, con
   windows_ = windows;
   dropout_ = dropout;
   inputs_ = inputs;
-  const std::size_t ticks = network_.config().ticks;
-  const std::size_t tick_values = network_.window_values() / ticks;
   if (!network_.trunk().empty()) {
-    for (std::size_t t = 0; t < ticks; ++t) {
-      for (std::size_t w = 0; w < windows; ++w) {
-        const float* const in = inputs + (w * ticks + t) * tick_values;
-        float* const out = features_.get() + (t * windows + w) * tick_features_;
-        if (first_after_front_ == 0) {
-          std::copy_n(in, tick_values, out);
-        } else {
-          FrontForward(trunk_front_, p, in, out);
-        }
-      }
-    }
-    const float* last = features_.get();
-    for (std::size_t i = first_after_front_; i < network_.trunk().size(); ++i) {
-      StageForward(i, p, last);
-      last = stages_[i].result;
-    }
-    context_ = last;
+    TrunkFrontForward(p);
+    TrunkForward(first_after_front_, p, features_.get());
   }
   if (network_.config().head == HeadKind::kShared) {
     const std::size_t each = network_.services() * network_.local_channels();
-    for (std::size_t w = 0; w < windows; ++w) {
-      StackTicks(inputs, w);
-      FrontForward(local_front_, p, stacked_.get(), local_.get() + w * each);
-    }
+    for (std::size_t w = 0; w < windows; ++w) LocalForward(p, w, local_.get() + w * each);
   }
+  HeadForward(p, logits);
+}
+
+void Pass::TickForward(const float* p, const float* tick, float* values) {
+  if (network_.trunk().empty()) return;
+  float* last = features_.get();
+  if (first_after_front_ == 0) {
+    std::copy_n(tick, tick_features_, last);
+  } else {
+    FrontForward(trunk_front_, p, tick, last);
+  }
+  for (std::size_t i = first_after_front_; i < tick_end_; ++i) {
+    const Stage& stage = network_.trunk()[i];
+    if (stage.layer.kind != LayerKind::kDense) continue;  // a dropout
+    float* const out = stages_[i].out.get();
+    kernels_.fill_rows(1, stage.out_features, p + stage.bias, out, stage.out_features);
+    Gemm(false, false, 1, stage.out_features, stage.in_features, last, stage.in_features,
+         p + stage.weight, stage.out_features, true, out, stage.out_features);
+    kernels_.activate(ToKernel(stage.layer.activation), stage.out_features, out);
+    last = out;
+  }
+  if (tick_end_ < network_.trunk().size() &&
+      network_.trunk()[tick_end_].layer.kind == LayerKind::kLstm) {
+    LstmInputs(network_.trunk()[tick_end_], p, last, 1, values);
+  } else {
+    std::copy_n(last, tick_values_, values);
+  }
+}
+
+void Pass::ForwardFromTicks(const float* p, const float* values, const float* window,
+                            float* logits) {
+  windows_ = 1;
+  dropout_ = {};
+  inputs_ = window;
+  if (!network_.trunk().empty()) {
+    const float* last = values;
+    std::size_t next = tick_end_;
+    if (next < network_.trunk().size() && network_.trunk()[next].layer.kind == LayerKind::kLstm) {
+      const Stage& stage = network_.trunk()[next];
+      // The recurrence adds to the sums where they stand.
+      std::copy_n(values, stage.in_ticks * tick_values_, stages_[next].gates.get());
+      LstmRecurrence(stage, p, stages_[next]);
+      last = stages_[next].out.get();
+      ++next;
+    }
+    TrunkForward(next, p, last);
+  }
+  if (network_.config().head == HeadKind::kShared) LocalForward(p, 0, local_.get());
   HeadForward(p, logits);
 }
 
@@ -542,16 +501,7 @@ void Pass::Backward(const float* p, const float* d_logits, float* g) {
     d = StageBackward(i, p, i == first_after_front_ ? features_.get() : stages_[i - 1].result, d,
                       g);
   }
-  if (d == nullptr || trunk_front_.count == 0) return;
-  const std::size_t ticks = network_.config().ticks;
-  const std::size_t tick_values = network_.window_values() / ticks;
-  for (std::size_t t = 0; t < ticks; ++t) {
-    for (std::size_t w = 0; w < windows_; ++w) {
-      const std::size_t row = (t * windows_ + w) * tick_features_;
-      FrontBackward(trunk_front_, p, inputs_ + (w * ticks + t) * tick_values, features_.get() + row,
-                    d + row, g);
-    }
-  }
+  if (d != nullptr && trunk_front_.count > 0) TrunkFrontBackward(p, d, g);
 }
 
 }  // namespace internal

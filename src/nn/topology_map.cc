@@ -84,6 +84,13 @@ absl::StatusOr<Checkpoint> MapOnto(const Checkpoint& checkpoint,
     state.best.clear();
   }
   if (added == 0) return mapped;
+  for (const LayerConfig& layer : checkpoint.config.trunk) {
+    if (layer.kind != LayerKind::kPool || options.may_change_old_outputs) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("model '", checkpoint.config.name, "' pools over all services: ", added,
+                     " new ones change what the old ones get: set may_change_old_outputs and "
+                     "validate the model anew"));
+  }
 
   mapped.config.blocks.push_back(added);
   SEER_ASSIGN_OR_RETURN(const Network to, Network::Create(mapped.config));

@@ -14,8 +14,7 @@
 #include "nn/backends.h"
 #include "nn/finite.h"
 #include "nn/kernels.h"
-#include "nn/loss_math.h"
-#include "nn/reference.h"
+#include "tests/nn/oracle.h"
 #include "tests/nn/samples.h"
 #include "tests/support/allocations.h"
 
@@ -24,98 +23,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::vector<float> Weights(const Network& network, std::uint64_t seed = 5) {
-  std::vector<float> weights(network.parameters());
-  network.Initialize(seed, absl::MakeSpan(weights));
-  return weights;
-}
-
-struct Gradients {
-  std::vector<double> gradient, logits;
-  double loss = 0;
-};
-
-// Each window by itself, in double.
-Gradients Oracle(const Network& network, const std::vector<float>& weights,
-                 const TrainingBatch& batch, const StepContext& step) {
-  Gradients result;
-  const std::vector<double> p(weights.begin(), weights.end());
-  const std::vector<double> inputs(batch.inputs.begin(), batch.inputs.end());
-  result.gradient.assign(p.size(), 0);
-  internal::Reference<double> reference(network);
-  std::vector<double> z(network.outputs()), d(network.outputs());
-  for (std::size_t w = 0; w < batch.windows; ++w) {
-    internal::Reference<double>::Dropout dropout;
-    dropout.on = step.dropout;
-    dropout.seed = step.dropout_seed;
-    dropout.step = step.step;
-    dropout.window = w;
-    reference.Forward(p.data(), inputs.data() + w * network.window_values(), dropout, z.data());
-    const double weight = batch.weight.empty() ? 1 : double{batch.weight[w]};
-    result.loss += weight * internal::WindowLoss(network, *step.loss, batch, w, z.data(), d.data());
-    result.logits.insert(result.logits.end(), z.begin(), z.end());
-    for (double& value : d) value *= weight * double{step.scale};
-    reference.Backward(p.data(), d.data(), result.gradient.data());
-  }
-  return result;
-}
-
-double Largest(const std::vector<double>& values, std::size_t from, std::size_t count) {
-  double largest = 0;
-  for (std::size_t i = from; i < from + count; ++i)
-    largest = std::max(largest, std::abs(values[i]));
-  return largest;
-}
-
-// Backends are held against double: outputs within 2e-6 of the largest, gradients within 1e-5 of
-// the largest of their tensor.
-void CompareWithOracle(const Backend& backend, const Network& network, std::size_t windows,
-                       bool dropout) {
-  const std::vector<float> weights = Weights(network);
-  const TrainingBatch batch = testing::MakeBatch(network, windows, 23);
-  const LossOptions loss = testing::MakeLoss(network, 1.5f);
-  StepContext step;
-  step.loss = &loss;
-  step.scale = 0.125f;
-  step.dropout = dropout;
-  step.dropout_seed = 9;
-  step.step = 1234567;
-  const Gradients expected = Oracle(network, weights, batch, step);
-  const double logit_scale = std::max(1.0, Largest(expected.logits, 0, expected.logits.size()));
-
-  auto engine = backend.NewTraining(network, windows);
-  ASSERT_TRUE(engine.ok()) << engine.status();
-  std::vector<float> gradient(weights.size()), logits(windows * network.outputs());
-  LossSum sum;
-  // Twice: the second time must add, and depend on nothing that the first has left behind.
-  for (int times = 1; times <= 2; ++times) {
-    (*engine)->Gradient(weights, batch, 0, windows, step, absl::MakeSpan(gradient),
-                        absl::MakeSpan(logits), &sum);
-    EXPECT_NEAR(sum.loss, times * expected.loss, 1e-5 * (1 + std::abs(times * expected.loss)));
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      ASSERT_NEAR(double{logits[i]}, expected.logits[i], 2e-6 * logit_scale) << "logit " << i;
-    }
-    for (const Tensor& tensor : network.tensors()) {
-      const double scale = times * Largest(expected.gradient, tensor.offset, tensor.size());
-      for (std::size_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
-        ASSERT_NEAR(double{gradient[i]}, times * expected.gradient[i], 1e-5 * scale + 1e-7)
-            << tensor.name << " value " << i - tensor.offset;
-      }
-    }
-  }
-  if (dropout) return;
-  InferenceOptions options;
-  options.logits = true;
-  auto inference = backend.NewInference(network, weights, options);
-  ASSERT_TRUE(inference.ok()) << inference.status();
-  auto workspace = (*inference)->NewWorkspace(windows);
-  ASSERT_TRUE(workspace.ok());
-  std::vector<float> out(logits.size());
-  ASSERT_TRUE((*inference)->Run(batch.inputs, windows, workspace->get(), absl::MakeSpan(out)).ok());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    ASSERT_NEAR(double{out[i]}, expected.logits[i], 2e-6 * logit_scale) << "logit " << i;
-  }
-}
+using testing::CompareWithOracle;
+using testing::Weights;
 
 class EveryBackend : public ::testing::TestWithParam<const Backend*> {};
 
@@ -298,35 +207,60 @@ TEST_P(EveryBackend, SizesThatDoNotFitAreNamed) {
 }
 
 TEST_P(EveryBackend, SlidingEqualsTheWholeWindow) {
-  const Network network = testing::MakeNetwork(testing::Samples()[0].layers, "9", 4, 2);
-  auto engine = *GetParam()->NewInference(network, Weights(network));
-  auto workspace = *engine->NewWorkspace(1);
-  auto session = *engine->NewSession(RunMode::kSlide);
-  EXPECT_EQ(engine->NewSession(RunMode::kWindow).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  const std::vector<float> ticks = testing::Uniform(12 * 18, 3, -1, 1);
-  std::vector<float> history(3 * 18), slid(network.outputs()), whole(network.outputs());
-  for (std::size_t t = 0; t < 12; ++t) {
-    const auto tick = absl::MakeConstSpan(ticks).subspan(t * 18, 18);
-    history.insert(history.end(), tick.begin(), tick.end());
-    if (t == 5) {  // as if it had never come
-      std::vector<float> bad(tick.begin(), tick.end());
-      bad[3] = std::numeric_limits<float>::infinity();
-      EXPECT_FALSE(session->Push(bad, absl::MakeSpan(slid)).ok());
-      EXPECT_FALSE(session->Push(tick.subspan(1), absl::MakeSpan(slid)).ok());
+  std::vector<testing::Sample> samples = testing::Samples();
+  for (const std::string& name : ModelConfig::Names()) samples.push_back({name, ""});
+  for (const testing::Sample& sample : samples) {
+    SCOPED_TRACE(sample.name);
+    const Network network = sample.layers.empty()
+                                ? *Network::Create(*ModelConfig::Named(sample.name, 9, 2, 4))
+                                : testing::MakeNetwork(sample.layers, "9", 4, 2);
+    auto engine = *GetParam()->NewInference(network, Weights(network));
+    auto workspace = *engine->NewWorkspace(1);
+    auto session = *engine->NewSession(RunMode::kSlide);
+    EXPECT_EQ(engine->NewSession(RunMode::kWindow).status().code(),
+              absl::StatusCode::kInvalidArgument);
+    const std::vector<float> ticks = testing::Uniform(12 * 18, 3, -1, 1);
+    std::vector<float> history(3 * 18), slid(network.outputs()), whole(network.outputs());
+    for (std::size_t t = 0; t < 12; ++t) {
+      const auto tick = absl::MakeConstSpan(ticks).subspan(t * 18, 18);
+      history.insert(history.end(), tick.begin(), tick.end());
+      if (t == 5) {  // as if it had never come
+        std::vector<float> bad(tick.begin(), tick.end());
+        bad[3] = std::numeric_limits<float>::infinity();
+        EXPECT_FALSE(session->Push(bad, absl::MakeSpan(slid)).ok());
+        EXPECT_FALSE(session->Push(tick.subspan(1), absl::MakeSpan(slid)).ok());
+        EXPECT_FALSE(session->Push(tick, absl::MakeSpan(slid).subspan(1)).ok());
+      }
+      ASSERT_TRUE(session->Push(tick, absl::MakeSpan(slid)).ok());
+      const auto window = absl::MakeConstSpan(history).subspan(t * 18, 4 * 18);
+      ASSERT_TRUE(engine->Run(window, 1, workspace.get(), absl::MakeSpan(whole)).ok());
+      for (std::size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(slid[i], whole[i], 1e-6) << t;
     }
-    ASSERT_TRUE(session->Push(tick, absl::MakeSpan(slid)).ok());
-    const auto window = absl::MakeConstSpan(history).subspan(t * 18, 4 * 18);
-    ASSERT_TRUE(engine->Run(window, 1, workspace.get(), absl::MakeSpan(whole)).ok());
-    for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(slid[i], whole[i], 1e-6) << t;
+    session->Reset();
+    ASSERT_TRUE(
+        session->Push(absl::MakeConstSpan(ticks).subspan(0, 18), absl::MakeSpan(slid)).ok());
+    ASSERT_TRUE(engine
+                    ->Run(absl::MakeConstSpan(history).subspan(0, 72), 1, workspace.get(),
+                          absl::MakeSpan(whole))
+                    .ok());
+    for (std::size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(slid[i], whole[i], 1e-6);
   }
-  session->Reset();
-  ASSERT_TRUE(session->Push(absl::MakeConstSpan(ticks).subspan(0, 18), absl::MakeSpan(slid)).ok());
-  ASSERT_TRUE(engine
-                  ->Run(absl::MakeConstSpan(history).subspan(0, 72), 1, workspace.get(),
-                        absl::MakeSpan(whole))
-                  .ok());
-  for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(slid[i], whole[i], 1e-6);
+}
+
+TEST_P(EveryBackend, AnOutputThatIsNotFiniteLeavesTheSlidingWindowAsItWas) {
+  const Network network = testing::MakeNetwork(testing::Samples()[5].layers, "9", 4, 2);
+  std::vector<float> weights = Weights(network);
+  for (float& weight : weights) weight *= 1e20f;  // 2^63 times as much is no float
+  auto engine = *GetParam()->NewInference(network, weights);
+  auto session = *engine->NewSession(RunMode::kSlide), other = *engine->NewSession(RunMode::kSlide);
+  const std::vector<float> good = testing::Uniform(18, 3, -1, 1), huge(18, 0x1p63f);
+  std::vector<float> out(network.outputs()), expected(out);
+  ASSERT_TRUE(session->Push(good, absl::MakeSpan(out)).ok());
+  ASSERT_TRUE(other->Push(good, absl::MakeSpan(expected)).ok());
+  EXPECT_EQ(session->Push(huge, absl::MakeSpan(out)).code(), absl::StatusCode::kInternal);
+  ASSERT_TRUE(session->Push(good, absl::MakeSpan(out)).ok());
+  ASSERT_TRUE(other->Push(good, absl::MakeSpan(expected)).ok());
+  EXPECT_EQ(out, expected);
 }
 
 // Those that are built in, and the best one with each of its slower kernels.
@@ -369,6 +303,55 @@ TEST(Backend, RunsWithoutTheHeap) {
     }
     EXPECT_EQ(allocations.count(), 0u) << name;
   }
+}
+
+TEST(Backend, SlidesWithoutTheHeap) {
+  const Backend& backend = *FindBackend("auto");
+  if (backend.name() == "reference") GTEST_SKIP() << "the reference backend allocates";
+  for (const std::string& name : ModelConfig::Names()) {
+    const Network network = *Network::Create(*ModelConfig::Named(name, 150));
+    auto engine = *backend.NewInference(network, Weights(network));
+    auto session = *engine->NewSession(RunMode::kSlide);
+    const auto tick = testing::Uniform(150, 3, -1, 1);
+    std::vector<float> out(network.outputs());
+    const testing::Allocations allocations;
+    EXPECT_TRUE(session->Push(tick, absl::MakeSpan(out)).ok());
+    EXPECT_EQ(allocations.count(), 0u) << name;
+  }
+}
+
+// A backend of somebody else's: names are all that matters here.
+class Named : public Backend {
+ public:
+  explicit Named(std::string name) : name_(std::move(name)) {}
+  std::string_view name() const override { return name_; }
+  std::string Description() const override { return "of a test"; }
+  absl::StatusOr<std::unique_ptr<InferenceEngine>> NewInference(
+      const Network& network, absl::Span<const float> parameters,
+      const InferenceOptions& options) const override {
+    return FindBackend("reference")->NewInference(network, parameters, options);
+  }
+  absl::StatusOr<std::unique_ptr<TrainingEngine>> NewTraining(
+      const Network& network, std::size_t max_windows) const override {
+    return FindBackend("reference")->NewTraining(network, max_windows);
+  }
+
+ private:
+  const std::string name_;
+};
+
+TEST(Backend, OthersCanBeAdded) {
+  const Backend* const best = FindBackend("auto");
+  static const Named added("accelerator"), again("accelerator"), taken("reference"), all("auto");
+  EXPECT_EQ(AddBackend(nullptr).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(AddBackend(&all).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(AddBackend(&taken).code(), absl::StatusCode::kAlreadyExists);
+  ASSERT_TRUE(AddBackend(&added).ok());
+  ASSERT_TRUE(AddBackend(&added).ok());  // the same once more: nothing to do
+  EXPECT_EQ(AddBackend(&again).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(FindBackend("accelerator"), &added);
+  EXPECT_EQ(FindBackend("auto"), best);
+  EXPECT_EQ(Backends().back(), &added);
 }
 
 TEST(Backend, AreFoundByName) {

@@ -8,10 +8,13 @@
 //   auto workspace = (*engine)->NewWorkspace(1);                       // one for each thread
 //   absl::Status status = (*engine)->Run(window.values, 1, workspace->get(), absl::MakeSpan(out));
 //
+//   auto session = (*engine)->NewSession(seer::RunMode::kSlide);       // or tick by tick
+//   status = (*session)->Push(tick, absl::MakeSpan(out));
+//
 // Outputs of a window are network.outputs() numbers: the probabilities of the N services and the
 // extras; then for each request class the probabilities that a violation starts within the 1st,
-// 2nd,
-// ... horizon, which only grow. `logits` asks for what is below the last non-linearity instead.
+// 2nd, ... horizon, which only grow. `logits` asks for what is below the last non-linearity
+// instead.
 //
 // Inputs are checked first, by their bits: NaN and infinity give InvalidArgument, also where a host
 // compiles with -ffast-math, and nothing of them is kept. Large finite values are computed with.
@@ -93,13 +96,20 @@ class InferenceEngine {
   }
   virtual absl::Status Finish(Workspace*) const { return absl::OkStatus(); }
 
-  // The engine outlives the session. kWindow is not a mode of sessions (InvalidArgument). This base
-  // offers kSlide by keeping the ticks and computing the whole window; kStream is Unimplemented.
+  // The engine outlives the session. kWindow is not a mode of sessions (InvalidArgument). kSlide:
+  // the backend eigen keeps what each tick gave and computes the newest one and the recurrence;
+  // others keep the ticks and compute the whole window. kStream is Unimplemented.
   virtual absl::StatusOr<std::unique_ptr<TickSession>> NewSession(RunMode mode) const;
 
  protected:
   InferenceEngine(const Network& network, const InferenceOptions& options)
       : network_(network), options_(options) {}
+  // The parts of Run(), for sessions. Whether outputs have room and inputs are in range; the size
+  // of inputs is the caller's.
+  absl::Status CheckInputs(absl::Span<const float> inputs, std::size_t windows,
+                           absl::Span<float> outputs) const;
+  // From logits to what was asked for; Internal as Run().
+  absl::Status FinishOutputs(std::size_t windows, absl::Span<float> outputs) const;
   // Sizes fit and inputs are finite. Writes logits.
   virtual void Compute(const float* inputs, std::size_t windows, Workspace* workspace,
                        float* logits) const noexcept = 0;
@@ -150,8 +160,14 @@ class Backend {
       const Network& network, std::size_t max_windows) const = 0;
 };
 
-// Those that were built in, best first; "auto" is the first. Null: unknown.
+// Those that were built in, best first, then those that were added; "auto" is the first. Null:
+// unknown.
 const Backend* FindBackend(std::string_view name);
 absl::Span<const Backend* const> Backends();
+
+// Lets a backend from elsewhere (onednn.h, an accelerator) be found by its name, from any thread
+// and for as long as the process lives. AlreadyExists: another one has the name. InvalidArgument:
+// the name is empty or "auto". ResourceExhausted beyond 16.
+absl::Status AddBackend(const Backend* backend);
 
 SEER_END_NAMESPACE
