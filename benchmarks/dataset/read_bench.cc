@@ -2,6 +2,7 @@
 #include <benchmark/benchmark.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "benchmarks/harness/figure.h"
 #include "seer/dataset/importer.h"
 #include "seer/dataset/reader.h"
+#include "seer/dataset/window_store.h"
 #include "seer/dataset/writer.h"
 #include "seer/window/window_builder.h"
 
@@ -19,9 +21,9 @@ namespace {
 // A run of 386 services whose queues wander; depths of three channels and of the edges.
 class Recorded {
  public:
-  static constexpr int kServices = 386, kTicks = 2048;
+  static constexpr int kServices = 386;
 
-  Recorded() {
+  explicit Recorded(int ticks) : ticks_(ticks) {
     std::mt19937_64 random(3);
     ServiceId before;
     for (int i = 0; i < kServices; ++i) {
@@ -34,7 +36,7 @@ class Recorded {
     writer.SetTopology(topology_).IgnoreError();
     std::vector<int> depth(4 * kServices, 3);
     ClusterTick tick;
-    for (int t = 0; t < kTicks; ++t) {
+    for (int t = 0; t < ticks_; ++t) {
       tick.Reset(kServices, topology_.edges().size(), 0);
       tick.tick = t;
       tick.topology_version = topology_.version();
@@ -56,12 +58,13 @@ class Recorded {
   }
   ~Recorded() { std::remove(path_.c_str()); }
 
+  const int ticks_;
   const std::string path_ = Scratch::Folder() + "windows";
   Topology topology_;
 };
 
 const Recorded& Run() {
-  static const Recorded run;
+  static const Recorded run(2048);
   return run;
 }
 
@@ -87,6 +90,38 @@ void BM_Windows(benchmark::State& state) {
 }
 BENCHMARK(BM_Windows)->Unit(benchmark::kMillisecond);
 
+// The same windows out of a WindowStore: reading all of it, and copies of windows at random.
+void BM_StoreLoad(benchmark::State& state) {
+  const auto reader = DatasetReader::Open(Run().path_);
+  double bytes = 0;
+  for (auto _ : state) {
+    const auto store = WindowStore::Load(*reader, 0, {});
+    bytes = static_cast<double>(store->size()) * static_cast<double>(store->values(0).size()) * 5;
+  }
+  state.counters["gb_s"] =
+      benchmark::Counter(bytes / 1e9, benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(BM_StoreLoad)->Unit(benchmark::kMillisecond);
+
+void BM_StoreRandom(benchmark::State& state) {
+  const auto reader = DatasetReader::Open(Run().path_);
+  const auto store = WindowStore::Load(*reader, 0, {});
+  std::mt19937_64 random(4);
+  std::vector<float> values(store->values(0).size());
+  std::vector<std::uint8_t> seen(values.size());
+  for (auto _ : state) {
+    const std::size_t i = random() % store->size();
+    std::copy(store->values(i).begin(), store->values(i).end(), values.begin());
+    std::copy(store->seen(i).begin(), store->seen(i).end(), seen.begin());
+    benchmark::DoNotOptimize(values.data());
+    benchmark::DoNotOptimize(seen.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["gb_s"] = benchmark::Counter(static_cast<double>(values.size()) * 5 / 1e9,
+                                              benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(BM_StoreRandom)->Unit(benchmark::kMicrosecond);
+
 // The ticks alone, and the columns alone.
 void BM_Ticks(benchmark::State& state) {
   const auto reader = DatasetReader::Open(Run().path_);
@@ -96,7 +131,7 @@ void BM_Ticks(benchmark::State& state) {
     while (*cursor.Next(&tick)) benchmark::DoNotOptimize(tick.tick);
   }
   state.counters["ticks_s"] =
-      benchmark::Counter(Recorded::kTicks, benchmark::Counter::kIsIterationInvariantRate);
+      benchmark::Counter(Run().ticks_, benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(BM_Ticks)->Unit(benchmark::kMillisecond);
 
@@ -108,9 +143,9 @@ void BM_Columns(benchmark::State& state) {
       benchmark::DoNotOptimize(reader->ReadBlock(i, &block).ok());
     }
   }
-  constexpr double kBytes = 5.0 * 4 * Recorded::kServices * Recorded::kTicks;
+  const double bytes = 5.0 * 4 * Recorded::kServices * Run().ticks_;
   state.counters["gb_s"] =
-      benchmark::Counter(kBytes / 1e9, benchmark::Counter::kIsIterationInvariantRate);
+      benchmark::Counter(bytes / 1e9, benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(BM_Columns)->Unit(benchmark::kMillisecond);
 
@@ -124,13 +159,14 @@ double Entropy(const std::map<std::int64_t, double>& counts) {
 
 // The file against the entropy of the values' changes, row by row. The walk's steps are
 // independent, so nothing could be smaller on average. Beside it: the CSV of the same values by
-// zstd -19.
+// zstd -19, which is slow: one block of ticks is enough, as blocks are packed one by one.
 struct Size {
-  double bits = 0, entropy = 0, csv_bytes = 0;
+  double bits = 0, entropy = 0, csv_bytes = 0, values = 0;
 };
 
 Size MeasureSize() {
-  const auto reader = DatasetReader::Open(Run().path_);
+  const Recorded run(512);
+  const auto reader = DatasetReader::Open(run.path_);
   Size size;
   {
     std::map<std::int64_t, double> changes;
@@ -162,6 +198,7 @@ Size MeasureSize() {
     }
   }
   size.bits = static_cast<double>(reader->file_bytes()) * 8;
+  size.values = 4.0 * Recorded::kServices * run.ticks_;
   return size;
 }
 
@@ -170,7 +207,7 @@ void BM_Size(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(size.bits);
   state.counters["over_entropy"] = size.bits / size.entropy;
   state.counters["over_csv_zstd19"] = size.bits / 8 / size.csv_bytes;
-  state.counters["bits_per_value"] = size.bits / (4.0 * Recorded::kServices * Recorded::kTicks);
+  state.counters["bits_per_value"] = size.bits / size.values;
 }
 BENCHMARK(BM_Size);
 

@@ -141,7 +141,12 @@ absl::StatusOr<ImportReport> ImportToFile(ImportFormat format,
     return absl::AlreadyExistsError(path + " is there already: name another file");
   }
   const std::string partial = path + ".partial";
-  std::remove(partial.c_str());  // of an import that died
+  // Of an import that died, or of one that is at it.
+  if (absl::IsFailedPrecondition(DatasetWriter::Append(partial).status())) {
+    return absl::FailedPreconditionError(
+        path + " is being made by another import: wait for it, or name another file");
+  }
+  std::remove(partial.c_str());
   absl::StatusOr<ImportReport> report;
   {
     SEER_ASSIGN_OR_RETURN(DatasetWriter writer, DatasetWriter::Create(partial, writer_options));

@@ -1,14 +1,14 @@
 // Jaeger, Zipkin and OTLP: the objects that the splitter cuts out, parsed with simdjson on demand.
-#define SIMDJSON_EXCEPTIONS 0
-#include <simdjson.h>
-
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "dataset/digits.h"
 #include "dataset/importers.h"
 #include "dataset/json_splitter.h"
+#include "dataset/json_values.h"
 #include "dataset/span_batch.h"
 #include "seer/core/internal/status_macros.h"
 
@@ -16,104 +16,9 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
 
-namespace ondemand = simdjson::ondemand;
-using simdjson::error_code;
 using Kind = TraceSpan::Kind;
 
-// What is wrong with an object: simdjson's code, or words of ours.
-struct Problem {
-  const char* what = nullptr;
-  Problem() = default;
-  Problem(error_code code) : what(code ? simdjson::error_message(code) : nullptr) {}
-  explicit Problem(const char* words) : what(words) {}
-  explicit operator bool() const { return what != nullptr; }
-};
-
-// A name of its own for each: they stand within each other.
-#define SEER_TRY(expression) SEER_TRY_AS(SEER_INTERNAL_CONCAT(problem_, __COUNTER__), expression)
-#define SEER_TRY_AS(name, expression)                   \
-  do {                                                  \
-    if (const Problem name = (expression)) return name; \
-  } while (false)
-
 constexpr std::int64_t kMaxUs = std::numeric_limits<std::int64_t>::max() / 1000 / 4;
-
-// Calls take(key, value) for each field.
-template <typename Take>
-Problem ForEachField(ondemand::object object, const Take& take) {
-  for (auto result : object) {
-    ondemand::field field;
-    SEER_TRY(Problem(std::move(result).get(field)));
-    SEER_TRY(take(field.key(), field.value()));
-  }
-  return {};
-}
-template <typename Take>
-Problem ForEachField(ondemand::value& value, const Take& take) {
-  ondemand::object object;
-  SEER_TRY(Problem(value.get_object().get(object)));
-  return ForEachField(object, take);
-}
-template <typename Take>
-Problem ForEachItem(ondemand::value& value, const Take& take) {
-  ondemand::array array;
-  SEER_TRY(Problem(value.get_array().get(array)));
-  for (auto result : array) {
-    ondemand::value item;
-    SEER_TRY(Problem(std::move(result).get(item)));
-    SEER_TRY(take(item));
-  }
-  return {};
-}
-
-Problem GetString(ondemand::value& value, std::string_view* text) {
-  return Problem(value.get_string().get(*text));
-}
-// A text, or nothing where there is another thing (a tag may be a number).
-Problem GetText(ondemand::value& value, std::string_view* text) {
-  *text = {};
-  ondemand::json_type type{};
-  SEER_TRY(Problem(value.type().get(type)));
-  return type == ondemand::json_type::string ? GetString(value, text) : Problem();
-}
-
-// Whole numbers; OTLP writes those of 64 bits as text.
-Problem GetInteger(ondemand::value& value, std::int64_t* number) {
-  ondemand::json_type type{};
-  SEER_TRY(Problem(value.type().get(type)));
-  const error_code code = type == ondemand::json_type::string
-                              ? value.get_int64_in_string().get(*number)
-                              : value.get_int64().get(*number);
-  return code ? Problem("a time is no whole number of 64 bits") : Problem();
-}
-
-bool ParseHex(std::string_view text, std::uint64_t* number) {
-  std::uint64_t value = 0;
-  for (const char c : text) {
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
-    if (digit < 0) return false;
-    value = value << 4 | static_cast<std::uint64_t>(digit);
-  }
-  *number = value;
-  return text.size() <= 16;
-}
-
-Problem GetSpanId(ondemand::value& value, std::uint64_t* id) {
-  std::string_view text;
-  SEER_TRY(GetString(value, &text));
-  return ParseHex(text, id) ? Problem() : Problem("a span id is not up to 16 hexadecimal digits");
-}
-Problem GetTraceId(ondemand::value& value, TraceId* id) {
-  std::string_view text;
-  SEER_TRY(GetString(value, &text));
-  const std::size_t high = text.size() > 16 ? text.size() - 16 : 0;
-  return ParseHex(text.substr(0, high), &id->high) && ParseHex(text.substr(high), &id->low)
-             ? Problem()
-             : Problem("a trace id is not up to 32 hexadecimal digits");
-}
 
 Problem SetTimes(std::int64_t start_us, std::int64_t duration_us, TraceSpan* span) {
   if (duration_us < 0) return Problem("a duration is negative: the span ends before it starts");
@@ -163,6 +68,9 @@ class Jaeger {
     SEER_TRY(ForEachField(value, [&](ondemand::raw_json_string key, ondemand::value& process) {
       return Process(key, process);
     }));
+    if (processes_.size() > kFewProcesses) {
+      std::stable_sort(processes_.begin(), processes_.end(), ByName);
+    }
     code = trace.find_field_unordered("spans").get(value);
     if (code == simdjson::NO_SUCH_FIELD) return Problem("there are no spans");
     SEER_TRY(Problem(code));
@@ -171,80 +79,104 @@ class Jaeger {
 
  private:
   struct Known {
-    std::string name;
+    std::uint64_t head = 0;  // HeadOf(name)
+    std::string_view name;   // in the piece
     std::uint32_t service = 0, host = 0;
   };
+  static constexpr std::size_t kFewProcesses = 16;
+
+  // The first bytes of a name; most have no more.
+  static std::uint64_t HeadOf(std::string_view name) {
+    const std::uint64_t word = LoadWord(name.data());
+    return name.size() >= 8 ? word : word & ~(~std::uint64_t{0} << (8 * name.size()));
+  }
+  static bool ByName(const Known& a, const Known& b) {
+    return a.head != b.head ? a.head < b.head : a.name < b.name;
+  }
+  static bool IsWantedTag(std::string_view tag) {
+    return tag == "span.kind" || tag == "peer.service" || tag == "otel.status_code";
+  }
 
   Problem Process(ondemand::raw_json_string key, ondemand::value& process) {
     Known known;
     // Names like p1: without escapes, so the bytes up to the quote are the name.
-    known.name = RawText(key);
+    const char* const name = key.raw();
+    std::size_t size = 0;
+    while (name[size] != '"' && name[size] != '\\') ++size;  // simdjson has seen the quote
+    known.name = std::string_view(name, size);
+    known.head = HeadOf(known.name);
     SEER_TRY(ForEachField(process, [&](ondemand::raw_json_string field, ondemand::value& value) {
       std::string_view text;
-      if (field == "serviceName") {
+      if (Is(field, "serviceName\"")) {
         SEER_TRY(GetString(value, &text));
         known.service = spans_->names().Of(text);
-      } else if (field == "tags") {
-        SEER_TRY(Tags(value, [&](std::string_view tag, std::string_view words) {
-          if (tag == "hostname") known.host = spans_->names().Of(words);
-        }));
+      } else if (Is(field, "tags\"")) {
+        return ForEachTag(
+            value, [](std::string_view tag) { return tag == "hostname"; }, GetText,
+            [&](std::string_view, std::string_view words) {
+              known.host = spans_->names().Of(words);
+            });
       }
       return Problem();
     }));
-    processes_.push_back(std::move(known));
+    processes_.push_back(known);
     return {};
   }
 
-  static std::string RawText(ondemand::raw_json_string key) {
-    const char* const text = key.raw();
-    std::size_t size = 0;
-    while (text[size] != '"' && text[size] != '\\') ++size;  // simdjson has seen the quote
-    return std::string(text, size);
-  }
-
-  template <typename Take>
-  static Problem Tags(ondemand::value& tags, const Take& take) {
-    return ForEachItem(tags, [&](ondemand::value& tag) {
-      std::string_view key, text;
-      SEER_TRY(ForEachField(tag, [&](ondemand::raw_json_string field, ondemand::value& value) {
-        if (field == "key") return GetString(value, &key);
-        if (field == "value") return GetText(value, &text);
-        return Problem();
-      }));
-      take(key, text);
-      return Problem();
-    });
+  // The last one of a name. Traces of thousands of processes are sorted.
+  const Known* Find(std::string_view name) const {
+    const std::uint64_t head = HeadOf(name);
+    if (processes_.size() > kFewProcesses) {
+      Known wanted;
+      wanted.head = head;
+      wanted.name = name;
+      auto at = std::upper_bound(processes_.begin(), processes_.end(), wanted, ByName);
+      if (at == processes_.begin()) return nullptr;
+      --at;
+      return at->head == head && at->name == name ? &*at : nullptr;
+    }
+    for (std::size_t i = processes_.size(); i-- > 0;) {
+      const Known& process = processes_[i];
+      if (process.head == head && process.name == name) return &process;
+    }
+    return nullptr;
   }
 
   Problem Span(ondemand::value& json, absl::Status* status) {
     TraceSpan span;
     std::int64_t start_us = -1, duration_us = 0;
     bool known_process = false;
+    // In the order in which Jaeger writes them.
     SEER_TRY(ForEachField(json, [&](ondemand::raw_json_string field, ondemand::value& value) {
       std::string_view text;
-      if (field == "traceID") return GetTraceId(value, &span.trace);
-      if (field == "spanID") return GetSpanId(value, &span.id);
-      if (field == "parentSpanID") return GetSpanId(value, &span.parent);
-      if (field == "startTime") return GetInteger(value, &start_us);
-      if (field == "duration") return GetInteger(value, &duration_us);
-      if (field == "references") return References(value, &span);
-      if (field == "operationName") {
+      if (Is(field, "traceID\"")) return GetTraceId(value, &span.trace);
+      if (Is(field, "spanID\"")) return GetSpanId(value, &span.id);
+      if (Is(field, "operationName\"")) {
         SEER_TRY(GetString(value, &text));
         span.operation = spans_->names().Of(text);
-      } else if (field == "processID") {
+      } else if (Is(field, "references\"")) {
+        return References(value, &span);
+      } else if (Is(field, "startTime\"")) {
+        return GetInteger(value, &start_us);
+      } else if (Is(field, "duration\"")) {
+        return GetInteger(value, &duration_us);
+      } else if (Is(field, "tags\"")) {
+        return ForEachTag(value, IsWantedTag, GetText,
+                          [&](std::string_view tag, std::string_view words) {
+                            if (tag == "span.kind") span.kind = KindOf(words);
+                            if (tag == "peer.service") span.remote = spans_->names().Of(words);
+                            if (tag == "otel.status_code" && words == "ERROR")
+                              span.outcome = Outcome::kFailed;
+                          });
+      } else if (Is(field, "processID\"")) {
         SEER_TRY(GetString(value, &text));
-        for (const Known& process : processes_) {
-          if (process.name != text) continue;
+        if (const Known* const process = Find(text)) {
           known_process = true;
-          span.service = process.service;
-          span.host = process.host;
+          span.service = process->service;
+          span.host = process->host;
         }
-      } else if (field == "tags") {
-        return Tags(value, [&](std::string_view tag, std::string_view words) {
-          if (tag == "span.kind") span.kind = KindOf(words);
-          if (tag == "peer.service") span.remote = spans_->names().Of(words);
-          if (tag == "otel.status_code" && words == "ERROR") span.outcome = Outcome::kFailed;
-        });
+      } else if (Is(field, "parentSpanID\"")) {
+        return GetSpanId(value, &span.parent);
       }
       return Problem();
     }));
@@ -262,8 +194,8 @@ class Jaeger {
       std::uint64_t id = 0;
       SEER_TRY(
           ForEachField(reference, [&](ondemand::raw_json_string field, ondemand::value& value) {
-            if (field == "refType") return GetString(value, &type);
-            if (field == "spanID") return GetSpanId(value, &id);
+            if (Is(field, "refType\"")) return GetString(value, &type);
+            if (Is(field, "spanID\"")) return GetSpanId(value, &id);
             return Problem();
           }));
       if (span->parent == 0 || type == "CHILD_OF") span->parent = id;
@@ -287,22 +219,22 @@ class Zipkin {
     std::int64_t start_us = -1, duration_us = 0;
     SEER_TRY(ForEachField(object, [&](ondemand::raw_json_string field, ondemand::value& value) {
       std::string_view text;
-      if (field == "traceId") return GetTraceId(value, &span.trace);
-      if (field == "id") return GetSpanId(value, &span.id);
-      if (field == "parentId") return GetSpanId(value, &span.parent);
-      if (field == "timestamp") return GetInteger(value, &start_us);
-      if (field == "duration") return GetInteger(value, &duration_us);
-      if (field == "localEndpoint") return Endpoint(value, &span.service, &span.host);
-      if (field == "remoteEndpoint") return Endpoint(value, &span.remote, nullptr);
-      if (field == "kind") {
+      if (Is(field, "traceId\"")) return GetTraceId(value, &span.trace);
+      if (Is(field, "id\"")) return GetSpanId(value, &span.id);
+      if (Is(field, "parentId\"")) return GetSpanId(value, &span.parent);
+      if (Is(field, "timestamp\"")) return GetInteger(value, &start_us);
+      if (Is(field, "duration\"")) return GetInteger(value, &duration_us);
+      if (Is(field, "localEndpoint\"")) return Endpoint(value, &span.service, &span.host);
+      if (Is(field, "remoteEndpoint\"")) return Endpoint(value, &span.remote, nullptr);
+      if (Is(field, "kind\"")) {
         SEER_TRY(GetString(value, &text));
         span.kind = KindOf(text);
-      } else if (field == "name") {
+      } else if (Is(field, "name\"")) {
         SEER_TRY(GetText(value, &text));
         span.operation = spans_->names().Of(text);
-      } else if (field == "tags") {
+      } else if (Is(field, "tags\"")) {
         return ForEachField(value, [&](ondemand::raw_json_string tag, ondemand::value&) {
-          if (tag == "error") span.outcome = Outcome::kFailed;
+          if (Is(tag, "error\"")) span.outcome = Outcome::kFailed;
           return Problem();
         });
       }
@@ -320,10 +252,10 @@ class Zipkin {
   Problem Endpoint(ondemand::value& endpoint, std::uint32_t* service, std::uint32_t* host) {
     return ForEachField(endpoint, [&](ondemand::raw_json_string field, ondemand::value& value) {
       std::string_view text;
-      if (field == "serviceName") {
+      if (Is(field, "serviceName\"")) {
         SEER_TRY(GetText(value, &text));
         *service = spans_->names().Of(text);
-      } else if (field == "ipv4" && host != nullptr) {
+      } else if (host != nullptr && Is(field, "ipv4\"")) {
         SEER_TRY(GetText(value, &text));
         *host = spans_->names().Of(text);
       }
@@ -347,11 +279,13 @@ class Otlp {
     const error_code code = object.find_field_unordered("resource").get(value);
     if (!code) {
       SEER_TRY(ForEachField(value, [&](ondemand::raw_json_string field, ondemand::value& inner) {
-        if (field != "attributes") return Problem();
-        return Attributes(inner, [&](std::string_view key, std::string_view text) {
-          if (key == "service.name") service_ = spans_->names().Of(text);
-          if (key == "host.name") host_ = spans_->names().Of(text);
-        });
+        if (!Is(field, "attributes\"")) return Problem();
+        return ForEachTag(
+            inner, [](std::string_view key) { return key == "service.name" || key == "host.name"; },
+            GetStringValue,
+            [&](std::string_view key, std::string_view text) {
+              (key == "service.name" ? service_ : host_) = spans_->names().Of(text);
+            });
       }));
     } else if (code != simdjson::NO_SUCH_FIELD) {
       return Problem(code);
@@ -365,7 +299,7 @@ class Otlp {
       SEER_TRY(Problem(found));
       return ForEachItem(value, [&](ondemand::value& scope) {
         return ForEachField(scope, [&](ondemand::raw_json_string field, ondemand::value& spans) {
-          if (field != "spans") return Problem();
+          if (!Is(field, "spans\"")) return Problem();
           return ForEachItem(spans, [&](ondemand::value& span) { return Span(span, status); });
         });
       });
@@ -374,20 +308,9 @@ class Otlp {
   }
 
  private:
-  template <typename Take>
-  static Problem Attributes(ondemand::value& attributes, const Take& take) {
-    return ForEachItem(attributes, [&](ondemand::value& attribute) {
-      std::string_view key, text;
-      SEER_TRY(
-          ForEachField(attribute, [&](ondemand::raw_json_string field, ondemand::value& value) {
-            if (field == "key") return GetString(value, &key);
-            if (field != "value") return Problem();
-            return ForEachField(value, [&](ondemand::raw_json_string type, ondemand::value& inner) {
-              return type == "stringValue" ? GetText(inner, &text) : Problem();
-            });
-          }));
-      take(key, text);
-      return Problem();
+  static Problem GetStringValue(ondemand::value& value, std::string_view* text) {
+    return ForEachField(value, [&](ondemand::raw_json_string type, ondemand::value& inner) {
+      return Is(type, "stringValue\"") ? GetText(inner, text) : Problem();
     });
   }
 
@@ -398,20 +321,22 @@ class Otlp {
     std::int64_t start_ns = -1, end_ns = -1;
     SEER_TRY(ForEachField(json, [&](ondemand::raw_json_string field, ondemand::value& value) {
       std::string_view text;
-      if (field == "traceId") return GetTraceId(value, &span.trace);
-      if (field == "spanId") return GetSpanId(value, &span.id);
-      if (field == "parentSpanId") return GetSpanId(value, &span.parent);
-      if (field == "startTimeUnixNano") return GetInteger(value, &start_ns);
-      if (field == "endTimeUnixNano") return GetInteger(value, &end_ns);
-      if (field == "kind") return SpanKind(value, &span.kind);
-      if (field == "status") return Status(value, &span.outcome);
-      if (field == "name") {
+      if (Is(field, "traceId\"")) return GetTraceId(value, &span.trace);
+      if (Is(field, "spanId\"")) return GetSpanId(value, &span.id);
+      if (Is(field, "parentSpanId\"")) return GetSpanId(value, &span.parent);
+      if (Is(field, "startTimeUnixNano\"")) return GetInteger(value, &start_ns);
+      if (Is(field, "endTimeUnixNano\"")) return GetInteger(value, &end_ns);
+      if (Is(field, "kind\"")) return SpanKind(value, &span.kind);
+      if (Is(field, "status\"")) return Status(value, &span.outcome);
+      if (Is(field, "name\"")) {
         SEER_TRY(GetString(value, &text));
         span.operation = spans_->names().Of(text);
-      } else if (field == "attributes") {
-        return Attributes(value, [&](std::string_view key, std::string_view words) {
-          if (key == "peer.service") span.remote = spans_->names().Of(words);
-        });
+      } else if (Is(field, "attributes\"")) {
+        return ForEachTag(
+            value, [](std::string_view key) { return key == "peer.service"; }, GetStringValue,
+            [&](std::string_view, std::string_view words) {
+              span.remote = spans_->names().Of(words);
+            });
       }
       return Problem();
     }));
@@ -444,7 +369,7 @@ class Otlp {
 
   static Problem Status(ondemand::value& value, Outcome* outcome) {
     return ForEachField(value, [&](ondemand::raw_json_string field, ondemand::value& code) {
-      if (field != "code") return Problem();
+      if (!Is(field, "code\"")) return Problem();
       ondemand::json_type type{};
       SEER_TRY(Problem(code.type().get(type)));
       std::string_view text;
@@ -463,6 +388,15 @@ class Otlp {
   std::uint32_t service_ = 0, host_ = 0;
 };
 
+// Spans are handed on some ten thousand at a time: only about where it stands is known.
+absl::Status Located(const absl::Status& status, const InputFile& file, const JsonPiece& piece) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  const auto message = status.message();
+  return absl::InvalidArgumentError(file.path() + ": not behind byte " +
+                                    std::to_string(piece.offset) + ": " +
+                                    std::string(message.data(), message.size()));
+}
+
 template <typename Format>
 absl::Status ImportObjects(InputFile& file, ImportContext& context) {
   SpanBatcher spans(&context.sink, &context.report);
@@ -479,7 +413,7 @@ absl::Status ImportObjects(InputFile& file, ImportContext& context) {
                                               piece.text.size() + kJsonPadding);
     Problem problem(parser.iterate(padded).get(document));
     if (!problem) problem = format.Object(document, &status);
-    if (!status.ok()) return status;
+    if (!status.ok()) return Located(status, file, piece);
     if (problem) {
       return ByteError(file.path(), piece.offset,
                        "in the object that begins here: " + std::string(problem.what) +
@@ -488,7 +422,7 @@ absl::Status ImportObjects(InputFile& file, ImportContext& context) {
     SEER_RETURN_IF_ERROR(
         context.meter.Tell(context.bytes_before + file.bytes_done(), context.report.rows));
   }
-  return spans.Flush();
+  return Located(spans.Flush(), file, piece);
 }
 
 }  // namespace

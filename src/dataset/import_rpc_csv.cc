@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
 #include <optional>
 
-#include "absl/hash/hash.h"
+#include "dataset/csv_rows.h"
+#include "dataset/digits.h"
 #include "dataset/importers.h"
 #include "seer/core/internal/status_macros.h"
 
@@ -37,14 +39,14 @@ Parsed ParseUs(std::string_view text, std::int64_t* us) {
   return Parsed::kOk;
 }
 
-TraceId TraceOf(std::string_view text) {
-  std::int64_t number;
-  if (ParseUs(text, &number) == Parsed::kOk) {
-    return {1, static_cast<std::uint64_t>(number)};
-  }
-  TraceId id{2, 0xcbf29ce484222325u};  // FNV-1a: names of traces only have to differ
-  for (const char c : text) id.low = (id.low ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return text.empty() ? TraceId() : id;
+// The same where up to 8 bytes behind the text may be read.
+Parsed ParseUsQuickly(std::string_view text, std::int64_t* us) {
+  if (text.empty()) return Parsed::kEmpty;
+  std::uint64_t value = 0;
+  if (text.size() > 16 || !ParseDigits(text.data(), text.size(), &value)) return ParseUs(text, us);
+  if (value > static_cast<std::uint64_t>(kMaxUs)) return Parsed::kBad;
+  *us = static_cast<std::int64_t>(value);
+  return Parsed::kOk;
 }
 
 Outcome OutcomeOf(std::string_view status) {
@@ -57,9 +59,9 @@ Outcome OutcomeOf(std::string_view status) {
 class NameCache {
  public:
   NameCache() : slots_(kSlots) {}
-  // A slot whose key is `key`, or one that is to be filled.
+  // A slot whose key is `key`, or one that is to be filled. Up to 8 bytes behind the key are read.
   CallIds* Find(std::string_view key, bool* found) {
-    Slot& slot = slots_[absl::Hash<absl::string_view>()({key.data(), key.size()}) % kSlots];
+    Slot& slot = slots_[QuickHash(key.data(), key.size()) % kSlots];
     *found = slot.filled && slot.key == key;
     if (!*found) {
       slot.key.assign(key.data(), key.size());
@@ -80,60 +82,65 @@ class NameCache {
 
 class RpcCsv {
  public:
-  RpcCsv(InputFile& file, ImportContext& context) : file_(file), context_(context), lines_(&file) {}
+  RpcCsv(InputFile& file, ImportContext& context) : file_(file), context_(context), rows_(&file) {}
 
   absl::Status Run() {
-    std::string_view line;
-    SEER_ASSIGN_OR_RETURN(bool more, lines_.Next(&line));
-    if (!more || line != kHeader) {
+    if (!rows_.Next() || rows_.line() != kHeader) {
+      SEER_RETURN_IF_ERROR(rows_.status());
       return LineError(file_.path(), 1, {},
-                       "the header is " + Quoted(line) + ", not " + std::string(kHeader) +
+                       "the header is " + Quoted(rows_.line()) + ", not " + std::string(kHeader) +
                            ": rename or reorder the columns");
     }
-    for (;;) {
-      SEER_ASSIGN_OR_RETURN(more, lines_.Next(&line));
-      if (!more) return absl::OkStatus();
-      if (line.empty()) continue;
-      SEER_RETURN_IF_ERROR(Row(line));
-      if ((lines_.line() & 0xfff) == 0) {
+    while (rows_.Next()) {
+      if (rows_.line().empty()) continue;
+      SEER_RETURN_IF_ERROR(Row());
+      if ((rows_.number() & 0xfff) == 0) {
         SEER_RETURN_IF_ERROR(
             context_.meter.Tell(context_.bytes_before + file_.bytes_done(), context_.report.rows));
       }
     }
+    return rows_.status();
   }
 
  private:
   absl::Status Wrong(std::size_t column, std::string_view what) const {
-    return LineError(file_.path(), lines_.line(), kColumns[column], what);
+    return LineError(file_.path(), rows_.number(), kColumns[column], what);
   }
 
-  // Finds the commas by itself: SplitCsv() costs as much as everything else of a row.
-  bool Split(std::string_view line) {
-    quoted_.clear();
-    const char* at = line.data();
-    const char* const end = at + line.size();
-    for (std::size_t i = 0; i < kFields; ++i) {
-      const char* const start = at;
-      while (at < end && *at != ',' && *at != '"') ++at;
-      if (at < end && *at == '"') return SplitQuoted(line);
-      fields_[i] = std::string_view(start, static_cast<std::size_t>(at - start));
-      if (at == end) return i == kFields - 1;
-      ++at;
+  bool Split() {
+    if (!rows_.quoted()) {
+      if (rows_.fields() != kFields) return false;
+      for (std::size_t i = 0; i < kFields; ++i) fields_[i] = rows_.field(i);
+      return true;
     }
-    return false;
-  }
-
-  bool SplitQuoted(std::string_view line) {
-    if (!SplitCsv(line, &quoted_, &scratch_) || quoted_.size() != kFields) return false;
+    if (!SplitCsv(rows_.line(), &quoted_, &scratch_) || quoted_.size() != kFields) return false;
     std::copy(quoted_.begin(), quoted_.end(), fields_.begin());
     return true;
+  }
+
+  Parsed Number(std::size_t column, std::int64_t* us) const {
+    return rows_.quoted() ? ParseUs(fields_[column], us) : ParseUsQuickly(fields_[column], us);
+  }
+
+  TraceId Trace() {
+    const std::string_view text = fields_[0];
+    std::int64_t number = 0;
+    if (Number(0, &number) == Parsed::kOk) return {1, static_cast<std::uint64_t>(number)};
+    if (text.empty()) return {};
+    if (text == trace_text_) return trace_;  // mostly the row before has the same
+    trace_text_.assign(text.data(), text.size());
+    trace_ = {2, 0xcbf29ce484222325u};  // FNV-1a: names of traces only have to differ
+    for (const char c : text) {
+      trace_.low = (trace_.low ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+    }
+    return trace_;
   }
 
   absl::Status Interval(std::size_t start_column, std::optional<std::int64_t>* start_us,
                         std::int64_t* duration_us) {
     std::int64_t value = 0;
-    const Parsed start = ParseUs(fields_[start_column], &value);
-    const Parsed duration = ParseUs(fields_[start_column + 1], duration_us);
+    const Parsed start = Number(start_column, &value);
+    const Parsed duration = Number(start_column + 1, duration_us);
     if (start == Parsed::kEmpty && duration == Parsed::kEmpty) return absl::OkStatus();
     for (const auto& [column, parsed] :
          {std::pair(start_column, start), std::pair(start_column + 1, duration)}) {
@@ -148,15 +155,20 @@ class RpcCsv {
                                          " is negative: the call ends before it starts; correct it "
                                          "or leave the row out");
     }
+    if (value + *duration_us > kMaxUs) {
+      return Wrong(start_column + 1, Quoted(fields_[start_column + 1]) +
+                                         " ends after the times of 64 bits: correct it or leave "
+                                         "the row out");
+    }
     *start_us = value;
     return absl::OkStatus();
   }
 
-  absl::Status Row(std::string_view line) {
-    if (!Split(line)) {
+  absl::Status Row() {
+    if (!Split()) {
       return LineError(
-          file_.path(), lines_.line(), {},
-          "has not 9 columns, or an open quote: " + Quoted(line) + ": correct the row");
+          file_.path(), rows_.number(), {},
+          "has not 9 columns, or an open quote: " + Quoted(rows_.line()) + ": correct the row");
     }
     ++context_.report.rows;
     std::optional<std::int64_t> client, server;
@@ -171,7 +183,7 @@ class RpcCsv {
     const bool root = fields_[1].empty();
     // The three names stand next to each other in the line.
     const std::string_view key =
-        quoted_.empty()
+        !rows_.quoted()
             ? std::string_view(fields_[1].data(),
                                static_cast<std::size_t>(fields_[3].data() + fields_[3].size() -
                                                         fields_[1].data()))
@@ -193,7 +205,7 @@ class RpcCsv {
       *ids = *learnt;
     }
     SpanInterval interval;
-    interval.trace = TraceOf(fields_[0]);
+    interval.trace = Trace();
     interval.caller = ids->caller;
     interval.callee = ids->callee;
     interval.edge = ids->edge;
@@ -218,12 +230,14 @@ class RpcCsv {
 
   InputFile& file_;
   ImportContext& context_;
-  LineReader lines_;
+  CsvRows rows_;
   NameCache cache_;
   CallIds uncached_;
   std::array<std::string_view, kFields> fields_;
   std::vector<std::string_view> quoted_;
   std::string scratch_;
+  std::string trace_text_;
+  TraceId trace_;
 };
 
 }  // namespace

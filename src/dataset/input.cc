@@ -41,6 +41,13 @@ class InputFile::Impl {
   absl::StatusOr<std::size_t> Read(char* to, std::size_t size) {
     std::size_t done = 0;
     while (done < size) {
+      // What is not packed goes straight to where it is wanted.
+      if (!is_gzip_ && at_ == size_ && !end_ && size - done >= kDirect) {
+        SEER_ASSIGN_OR_RETURN(const std::size_t n, ReadSome(to + done, size - done));
+        end_ = n == 0;
+        done += n;
+        continue;
+      }
       if (at_ == size_ && !end_) SEER_RETURN_IF_ERROR(Fill());
       if (!is_gzip_) {
         if (at_ == size_) break;
@@ -67,19 +74,25 @@ class InputFile::Impl {
   const std::string path_;
 
  private:
-  static constexpr std::size_t kBuffer = std::size_t{1} << 20;
+  static constexpr std::size_t kBuffer = std::size_t{1} << 18;
+  static constexpr std::size_t kDirect = std::size_t{1} << 16;
+
+  // 0 at the end.
+  absl::StatusOr<std::size_t> ReadSome(char* to, std::size_t size) {
+    for (;;) {
+      const ssize_t n = ::read(fd_, to, size);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return SystemError(path_, "cannot be read", errno);
+      read_ += static_cast<std::size_t>(n);
+      return static_cast<std::size_t>(n);
+    }
+  }
 
   absl::Status Fill() {
     at_ = size_ = 0;
-    for (;;) {
-      const ssize_t n = ::read(fd_, packed_.data(), packed_.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return SystemError(path_, "cannot be read", errno);
-      size_ = static_cast<std::size_t>(n);
-      read_ += size_;
-      end_ = n == 0;
-      return absl::OkStatus();
-    }
+    SEER_ASSIGN_OR_RETURN(size_, ReadSome(packed_.data(), packed_.size()));
+    end_ = size_ == 0;
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::size_t> Inflate(char* to, std::size_t size) {

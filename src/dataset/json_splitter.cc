@@ -15,7 +15,7 @@ namespace {
 
 // Where in 64 bytes stand quotes, backslashes and brackets.
 struct Marks {
-  std::uint64_t quotes = 0, backslashes = 0, brackets = 0;
+  std::uint64_t quotes = 0, backslashes = 0, opening = 0, closing = 0;
 };
 
 Marks MarksOf(const char* block) {
@@ -34,15 +34,16 @@ Marks MarksOf(const char* block) {
     };
     marks.quotes |= bits(_mm_cmpeq_epi8(bytes, quote));
     marks.backslashes |= bits(_mm_cmpeq_epi8(bytes, backslash));
-    marks.brackets |=
-        bits(_mm_or_si128(_mm_cmpeq_epi8(folded, open), _mm_cmpeq_epi8(folded, close)));
+    marks.opening |= bits(_mm_cmpeq_epi8(folded, open));
+    marks.closing |= bits(_mm_cmpeq_epi8(folded, close));
   }
 #else
   for (int i = 0; i < 64; ++i) {
     const char c = block[i];
     marks.quotes |= std::uint64_t{c == '"'} << i;
     marks.backslashes |= std::uint64_t{c == '\\'} << i;
-    marks.brackets |= std::uint64_t{c == '{' || c == '}' || c == '[' || c == ']'} << i;
+    marks.opening |= std::uint64_t{c == '{' || c == '['} << i;
+    marks.closing |= std::uint64_t{c == '}' || c == ']'} << i;
   }
 #endif
   return marks;
@@ -54,11 +55,19 @@ std::uint64_t OddUpTo(std::uint64_t bits) {
   return bits;
 }
 
+// Without an instruction for it, which not every processor has.
+unsigned CountOf(std::uint64_t bits) {
+  bits -= (bits >> 1) & 0x5555555555555555u;
+  bits = (bits & 0x3333333333333333u) + ((bits >> 2) & 0x3333333333333333u);
+  bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+  return static_cast<unsigned>(bits * 0x0101010101010101u >> 56);
+}
+
 bool IsSpace(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
 }  // namespace
 
-std::uint64_t JsonSplitter::NextBlock() {
+void JsonSplitter::NextBlock() {
   Marks marks = MarksOf(buffer_.data() + at_);
   if (marks.backslashes != 0 || escaped_) {  // rare
     std::uint64_t escaped = escaped_ ? 1 : 0;
@@ -77,16 +86,26 @@ std::uint64_t JsonSplitter::NextBlock() {
   const std::uint64_t strings = OddUpTo(marks.quotes) ^ in_string_;
   in_string_ = strings >> 63 ? ~std::uint64_t{0} : 0;
   at_ += kBlock;
-  return marks.brackets & ~strings;
+  opening_ = marks.opening & ~strings;
+  brackets_ = opening_ | (marks.closing & ~strings);
+  if (depth_ < kDeep || brackets_ == 0) return;
+  // Deep enough that the object does not end here: the brackets need only be counted.
+  const unsigned opened = CountOf(opening_);
+  const unsigned closed = CountOf(brackets_ ^ opening_);
+  if (depth_ - kDeep < closed) return;
+  depth_ = depth_ + opened - closed;
+  brackets_ = 0;
+}
+
+absl::Status JsonSplitter::TooLarge() const {
+  return Wrong(start_, "an object of more than " + std::to_string(max_bytes_) +
+                           " bytes begins here: is it one of this format? Export fewer spans to "
+                           "each");
 }
 
 absl::Status JsonSplitter::Fill() {
   const std::size_t keep_from = InPiece() ? start_ : at_;
-  if (size_ - std::min(keep_from, size_) > max_bytes_) {
-    return Wrong(start_, "an object of more than " + std::to_string(max_bytes_ >> 20) +
-                             " MiB begins here: is it one of this format? Export fewer spans to "
-                             "each");
-  }
+  if (InPiece() && at_ - start_ > max_bytes_) return TooLarge();
   if (keep_from > 0 && keep_from <= size_) {
     std::memmove(buffer_.data(), buffer_.data() + keep_from, size_ - keep_from);
     size_ -= keep_from;
@@ -115,6 +134,8 @@ bool JsonSplitter::KeyIsBefore(std::size_t at) const {
   const std::size_t length = key_.size() + 2;
   if (at - start_ < length) return false;
   const std::string_view text(buffer_.data() + at - length, length);
+  // That quote may be one within a longer key.
+  if (at - start_ > length && buffer_[at - length - 1] == '\\') return false;
   return text.front() == '"' && text.back() == '"' && text.substr(1, key_.size()) == key_;
 }
 
@@ -137,6 +158,7 @@ absl::StatusOr<bool> JsonSplitter::Bracket(std::size_t at, JsonPiece* piece) {
       return false;
     }
     if (c != '}') return Wrong(at, "']' closes an object: the JSON is broken here");
+    if (at + 1 - start_ > max_bytes_) return TooLarge();
     piece->text = std::string_view(buffer_.data() + start_, at + 1 - start_);
     piece->offset = offset_ + start_;
     return true;
@@ -168,8 +190,13 @@ absl::StatusOr<bool> JsonSplitter::Bracket(std::size_t at, JsonPiece* piece) {
 absl::StatusOr<bool> JsonSplitter::Next(JsonPiece* piece) {
   for (;;) {
     while (brackets_ != 0) {
-      const std::size_t at = at_ - kBlock + static_cast<std::size_t>(__builtin_ctzll(brackets_));
+      const int bit = __builtin_ctzll(brackets_);
       brackets_ &= brackets_ - 1;
+      if (depth_ >= kDeep) {
+        depth_ = (opening_ >> bit & 1) != 0 ? depth_ + 1 : depth_ - 1;
+        continue;
+      }
+      const std::size_t at = at_ - kBlock + static_cast<std::size_t>(bit);
       SEER_ASSIGN_OR_RETURN(const bool found, Bracket(at, piece));
       if (found) return true;
     }
@@ -180,7 +207,7 @@ absl::StatusOr<bool> JsonSplitter::Next(JsonPiece* piece) {
                    "the JSON ends within an object or array: it is cut off; export it again");
     }
     // A list that is over, or none: nothing has to be kept while its object is passed over.
-    brackets_ = NextBlock();
+    NextBlock();
   }
 }
 

@@ -43,14 +43,17 @@ class JsonSplitter {
   absl::StatusOr<bool> Next(JsonPiece* piece);
 
  private:
-  static constexpr std::size_t kChunk = std::size_t{1} << 20;
+  static constexpr std::size_t kChunk = std::size_t{1} << 18;
   static constexpr std::size_t kBlock = 64;
+  // From this depth on a bracket is neither the object's end nor that of its list.
+  static constexpr std::size_t kDeep = 2;
   // What becomes of the array `key` of an object at the top.
   enum class List { kNone, kOpen, kOver };
 
   absl::Status Fill();
-  // The brackets of the block at at_, as bits; steps over it.
-  std::uint64_t NextBlock();
+  absl::Status TooLarge() const;
+  // Finds the brackets of the block at at_, and steps over it.
+  void NextBlock();
   // True where the object is complete.
   absl::StatusOr<bool> Bracket(std::size_t at, JsonPiece* piece);
   bool KeyIsBefore(std::size_t at) const;
@@ -70,6 +73,7 @@ class JsonSplitter {
   std::size_t at_ = 0;  // the next block to look at
   bool at_end_ = false;
   std::uint64_t brackets_ = 0;   // of the block before at_: those not yet handled
+  std::uint64_t opening_ = 0;    // of the same block: which of them open
   std::uint64_t in_string_ = 0;  // all ones: at_ lies in a string
   bool escaped_ = false;         // the byte at at_ follows an open backslash
 

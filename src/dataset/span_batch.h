@@ -25,8 +25,12 @@ class Names {
   bool full() const { return names_.size() >= kMax; }
 
  private:
+  static constexpr std::size_t kRecent = 1 << 10;
+  std::uint32_t OfAny(std::string_view name);
+
   std::vector<std::string> names_;
-  std::vector<std::uint32_t> slots_;  // number + 1, open addressing
+  std::vector<std::uint32_t> recent_;  // numbers by a hash that is quick and may collide; 0: none
+  std::vector<std::uint32_t> slots_;   // number + 1, open addressing
 };
 
 struct TraceSpan {
@@ -64,12 +68,17 @@ class SpanBatcher {
     CallIds ids;
   };
 
-  static std::uint64_t KeyOf(const TraceSpan& span, std::uint64_t id);
-  std::uint32_t Find(const TraceSpan& span, std::uint64_t id, bool caller_side) const;
-  std::uint32_t OldService(const TraceSpan& span) const;
+  struct Callers {
+    std::uint32_t shared = kNobody, up = kNobody;  // the span with the same id, and the parent
+  };
+
+  static std::uint64_t TraceKeyOf(TraceId trace);
+  static std::uint64_t KeyOf(std::uint64_t trace_key, std::uint64_t id);
+  std::uint32_t Find(std::uint32_t i, std::uint64_t id, bool caller_side) const;
+  std::uint32_t OldService(std::uint32_t i) const;
   absl::Status Emit(std::uint32_t at);
   absl::Status EmitCall(const TraceSpan& span, std::uint32_t at);
-  absl::Status EmitRequest(const TraceSpan& span);
+  absl::Status EmitRequest(const TraceSpan& span, std::uint32_t at);
   absl::StatusOr<CallIds> IdsOf(const TraceSpan& span, std::uint32_t caller, std::uint32_t callee,
                                 SpanSide side, bool root, bool async);
   absl::Status Send(const TraceSpan& span, const CallIds& ids, SpanSide side, bool root, bool async,
@@ -79,8 +88,10 @@ class SpanBatcher {
   ImportReport* const report_;
   Names names_;
   std::vector<TraceSpan> spans_;
+  std::vector<std::uint64_t> keys_;    // TraceKeyOf() their traces
   std::vector<std::uint32_t> slots_;   // index + 1 in spans_, by trace and span
   std::vector<std::uint32_t> callee_;  // of a call: the service that took it; 0: not seen
+  std::vector<Callers> callers_;       // of a request
   std::vector<Known> before_;          // of the batch before
   std::vector<CachedIds> cache_;
 };

@@ -108,6 +108,8 @@ class DatasetWriter::Impl {
   absl::Status Append(const ClusterTick& tick) {
     SEER_RETURN_IF_ERROR(NeedsRun("Append"));
     SEER_RETURN_IF_ERROR(Check(tick));
+    // A block that could not be written: no more is taken than it holds.
+    if (used_ >= options_.ticks_per_block) SEER_RETURN_IF_ERROR(Flush());
     const std::size_t cells = CellsOf(tick);
     const std::size_t buckets = BucketsOf(tick);
     if (buckets > TickBlock::kMaxCells) {

@@ -19,7 +19,8 @@
 // Errors: InvalidArgument for what the reader would refuse (ticks that do not increase, rows that
 // the topology does not have), FailedPrecondition for calls out of order or a file that another
 // writer holds, Unavailable or ResourceExhausted for what the system says. After an error of the
-// system the file ends with its last whole record, and further calls go on from there.
+// system the file ends with its last whole record, and further calls go on from there: ticks that
+// wait are written by a later call, but while a full block of them waits no more are taken.
 //
 // Threads: one. Cost: about 30 ns for each known value; one block of ticks in memory.
 #pragma once
