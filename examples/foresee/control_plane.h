@@ -1,4 +1,5 @@
-// What a control plane does with the bytes that the nodes send: cluster ticks, violations, alarms.
+// What a control plane does with the bytes that the nodes send: alarms, and beside them the
+// violations that came.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +10,13 @@
 
 #include "absl/status/status.h"
 #include "seer/core/forecast.h"
-#include "seer/core/topology.h"
-#include "seer/predict/tick_predictor.h"
+#include "seer/predict/predictor.h"
 #include "seer/window/cluster_tick.h"
-#include "seer/window/tick_merger.h"
 #include "seer/window/violations.h"
 
 namespace foresee {
 
-// What a cluster tick brought.
+// What the newest ticks brought.
 struct News {
   std::int64_t end_ns = 0;  // of the tick, unix time
   bool alarm_began = false;
@@ -31,24 +30,17 @@ class ControlPlane {
  public:
   explicit ControlPlane(seer::TickPeriod period);
 
-  // A message from a node: an encoded Topology or Snapshot.
-  absl::Status Receive(std::string_view bytes, std::int64_t now_ns);
-  // Of the cluster ticks that are complete, or overdue.
-  std::vector<News> Poll(std::int64_t now_ns);
-
-  const seer::TickMergerStats& stats() const { return merger_.stats(); }
+  // A message from a node.
+  absl::Status Receive(std::string_view bytes) { return predictor_->ObserveWire(bytes); }
+  // Of the cluster ticks that are new, oldest first.
+  std::vector<News> Poll();
 
  private:
-  void Look(const seer::ClusterTick& tick);
-
-  seer::Topology topology_;
-  seer::TickMerger merger_;
+  std::unique_ptr<seer::Predictor> predictor_;
   seer::ViolationDetector violations_;
-  std::unique_ptr<seer::TickPredictor> predictor_;
-  seer::Forecast forecast_;
+  seer::Tick last_ = 0;
   bool alarm_ = false;
   std::int64_t last_start_ns_ = 0;  // of the violation that was told last
-  std::vector<News> news_;
 };
 
 }  // namespace foresee

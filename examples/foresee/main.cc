@@ -160,11 +160,11 @@ int Watch(const Options& options, const std::string& directory) {
       tally.Fault(faults.current());
     }
     for (const std::string& message : agent.Tick(load)) {
-      if (absl::Status status = control_plane.Receive(message, now); !status.ok()) {
+      if (absl::Status status = control_plane.Receive(message); !status.ok()) {
         Say(now - start, std::string(status.message()));
       }
     }
-    for (const News& news : control_plane.Poll(now)) {
+    for (const News& news : control_plane.Poll()) {
       const std::int64_t at = news.end_ns - start;
       if (news.alarm_began) {
         char share[32];
