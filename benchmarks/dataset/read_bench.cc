@@ -2,7 +2,6 @@
 #include <benchmark/benchmark.h>
 #include <zstd.h>
 
-#include <algorithm>
 #include <cmath>
 #include <map>
 #include <vector>
@@ -11,7 +10,6 @@
 #include "benchmarks/harness/figure.h"
 #include "seer/dataset/importer.h"
 #include "seer/dataset/reader.h"
-#include "seer/dataset/window_store.h"
 #include "seer/dataset/writer.h"
 #include "seer/window/window_builder.h"
 
@@ -89,38 +87,6 @@ void BM_Windows(benchmark::State& state) {
       benchmark::Counter(bytes / 1e9, benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(BM_Windows)->Unit(benchmark::kMillisecond);
-
-// The same windows out of a WindowStore: reading all of it, and copies of windows at random.
-void BM_StoreLoad(benchmark::State& state) {
-  const auto reader = DatasetReader::Open(Run().path_);
-  double bytes = 0;
-  for (auto _ : state) {
-    const auto store = WindowStore::Load(*reader, 0, {});
-    bytes = static_cast<double>(store->size()) * static_cast<double>(store->values(0).size()) * 5;
-  }
-  state.counters["gb_s"] =
-      benchmark::Counter(bytes / 1e9, benchmark::Counter::kIsIterationInvariantRate);
-}
-BENCHMARK(BM_StoreLoad)->Unit(benchmark::kMillisecond);
-
-void BM_StoreRandom(benchmark::State& state) {
-  const auto reader = DatasetReader::Open(Run().path_);
-  const auto store = WindowStore::Load(*reader, 0, {});
-  std::mt19937_64 random(4);
-  std::vector<float> values(store->values(0).size());
-  std::vector<std::uint8_t> seen(values.size());
-  for (auto _ : state) {
-    const std::size_t i = random() % store->size();
-    std::copy(store->values(i).begin(), store->values(i).end(), values.begin());
-    std::copy(store->seen(i).begin(), store->seen(i).end(), seen.begin());
-    benchmark::DoNotOptimize(values.data());
-    benchmark::DoNotOptimize(seen.data());
-    benchmark::ClobberMemory();
-  }
-  state.counters["gb_s"] = benchmark::Counter(static_cast<double>(values.size()) * 5 / 1e9,
-                                              benchmark::Counter::kIsIterationInvariantRate);
-}
-BENCHMARK(BM_StoreRandom)->Unit(benchmark::kMicrosecond);
 
 // The ticks alone, and the columns alone.
 void BM_Ticks(benchmark::State& state) {
