@@ -15,6 +15,12 @@ constexpr std::size_t kMaxKeptTicks = 1 << 16;
 constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
 // Of the latency's growth that replies spend on their way: from there on it is the network's.
 constexpr double kNetworkShare = 0.2;
+// Fewer visits tell nothing of what is usual, or whether somebody waits.
+constexpr double kFewVisits = 3;
+// Of the time that a service works longer, what another grew by for which it may have waited then.
+constexpr double kLeastCause = 0.15;
+// What requests of all classes weigh, in slow requests of the class.
+constexpr double kPoolWeight = 5;
 
 // What the requests that began in a tick spent at one service, on their critical paths. In ns.
 struct Spent {
@@ -60,12 +66,12 @@ class CulpritFinder::Impl {
   }
 
   void Observe(const RequestTrace& trace);
-  Attribution Find(const Violation& violation) const;
+  Attribution Find(const Violation& violation, absl::Span<const Violation> others) const;
 
  private:
-  struct Range {
-    Tick from, to;  // [from, to)
-  };
+  // [first, second), and several of them.
+  using Range = std::pair<Tick, Tick>;
+  using Ranges = std::vector<Range>;
   struct LinkSums {
     double link = 0, reply = 0, slow_link = 0, slow_reply = 0, calls = 0, slow_calls = 0;
   };
@@ -89,10 +95,18 @@ class CulpritFinder::Impl {
   }
   Tick TickAt(std::int64_t ns) const { return options_.period.TickAt(ns); }
 
-  Sums Sum(const Buckets& ring, Range range) const;
-  double RateGrowth(const Buckets& ring, Range usual, const Violation& violation,
+  Sums Sum(const Buckets& ring, const Ranges& ranges) const;
+  double RateGrowth(const Buckets& ring, const Ranges& usual, const Violation& violation,
                     double* spreads) const;
-  std::int64_t GrownSince(const Buckets& ring, Range range, std::uint32_t service,
+  // What requests of all classes spent beyond their class's usual, by service. A service that is in
+  // trouble holds up whoever comes.
+  struct Pool {
+    std::vector<Sums> usual, now;  // by ClassId
+    std::vector<double> own_excess, excess, visits;
+  };
+  Pool PoolAll(const Ranges& usual, Range now) const;
+  double Excess(const Pool& pool, std::uint32_t service, Tick tick, double* visits) const;
+  std::int64_t GrownSince(const Pool& pool, Range range, std::uint32_t service,
                           const Usual& usual) const;
   void BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
                     std::vector<internal::Suspicion>* suspicions) const;
@@ -194,51 +208,56 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   }
 }
 
-CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const Buckets& ring, Range range) const {
+CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const Buckets& ring,
+                                                   const Ranges& ranges) const {
   Sums sums;
   const std::size_t services = topology_->services().size();
   for (auto* column : {&sums.own, &sums.queue, &sums.square, &sums.slow_own, &sums.slow_queue,
                        &sums.visits, &sums.slow_visits}) {
     column->assign(services, 0);
   }
-  for (Tick tick = range.from; tick < range.to; ++tick) {
-    const Bucket* bucket = Look(ring, tick);
-    if (bucket == nullptr) continue;
-    sums.requests += bucket->requests;
-    sums.slow += bucket->slow;
-    sums.latency += bucket->latency;
-    sums.slow_latency += bucket->slow_latency;
-    for (const Spent& spent : bucket->spent) {
-      if (spent.service >= services) continue;
-      sums.own[spent.service] += spent.own;
-      sums.queue[spent.service] += spent.queue;
-      sums.square[spent.service] += spent.square;
-      sums.slow_own[spent.service] += spent.slow_own;
-      sums.slow_queue[spent.service] += spent.slow_queue;
-      sums.visits[spent.service] += spent.visits;
-      sums.slow_visits[spent.service] += spent.slow_visits;
-    }
-    for (const Between& between : bucket->between) {
-      LinkSums& link = sums.links[{between.caller, between.callee}];
-      link.link += between.link;
-      link.reply += between.reply;
-      link.slow_link += between.slow_link;
-      link.slow_reply += between.slow_reply;
-      link.calls += between.calls;
-      link.slow_calls += between.slow_calls;
+  for (const Range& range : ranges) {
+    for (auto at = ring.lower_bound(range.first); at != ring.end() && at->first < range.second;
+         ++at) {
+      const Bucket* const bucket = &at->second;
+      sums.requests += bucket->requests;
+      sums.slow += bucket->slow;
+      sums.latency += bucket->latency;
+      sums.slow_latency += bucket->slow_latency;
+      for (const Spent& spent : bucket->spent) {
+        if (spent.service >= services) continue;
+        sums.own[spent.service] += spent.own;
+        sums.queue[spent.service] += spent.queue;
+        sums.square[spent.service] += spent.square;
+        sums.slow_own[spent.service] += spent.slow_own;
+        sums.slow_queue[spent.service] += spent.slow_queue;
+        sums.visits[spent.service] += spent.visits;
+        sums.slow_visits[spent.service] += spent.slow_visits;
+      }
+      for (const Between& between : bucket->between) {
+        LinkSums& link = sums.links[{between.caller, between.callee}];
+        link.link += between.link;
+        link.reply += between.reply;
+        link.slow_link += between.slow_link;
+        link.slow_reply += between.slow_reply;
+        link.calls += between.calls;
+        link.slow_calls += between.slow_calls;
+      }
     }
   }
   return sums;
 }
 
 // Requests that began before the violation, over what is usual; the largest of two times.
-double CulpritFinder::Impl::RateGrowth(const Buckets& ring, Range usual, const Violation& violation,
-                                       double* spreads) const {
+double CulpritFinder::Impl::RateGrowth(const Buckets& ring, const Ranges& usual,
+                                       const Violation& violation, double* spreads) const {
   std::uint64_t before = 0;
   std::uint64_t ticks = 0;
-  for (Tick tick = usual.from; tick < usual.to; ++tick) {
-    if (const Bucket* bucket = Look(all_, tick)) before += bucket->requests;
-    if (Look(all_, tick) != nullptr || ticks > 0) ++ticks;  // from where the traces begin
+  for (auto range = usual.rbegin(); range != usual.rend(); ++range) {  // the oldest first
+    for (Tick tick = range->first; tick < range->second; ++tick) {
+      if (const Bucket* bucket = Look(all_, tick)) before += bucket->requests;
+      if (Look(all_, tick) != nullptr || ticks > 0) ++ticks;  // from where the traces begin
+    }
   }
   double growth = 1;
   *spreads = 0;
@@ -260,28 +279,66 @@ double CulpritFinder::Impl::RateGrowth(const Buckets& ring, Range usual, const V
   return growth;
 }
 
-// The end of the first tick from which on the service took longer than usual.
-std::int64_t CulpritFinder::Impl::GrownSince(const Buckets& ring, Range range,
-                                             std::uint32_t service, const Usual& usual) const {
-  for (Tick tick = range.from; tick < range.to; ++tick) {
-    const Bucket* bucket = Look(ring, tick);
-    if (bucket == nullptr || bucket->requests == 0) continue;
-    for (const Spent& spent : bucket->spent) {
-      if (spent.service != service) continue;
-      const auto n = static_cast<double>(spent.visits);
-      const double mean = (static_cast<double>(spent.own) + spent.queue) / n;
-      const double limit = usual.mean + std::max(options_.min_spread * usual.spread / std::sqrt(n),
-                                                 options_.min_growth * usual.mean);
-      if (mean > limit) return options_.period.EndNs(tick);
+CulpritFinder::Impl::Pool CulpritFinder::Impl::PoolAll(const Ranges& usual, Range now) const {
+  Pool pool;
+  const std::size_t services = topology_->services().size();
+  for (auto* column : {&pool.own_excess, &pool.excess, &pool.visits}) column->assign(services, 0);
+  for (const Buckets& buckets : classes_) {
+    pool.usual.push_back(Sum(buckets, usual));
+    pool.now.push_back(Sum(buckets, {now}));
+    const Sums& was = pool.usual.back();
+    const Sums& is = pool.now.back();
+    for (std::size_t s = 0; s < services; ++s) {
+      if (was.visits[s] < kFewVisits || is.visits[s] <= 0) continue;
+      const double more = is.visits[s] / was.visits[s];
+      const double own = is.own[s] - more * was.own[s];
+      pool.own_excess[s] += own;
+      pool.excess[s] += own + is.queue[s] - more * was.queue[s];
+      pool.visits[s] += is.visits[s];
     }
   }
-  return options_.period.EndNs(range.to - 1);
+  return pool;
+}
+
+// The same of one tick.
+double CulpritFinder::Impl::Excess(const Pool& pool, std::uint32_t service, Tick tick,
+                                   double* visits) const {
+  double excess = 0;
+  *visits = 0;
+  for (std::size_t c = 0; c < classes_.size(); ++c) {
+    const Sums& was = pool.usual[c];
+    if (was.visits[service] < kFewVisits || pool.now[c].visits[service] <= 0) continue;
+    const Bucket* const bucket = Look(classes_[c], tick);
+    if (bucket == nullptr) continue;
+    for (const Spent& spent : bucket->spent) {
+      if (spent.service != service) continue;
+      excess += static_cast<double>(spent.own) + spent.queue -
+                spent.visits * (was.own[service] + was.queue[service]) / was.visits[service];
+      *visits += spent.visits;
+    }
+  }
+  return excess;
+}
+
+// The end of the first tick from which on the service took longer than usual.
+std::int64_t CulpritFinder::Impl::GrownSince(const Pool& pool, Range range, std::uint32_t service,
+                                             const Usual& usual) const {
+  for (Tick tick = range.first; tick < range.second; ++tick) {
+    double visits = 0;
+    const double excess = Excess(pool, service, tick, &visits);
+    if (visits <= 0) continue;
+    const double limit = std::max(options_.min_spread * usual.spread / std::sqrt(visits),
+                                  options_.min_growth * usual.mean);
+    if (excess / visits > limit) return options_.period.EndNs(tick);
+  }
+  return options_.period.EndNs(range.second - 1);
 }
 
 // Where the ways between services became long, and not only the queues in front of them, the
 // service whose ways they are is in trouble: its calls into others count as its own, not as theirs.
 void CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
                                        std::vector<internal::Suspicion>* suspicions) const {
+  if (now.slow == 0) return;
   const auto slow = static_cast<double>(now.slow);
   struct Growth {
     std::uint32_t caller, callee;
@@ -320,7 +377,8 @@ void CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, doub
   }
 }
 
-Attribution CulpritFinder::Impl::Find(const Violation& violation) const {
+Attribution CulpritFinder::Impl::Find(const Violation& violation,
+                                      absl::Span<const Violation> others) const {
   Attribution found;
   const ClassId id = violation.request_class;
   if (!topology_->Has(id) || id.index() >= classes_.size() || classes_[id.index()].empty()) {
@@ -331,68 +389,100 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation) const {
   const auto kept = static_cast<Tick>(kept_);
   Range onset{TickAt(violation.start_ns - options_.onset_ns),
               TickAt(violation.start_ns + options_.after_ns) + 1};
-  onset.from = std::max(onset.from, onset.to - kept);
-  Range usual_range{TickAt(violation.start_ns - options_.onset_ns - options_.baseline_ns),
-                    onset.from};
-  usual_range.from = std::max(usual_range.from, onset.to - kept);
-  const Sums now = Sum(ring, onset);
-  const Sums before = Sum(ring, usual_range);
+  onset.first = std::max(onset.first, onset.second - kept);
+  const Ranges usual_ranges =
+      internal::CalmTicks(onset.first, onset.second - kept, options_, options_.period, others);
+  const Sums now = Sum(ring, {onset});
+  const Sums before = Sum(ring, usual_ranges);
   found.slow_requests = now.slow;
 
   double rate_spreads = 0;
-  found.request_rate_growth = RateGrowth(ring, usual_range, violation, &rate_spreads);
-  if (now.slow < options_.min_slow || before.requests < options_.min_slow) return found;
+  found.request_rate_growth = RateGrowth(ring, usual_ranges, violation, &rate_spreads);
+  if (before.requests < options_.min_slow) return found;
   const auto slow = static_cast<double>(now.slow);
-  const auto requests = static_cast<double>(before.requests);
-  const double latency_growth = now.slow_latency / slow - before.latency / requests;
-  if (latency_growth <= 0) return found;
+  const Range around{std::max(TickAt(violation.start_ns - options_.after_ns), onset.first),
+                     onset.second};
+  const Pool pool = PoolAll(usual_ranges, around);
 
-  // Whose part of the slow requests' time grew, beyond what is usual for it?
+  // Whose part of the requests' time grew, beyond what is usual for it? The slow requests of the
+  // class tell it; where they are few, those of all classes beside them.
   const std::vector<std::uint32_t> depths =
       internal::CallDepths(*topology_, topology_->request_class(id).entry);
   std::vector<internal::Suspicion> suspicions(depths.size());
+  std::vector<double> errors(depths.size(), 0);
+  std::vector<Usual> usuals(depths.size());
+  const double weight = slow / (slow + kPoolWeight);
+  double total_growth = 0;
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
     internal::Suspicion& at = suspicions[s];
     // Against what a request usually spends there that comes there at all: the slow ones may be
     // those that go a longer way, as they always did.
     const double visits = std::max(before.visits[s], 1.0);
-    const double own_growth =
-        (now.slow_own[s] - now.slow_visits[s] * before.own[s] / visits) / slow;
-    const double queue_growth =
-        (now.slow_queue[s] - now.slow_visits[s] * before.queue[s] / visits) / slow;
-    at.growth = own_growth + queue_growth;
+    const double slow_visits = now.slow_visits[s];
+    const double per_slow = slow > 0 ? 1 / slow : 0;
+    const double own = (now.slow_own[s] - slow_visits * before.own[s] / visits) * per_slow;
+    const double queue = (now.slow_queue[s] - slow_visits * before.queue[s] / visits) * per_slow;
+    const double comes = before.visits[s] / static_cast<double>(before.requests);
+    const double pooled = pool.visits[s] > 0 ? comes / pool.visits[s] : 0;
+    const double own_growth = weight * own + (1 - weight) * pooled * pool.own_excess[s];
+    at.growth = weight * (own + queue) + (1 - weight) * pooled * pool.excess[s];
     at.suspect.own_growth_ns = static_cast<std::int64_t>(own_growth);
-  }
-  BlameNetwork(before, now, latency_growth, &suspicions);
-  for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
-    internal::Suspicion& at = suspicions[s];
-    if (at.growth <= 0) continue;
-    Usual usual;
-    const double visits = std::max(before.visits[s], 1.0);
+    total_growth += std::max(at.growth, 0.0);
+
+    Usual& usual = usuals[s];
     usual.mean = (before.own[s] + before.queue[s]) / visits;
     const double mean_us = usual.mean / 1000;
     usual.spread = std::sqrt(std::max(before.square[s] / visits - mean_us * mean_us, 0.0)) * 1000;
-    // Of those that come there.
-    const double share_of_slow = now.slow_visits[s] / slow;
-    const double error =
-        usual.spread * share_of_slow / std::sqrt(std::clamp(now.slow_visits[s], 1.0, 16.0));
-    at.spreads = error > 0 ? at.growth / error : 1e3;
+    const double by_slow =
+        weight * slow_visits * per_slow / std::sqrt(std::clamp(slow_visits, 1.0, 16.0));
+    const double by_pool = (1 - weight) * comes / std::sqrt(std::clamp(pool.visits[s], 1.0, 16.0));
+    errors[s] = usual.spread * std::hypot(by_slow, by_pool);
+  }
+  if (total_growth <= 0) return found;
+  BlameNetwork(before, now, total_growth, &suspicions);
+  for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
+    internal::Suspicion& at = suspicions[s];
+    if (at.growth <= 0) continue;
+    at.spreads = errors[s] > 0 ? at.growth / errors[s] : 1e3;
     at.suspect.service = ServiceId(s);
     at.suspect.queue_growth_ns = static_cast<std::int64_t>(at.growth) - at.suspect.own_growth_ns;
-    at.suspect.share = static_cast<float>(std::min(at.growth / latency_growth, 1.0));
+    at.suspect.share = static_cast<float>(std::min(at.growth / total_growth, 1.0));
     at.suspect.depth = depths[s];
-    at.abnormal = at.growth >= options_.min_share * latency_growth &&
-                  at.growth >= options_.min_growth * usual.mean * share_of_slow &&
+    const double comes = before.visits[s] / static_cast<double>(before.requests);
+    at.abnormal = at.growth >= options_.min_share * total_growth &&
+                  at.growth >= options_.min_growth * usuals[s].mean * std::min(comes, 1.0) &&
                   at.spreads >= options_.min_spread;
-    if (at.abnormal) at.suspect.since_ns = GrownSince(ring, onset, s, usual);
+    if (at.abnormal) at.suspect.since_ns = GrownSince(pool, onset, s, usuals[s]);
   }
+
+  // Who waits for another in its own time (for a connection, a lock) holds up only those requests
+  // that want the other. A service that works longer also for those that do not is slow itself.
+  const auto may_wait_for = [&](std::uint32_t waiter, std::uint32_t other) {
+    const internal::Suspicion& at = suspicions[waiter];
+    const auto own = static_cast<double>(at.suspect.own_growth_ns);
+    if (own < 0.5 * at.growth) return true;
+    if (suspicions[other].growth < kLeastCause * own) return false;
+    double with = 0, without = 0, visits_with = 0, visits_without = 0;
+    for (std::size_t c = 0; c < classes_.size(); ++c) {
+      const Sums& was = pool.usual[c];
+      const Sums& is = pool.now[c];
+      if (was.visits[waiter] < kFewVisits || is.visits[waiter] <= 0) continue;
+      const double excess =
+          is.own[waiter] - is.visits[waiter] * was.own[waiter] / was.visits[waiter];
+      const bool wants = was.visits[other] > 0 || is.visits[other] > 0;
+      (wants ? with : without) += excess;
+      (wants ? visits_with : visits_without) += is.visits[waiter];
+    }
+    if (visits_without < kFewVisits || visits_with <= 0) return true;
+    return without / visits_without < 0.5 * with / visits_with;
+  };
 
   // The deepest of those that grew: none below it grew, unless clearly later.
   const std::int64_t slack_ns = std::max<std::int64_t>(3 * options_.period.ns(), 300'000'000);
   const internal::Choice choice =
-      internal::ChooseCulprit(*topology_, suspicions, slack_ns, &found.suspects);
+      internal::ChooseCulprit(*topology_, suspicions, slack_ns, may_wait_for, &found.suspects);
 
-  const double enough = std::min(1.0, slow / 10);
+  const double enough = std::min(1.0, 0.2 + 0.08 * slow);
   if (found.request_rate_growth >= options_.load_growth && rate_spreads >= options_.min_spread) {
     found.initiation = Initiation::kLoad;
     const double over = found.request_rate_growth / options_.load_growth - 1;
@@ -413,6 +503,9 @@ CulpritFinder::~CulpritFinder() = default;
 CulpritFinder::CulpritFinder(CulpritFinder&&) noexcept = default;
 CulpritFinder& CulpritFinder::operator=(CulpritFinder&&) noexcept = default;
 void CulpritFinder::Observe(const RequestTrace& trace) { impl_->Observe(trace); }
-Attribution CulpritFinder::Find(const Violation& violation) const { return impl_->Find(violation); }
+Attribution CulpritFinder::Find(const Violation& violation,
+                                absl::Span<const Violation> others) const {
+  return impl_->Find(violation, others);
+}
 
 SEER_END_NAMESPACE

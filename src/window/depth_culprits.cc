@@ -73,8 +73,8 @@ const DepthCulpritFinder::Row* DepthCulpritFinder::Look(Tick tick) const {
 
 // Requests before the violation over what is usual: those that came in, where that is known, else
 // those of all classes that ended, which queues delay.
-double DepthCulpritFinder::RateGrowth(Tick usual_from, Tick usual_to, const Violation& violation,
-                                      double* spreads) const {
+double DepthCulpritFinder::RateGrowth(const std::vector<std::pair<Tick, Tick>>& usual_ticks,
+                                      const Violation& violation, double* spreads) const {
   const auto requests = [](const Row& row) {
     if (row.entered_known) return static_cast<double>(row.entered);
     double ended = 0;
@@ -82,8 +82,10 @@ double DepthCulpritFinder::RateGrowth(Tick usual_from, Tick usual_to, const Viol
     return ended;
   };
   Moments usual;
-  for (Tick tick = usual_from; tick < usual_to; ++tick) {
-    if (const Row* row = Look(tick)) usual.Add(requests(*row));
+  for (const auto& [from, to] : usual_ticks) {
+    for (Tick tick = from; tick < to; ++tick) {
+      if (const Row* row = Look(tick)) usual.Add(requests(*row));
+    }
   }
   double growth = 1;
   *spreads = 0;
@@ -103,7 +105,8 @@ double DepthCulpritFinder::RateGrowth(Tick usual_from, Tick usual_to, const Viol
   return growth;
 }
 
-Attribution DepthCulpritFinder::Find(const Violation& violation, const Topology& topology) const {
+Attribution DepthCulpritFinder::Find(const Violation& violation, const Topology& topology,
+                                     absl::Span<const Violation> others) const {
   Attribution found;
   if (rows_.empty() || violation.start_ns < -kTimeLimit / 2 || violation.start_ns > kTimeLimit) {
     return found;
@@ -111,13 +114,13 @@ Attribution DepthCulpritFinder::Find(const Violation& violation, const Topology&
   const auto kept = static_cast<Tick>(rows_.size());
   const Tick to = period_.TickAt(violation.start_ns + options_.after_ns) + 1;
   const Tick from = std::max(period_.TickAt(violation.start_ns - options_.onset_ns), to - kept);
-  const Tick usual_from = std::max(
-      period_.TickAt(violation.start_ns - options_.onset_ns - options_.baseline_ns), to - kept);
+  const std::vector<std::pair<Tick, Tick>> usual_ticks =
+      internal::CalmTicks(from, to - kept, options_, period_, others);
   // Around the start, where the queue that broke the target stands.
   const Tick peak_from = std::max(period_.TickAt(violation.start_ns - options_.after_ns / 2), from);
 
   double rate_spreads = 0;
-  found.request_rate_growth = RateGrowth(usual_from, from, violation, &rate_spreads);
+  found.request_rate_growth = RateGrowth(usual_ticks, violation, &rate_spreads);
 
   const ClassId id = violation.request_class;
   const ServiceId entry = topology.Has(id) ? topology.request_class(id).entry : ServiceId();
@@ -125,16 +128,21 @@ Attribution DepthCulpritFinder::Find(const Violation& violation, const Topology&
   std::vector<internal::Suspicion> suspicions(depths.size());
   std::vector<Moments> usual(depths.size()), now(depths.size());
   Moments ended;
-  for (Tick tick = usual_from; tick < to; ++tick) {
+  const auto add = [&](Tick tick, std::vector<Moments>* moments) -> const Row* {
     const Row* const row = Look(tick);
-    if (row == nullptr) continue;
+    if (row == nullptr) return nullptr;
     for (std::size_t s = 0; s < std::min(row->self.size(), depths.size()); ++s) {
-      if (row->seen[s] == 0) continue;
-      if (tick < from) usual[s].Add(row->self[s]);
-      if (tick >= peak_from) now[s].Add(row->self[s]);
+      if (row->seen[s] != 0) (*moments)[s].Add(row->self[s]);
     }
-    if (tick < from && id.value() < row->ended.size()) ended.Add(row->ended[id.index()]);
+    return row;
+  };
+  for (const auto& [calm_from, calm_to] : usual_ticks) {
+    for (Tick tick = calm_from; tick < calm_to; ++tick) {
+      const Row* const row = add(tick, &usual);
+      if (row != nullptr && id.value() < row->ended.size()) ended.Add(row->ended[id.index()]);
+    }
   }
+  for (Tick tick = peak_from; tick < to; ++tick) add(tick, &now);
   double all_growth = 0;
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
     if (usual[s].count < 3 || now[s].count == 0 || depths[s] == internal::kFarAway) continue;
@@ -170,8 +178,9 @@ Attribution DepthCulpritFinder::Find(const Violation& violation, const Topology&
     }
   }
   const std::int64_t slack_ns = std::max<std::int64_t>(3 * period_.ns(), 300'000'000);
-  const internal::Choice choice =
-      internal::ChooseCulprit(topology, suspicions, slack_ns, &found.suspects);
+  const internal::Choice choice = internal::ChooseCulprit(
+      topology, suspicions, slack_ns, [](std::uint32_t, std::uint32_t) { return true; },
+      &found.suspects);
   if (found.request_rate_growth >= options_.load_growth && rate_spreads >= options_.min_spread) {
     found.initiation = Initiation::kLoad;
     const double over = found.request_rate_growth / options_.load_growth - 1;

@@ -43,6 +43,30 @@ bool Better(const Suspicion& a, const Suspicion& b, std::int64_t slack_ns) {
 
 }  // namespace
 
+std::vector<std::pair<Tick, Tick>> CalmTicks(Tick before, Tick oldest,
+                                             const CulpritOptions& options, TickPeriod period,
+                                             absl::Span<const Violation> others) {
+  std::vector<std::pair<Tick, Tick>> calm;
+  const Tick wanted = std::max<Tick>(options.baseline_ns / period.ns(), 1);
+  Tick found = 0;
+  for (Tick tick = before - 1; tick >= oldest && found < wanted; --tick) {
+    const std::int64_t end_ns = period.EndNs(tick);
+    const bool disturbed = std::any_of(others.begin(), others.end(), [&](const Violation& other) {
+      return end_ns > other.start_ns - options.onset_ns &&
+             end_ns <= other.end_ns + options.after_ns;
+    });
+    if (disturbed) continue;
+    ++found;
+    if (!calm.empty() && calm.back().first == tick + 1) {
+      calm.back().first = tick;
+    } else {
+      calm.emplace_back(tick, tick + 1);
+    }
+  }
+  if (found < std::min<Tick>(wanted, 10)) calm = {{std::max(before - wanted, oldest), before}};
+  return calm;
+}
+
 std::vector<std::uint32_t> CallDepths(const Topology& topology, ServiceId entry) {
   std::vector<std::uint32_t> depths(topology.services().size(), kFarAway);
   const std::vector<std::vector<std::uint32_t>> callees = SyncCallees(topology);
@@ -69,7 +93,9 @@ std::vector<std::uint32_t> CallDepths(const Topology& topology, ServiceId entry)
 }
 
 Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspicions,
-                     std::int64_t slack_ns, std::vector<Attribution::Suspect>* suspects) {
+                     std::int64_t slack_ns,
+                     const std::function<bool(std::uint32_t, std::uint32_t)>& may_wait_for,
+                     std::vector<Attribution::Suspect>* suspects) {
   Choice choice;
   const std::vector<std::vector<std::uint32_t>> callees = SyncCallees(topology);
   std::vector<std::vector<bool>> below(suspicions.size());
@@ -86,6 +112,7 @@ Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspi
     bool deepest = true;
     for (std::uint32_t other = 0; other < suspicions.size(); ++other) {
       if (other == s || !suspicions[other].abnormal || !below[s][other]) continue;
+      if (!may_wait_for(s, other)) continue;
       if (below[other][s]) {  // they call each other: who grew more
         deepest = deepest && !Better(suspicions[other], at, slack_ns);
         continue;

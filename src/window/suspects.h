@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -14,6 +16,13 @@
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
+
+// What is usual: ticks [first, second) before `before`, the newest first, baseline_ns of them, that
+// belong to no other violation nor to the time in which it began; none before `oldest`. Where all
+// that is kept is of violations, the ticks just before.
+std::vector<std::pair<Tick, Tick>> CalmTicks(Tick before, Tick oldest,
+                                             const CulpritOptions& options, TickPeriod period,
+                                             absl::Span<const Violation> others);
 
 // Of one service, by ServiceId.
 struct Suspicion {
@@ -34,10 +43,12 @@ struct Choice {
   double explained = 0;
 };
 
-// The deepest of those that are abnormal: none that it calls, directly or not, grew before it or
-// with it. Writes all of them into `suspects`, the culprit first, then by share.
+// The deepest of those that are abnormal: none that it calls, directly or not, and may wait for
+// grew before it or with it. Writes all of them into `suspects`, the culprit first, then by share.
 Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspicions,
-                     std::int64_t slack_ns, std::vector<Attribution::Suspect>* suspects);
+                     std::int64_t slack_ns,
+                     const std::function<bool(std::uint32_t, std::uint32_t)>& may_wait_for,
+                     std::vector<Attribution::Suspect>* suspects);
 
 }  // namespace internal
 SEER_END_NAMESPACE

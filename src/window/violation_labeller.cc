@@ -4,6 +4,11 @@
 #include <utility>
 
 SEER_BEGIN_NAMESPACE
+namespace {
+
+constexpr std::int64_t kMarginNs = 500'000'000;
+
+}  // namespace
 
 std::string_view LabelBasisName(LabelBasis basis) {
   switch (basis) {
@@ -39,7 +44,7 @@ void ViolationLabeller::Observe(const ClusterTick& tick) {
       return open.label.violation.request_class == violation.request_class &&
              open.label.violation.start_ns == violation.start_ns;
     });
-    if (!known) open_.push_back({{violation, {}, LabelBasis::kNone}, false});
+    if (!known) open_.push_back({{violation, {}, LabelBasis::kNone}, false, false});
   }
   // Requests that began in the violation's first second (after_ns) have as long again to end, and
   // their traces to be given.
@@ -49,45 +54,70 @@ void ViolationLabeller::Observe(const ClusterTick& tick) {
         open.label.violation.start_ns + 2 * options_.culprits.after_ns + options_.traces.linger_ns;
     if (!open.looked && now_ns >= ready_ns) Look(&open);
   }
-  Collect();
+  last_ns_ = now_ns;
+  Collect(now_ns, false);
 }
 
 void ViolationLabeller::Look(Open* open) {
   open->looked = true;
   LabelledViolation& label = open->label;
+  // Those before it; what lasts still, or is as old, is its own trouble.
+  const std::int64_t start_ns = label.violation.start_ns;
+  std::vector<Violation> others;
+  const auto add = [&](const Violation& other) {
+    if (other.start_ns < start_ns) others.push_back(other);
+  };
+  for (const Violation& other : recent_) add(other);
+  for (const Open& other : open_) add(other.label.violation);
   if (any_spans_) {
-    label.found = traces_.Find(label.violation);
+    label.found = traces_.Find(label.violation, others);
     label.basis = LabelBasis::kTraces;
     if (label.found.initiation != Initiation::kUnknown) return;
   }
-  Attribution by_depths = depths_.Find(label.violation, *topology_);
+  Attribution by_depths = depths_.Find(label.violation, *topology_, others);
   if (by_depths.initiation == Initiation::kUnknown) return;
   label.found = std::move(by_depths);
   label.basis = LabelBasis::kDepths;
 }
 
-void ViolationLabeller::Collect() {
+void ViolationLabeller::Collect(std::int64_t now_ns, bool all) {
   for (const Violation& violation : detector_.TakeFinished()) {
     const auto open = std::find_if(open_.begin(), open_.end(), [&](const Open& each) {
       return each.label.violation.request_class == violation.request_class &&
              each.label.violation.start_ns == violation.start_ns;
     });
-    LabelledViolation label;
-    if (open != open_.end()) {
-      if (!open->looked) Look(&*open);
-      label = std::move(open->label);
-      open_.erase(open);
+    if (open == open_.end()) {
+      open_.push_back({{violation, {}, LabelBasis::kNone}, false, true});
+    } else {
+      open->label.violation = violation;
+      open->over = true;
     }
-    label.violation = violation;
-    Apply(label.found, &label.violation);
-    finished_.push_back(std::move(label));
   }
+  const std::int64_t kept_ns = options_.culprits.keep_ns;
+  for (std::size_t i = 0; i < open_.size();) {
+    Open& open = open_[i];
+    const std::int64_t end_ns = open.label.violation.end_ns;
+    if (!open.over || (!all && now_ns < end_ns + options_.traces.linger_ns + kMarginNs)) {
+      ++i;
+      continue;
+    }
+    const bool remembered = now_ns - open.label.violation.start_ns < kept_ns / 2;
+    const bool unknown = open.label.found.initiation == Initiation::kUnknown;
+    if (!open.looked || (unknown && remembered)) Look(&open);
+    Apply(open.label.found, &open.label.violation);
+    recent_.push_back(open.label.violation);
+    finished_.push_back(std::move(open.label));
+    open_.erase(open_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  recent_.erase(std::remove_if(recent_.begin(), recent_.end(),
+                               [&](const Violation& old) { return old.end_ns < now_ns - kept_ns; }),
+                recent_.end());
 }
 
 void ViolationLabeller::Finish() {
   assembler_.Finish();
   detector_.Finish();
-  Collect();
+  Collect(last_ns_, true);
 }
 
 std::vector<LabelledViolation> ViolationLabeller::Take() {

@@ -21,8 +21,10 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "seer/core/config.h"
 #include "seer/core/topology.h"
 #include "seer/window/cluster_tick.h"
@@ -40,8 +42,9 @@ class DepthCulpritFinder {
   // anew.
   void Observe(const ClusterTick& tick, const Topology& topology);
   // Once the ticks up to after_ns in the violation were observed, and before those of keep_ns
-  // later.
-  Attribution Find(const Violation& violation, const Topology& topology) const;
+  // later. `others`: violations before it, whose time is not usual.
+  Attribution Find(const Violation& violation, const Topology& topology,
+                   absl::Span<const Violation> others = {}) const;
 
  private:
   struct Row {
@@ -54,7 +57,7 @@ class DepthCulpritFinder {
     bool entered_known = false;
   };
   const Row* Look(Tick tick) const;
-  double RateGrowth(Tick usual_from, Tick usual_to, const Violation& violation,
+  double RateGrowth(const std::vector<std::pair<Tick, Tick>>& usual, const Violation& violation,
                     double* spreads) const;
 
   CulpritOptions options_;

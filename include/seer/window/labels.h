@@ -123,8 +123,9 @@ class CulpritFinder {
 
   void Observe(const RequestTrace& trace);
   // Once the requests that began up to after_ns in the violation were observed, and before traces
-  // of keep_ns later come. The violation's class has to be one of the topology.
-  Attribution Find(const Violation& violation) const;
+  // of keep_ns later come. The violation's class has to be one of the topology. `others`:
+  // violations before it, of any class; what is usual is not taken from their time.
+  Attribution Find(const Violation& violation, absl::Span<const Violation> others = {}) const;
 
  private:
   class Impl;

@@ -11,8 +11,9 @@
 //
 // Ticks come after the spans that they were derived from, as SpanDepths gives them. A culprit is
 // looked for as soon as the requests of the first second of its violation are known, so that what
-// is kept is bounded however long a violation lasts. Without any span, or where the traces say
-// "unknown", the depths are asked (depth_culprits.h).
+// is kept is bounded however long a violation lasts; and again after its end, where nothing was
+// found: requests that hang tell late. Without any span, or where the traces say "unknown", the
+// depths are asked (depth_culprits.h).
 //
 // Threads: one at a time. Cost: that of the parts; with spans most is the assembler's (0.3 us a
 // span).
@@ -60,16 +61,17 @@ class ViolationLabeller {
   void Observe(const ClusterTick& tick);
   void Finish();
 
-  // Violations that are over, by start.
+  // Violations that are over, and whose last traces have come (linger_ns), by start.
   std::vector<LabelledViolation> Take();
 
  private:
   struct Open {
-    LabelledViolation label;  // `violation` as it began
+    LabelledViolation label;
     bool looked = false;
+    bool over = false;  // `violation` is whole; else as it began
   };
   void Look(Open* open);
-  void Collect();
+  void Collect(std::int64_t now_ns, bool all);
 
   const ViolationLabellerOptions options_;
   const Topology* topology_;
@@ -78,7 +80,9 @@ class ViolationLabeller {
   DepthCulpritFinder depths_;
   TraceAssembler assembler_;
   bool any_spans_ = false;
-  std::vector<Open> open_;
+  std::int64_t last_ns_ = 0;
+  std::vector<Open> open_;         // by start
+  std::vector<Violation> recent_;  // that are over, for what is usual
   std::vector<LabelledViolation> finished_;
 };
 
