@@ -44,6 +44,7 @@ enum class Field : std::uint8_t {
   kBucketCount = 40,
 };
 inline constexpr std::uint8_t kEdgeChannel = 0xff;
+inline constexpr std::uint8_t kOutstandingChannel = 0xfe;  // of services as a whole; since 1.1
 
 class ColumnEncoder {
  public:

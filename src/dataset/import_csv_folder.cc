@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -114,18 +115,32 @@ class CsvFolder {
         options_(options),
         period_(options.run.period),
         writer_(writer),
-        report_(report),
-        meter_(options, 0) {}
+        report_(report) {}
 
   absl::Status Run() {
-    SEER_ASSIGN_OR_RETURN(depths_, OpenOptional(folder_, "depths.csv"));
-    if (depths_ == nullptr) {
+    SEER_ASSIGN_OR_RETURN(depths_.table, OpenOptional(folder_, "depths.csv"));
+    if (depths_.table == nullptr) {
       return absl::NotFoundError(folder_ + "/depths.csv is not there: the folder needs one");
     }
+    SEER_ASSIGN_OR_RETURN(means_.table, OpenOptional(folder_, "means.csv"));
+    means_.are_means = true;
     SEER_RETURN_IF_ERROR(ReadTopology());
-    SEER_RETURN_IF_ERROR(ReadDepthHeader());
+    for (SeriesTable* const series : {&depths_, &means_}) {
+      if (series->table != nullptr) SEER_RETURN_IF_ERROR(ReadSeriesHeader(series));
+    }
+    if (depths_.columns.empty() && means_.columns.empty()) {
+      return depths_.table->HeaderError(
+          "the header has no depth: time_ms,<service>#<channel>,... or write means.csv");
+    }
+    SEER_RETURN_IF_ERROR(PlaceOutstanding());
     SEER_ASSIGN_OR_RETURN(latency_, OpenOptional(folder_, "latency.csv"));
     if (latency_ != nullptr) SEER_RETURN_IF_ERROR(ReadLatencyHeader());
+    std::uint64_t total = 0;
+    for (const Table* const table : Tables()) {
+      SEER_ASSIGN_OR_RETURN(const std::uint64_t bytes, FileBytes(table->path()));
+      total += bytes;
+    }
+    meter_.emplace(options_, total);
     SEER_RETURN_IF_ERROR(ReadTicks());
     SEER_RETURN_IF_ERROR(ReadViolations());
     report_->services = topology_.live_services();
@@ -135,11 +150,31 @@ class CsvFolder {
 
  private:
   struct Column {
-    enum class Kind { kService, kEdge } kind;
+    enum class Kind { kService, kEdge, kOutstanding } kind;
     ServiceId service;
     Channel channel;
     EdgeId edge;
   };
+  // depths.csv, or means.csv: the same columns.
+  struct SeriesTable {
+    std::unique_ptr<Table> table;  // none: it is not there
+    std::vector<Column> columns;
+    bool are_means = false;
+    std::optional<Tick> tick, last;  // of the row that is read; none: no more
+  };
+
+  std::vector<const Table*> Tables() const {
+    std::vector<const Table*> tables;
+    for (const Table* const table : {depths_.table.get(), means_.table.get(), latency_.get()}) {
+      if (table != nullptr) tables.push_back(table);
+    }
+    return tables;
+  }
+  std::uint64_t BytesDone() const {
+    std::uint64_t done = 0;
+    for (const Table* const table : Tables()) done += table->bytes_done();
+    return done;
+  }
 
   absl::StatusOr<ServiceId> ServiceOf(std::string_view name) {
     if (const auto found = topology_.FindService(name)) return *found;
@@ -180,21 +215,21 @@ class CsvFolder {
 
   static std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
-  absl::Status ReadDepthHeader() {
-    const std::vector<std::string>& names = depths_->columns();
-    if (names.size() < 2 || names[0] != "time_ms") {
-      return depths_->HeaderError(
-          "the header does not begin with time_ms and a depth: time_ms,<service>#<channel>,...");
+  absl::Status ReadSeriesHeader(SeriesTable* series) {
+    const std::vector<std::string>& names = series->table->columns();
+    if (names[0] != "time_ms") {
+      return series->table->HeaderError(
+          "the header does not begin with time_ms: time_ms,<service>#<channel>,...");
     }
     for (std::size_t i = 1; i < names.size(); ++i) {
-      SEER_RETURN_IF_ERROR(ReadDepthColumn(names[i]));
+      SEER_RETURN_IF_ERROR(ReadSeriesColumn(names[i], series));
     }
     return absl::OkStatus();
   }
 
-  absl::Status ReadDepthColumn(const std::string& name) {
+  absl::Status ReadSeriesColumn(const std::string& name, SeriesTable* series) {
     const auto wrong = [&](std::string_view what) {
-      return LineError(depths_->path(), 1, name, what);
+      return LineError(series->table->path(), 1, name, what);
     };
     const std::size_t hash = name.find_last_of('#');
     if (hash == std::string::npos || hash == 0) {
@@ -216,7 +251,7 @@ class CsvFolder {
       if (!service.ok()) return wrong(Message(service.status()));
       column.service = *service;
       if (channel == "outstanding") {
-        SEER_RETURN_IF_ERROR(BookOutstanding(*service, &column));
+        column.kind = Column::Kind::kOutstanding;
       } else if (const auto known = ChannelFromName(channel)) {
         column.kind = Column::Kind::kService;
         column.channel = *known;
@@ -226,33 +261,44 @@ class CsvFolder {
             "send, outstanding, or outbound for an edge");
       }
     }
-    for (const Column& other : columns_) {
+    for (const Column& other : series->columns) {
       if (other.kind == column.kind && other.service == column.service &&
           other.edge == column.edge && other.channel == column.channel) {
-        return wrong("is there twice, or with outbound: leave one out");
+        return wrong("is there twice: leave one out");
       }
     }
-    columns_.push_back(column);
+    series->columns.push_back(column);
     return absl::OkStatus();
   }
 
-  // Whose calls they are nobody says. Where one edge leads to the service they are its calls; where
-  // several do they are booked on the edge from outside, and the others are told as zero, so that
-  // the sum is right.
-  absl::Status BookOutstanding(ServiceId service, Column* column) {
-    std::vector<EdgeId> into;
+  // Where exactly one edge leads to a service, the calls that stand there are that edge's; where
+  // none does, they come from outside. Where several do, nobody says whose they are: they are the
+  // service's as a whole, and the edges are missing. Asked when all columns are known, as they may
+  // name edges that topology.csv does not.
+  absl::Status PlaceOutstanding() {
+    std::vector<std::vector<EdgeId>> into(topology_.services().size());
     for (std::uint32_t i = 0; i < topology_.edges().size(); ++i) {
-      if (topology_.edges()[i].callee == service) into.push_back(EdgeId(i));
+      into[topology_.edges()[i].callee.index()].push_back(EdgeId(i));
     }
-    if (into.size() == 1) {
-      column->edge = into[0];
-    } else {
-      SEER_ASSIGN_OR_RETURN(column->edge, EdgeOf(ServiceId(), service));
-      for (const EdgeId edge : into) {
-        if (edge != column->edge) zero_edges_.push_back(edge);
+    std::vector<bool> told(topology_.edges().size(), false);
+    for (const SeriesTable* const series : {&depths_, &means_}) {
+      for (const Column& column : series->columns) {
+        if (column.kind == Column::Kind::kEdge) told[column.edge.index()] = true;
       }
     }
-    column->service = ServiceId();
+    for (SeriesTable* const series : {&depths_, &means_}) {
+      for (Column& column : series->columns) {
+        if (column.kind != Column::Kind::kOutstanding) continue;
+        const std::vector<EdgeId>& edges = into[column.service.index()];
+        if (edges.size() > 1 || (edges.size() == 1 && told[edges[0].index()])) continue;
+        if (edges.empty()) {
+          SEER_ASSIGN_OR_RETURN(column.edge, EdgeOf(ServiceId(), column.service));
+        } else {
+          column.edge = edges[0];
+        }
+        column.kind = Column::Kind::kEdge;
+      }
+    }
     return absl::OkStatus();
   }
 
@@ -287,14 +333,15 @@ class CsvFolder {
     return tick;
   }
 
-  absl::Status AdvanceDepths() {
-    SEER_ASSIGN_OR_RETURN(const bool more, depths_->Next());
+  absl::Status Advance(SeriesTable* series) {
+    if (series->table == nullptr) return absl::OkStatus();
+    SEER_ASSIGN_OR_RETURN(const bool more, series->table->Next());
     if (!more) {
-      depth_tick_.reset();
+      series->tick.reset();
       return absl::OkStatus();
     }
-    SEER_ASSIGN_OR_RETURN(depth_tick_, TickOf(*depths_, last_depth_, false));
-    last_depth_ = depth_tick_;
+    SEER_ASSIGN_OR_RETURN(series->tick, TickOf(*series->table, series->last, false));
+    series->last = series->tick;
     return absl::OkStatus();
   }
   absl::Status AdvanceLatency() {
@@ -310,15 +357,18 @@ class CsvFolder {
   }
 
   absl::Status ReadTicks() {
-    SEER_RETURN_IF_ERROR(AdvanceDepths());
+    constexpr Tick kNever = std::numeric_limits<Tick>::max();
+    for (SeriesTable* const series : {&depths_, &means_}) SEER_RETURN_IF_ERROR(Advance(series));
     SEER_RETURN_IF_ERROR(AdvanceLatency());
-    if (!depth_tick_) return depths_->HeaderError("there are no rows: record some");
+    if (!depths_.tick && !means_.tick) {
+      return depths_.table->HeaderError("there are no rows: record some");
+    }
     std::vector<std::pair<ClassId, ClassTick>> classes;
     std::optional<std::uint64_t> version;
     ClusterTick tick;
-    while (depth_tick_ || latency_tick_) {
-      const Tick now = std::min(depth_tick_.value_or(std::numeric_limits<Tick>::max()),
-                                latency_tick_.value_or(std::numeric_limits<Tick>::max()));
+    while (depths_.tick || means_.tick || latency_tick_) {
+      const Tick now = std::min({depths_.tick.value_or(kNever), means_.tick.value_or(kNever),
+                                 latency_tick_.value_or(kNever)});
       classes.clear();
       while (latency_tick_ == now) {
         SEER_RETURN_IF_ERROR(ReadLatency(&classes));
@@ -329,9 +379,10 @@ class CsvFolder {
       tick.topology_version = topology_.version();
       tick.Reset(topology_.services().size(), topology_.edges().size(), topology_.classes().size());
       for (auto& [id, row] : classes) tick.classes[id.index()] = std::move(row);
-      if (depth_tick_ == now) {
-        SEER_RETURN_IF_ERROR(ReadDepths(&tick));
-        SEER_RETURN_IF_ERROR(AdvanceDepths());
+      for (SeriesTable* const series : {&depths_, &means_}) {
+        if (series->tick != now) continue;
+        SEER_RETURN_IF_ERROR(ReadSeries(*series, &tick));
+        SEER_RETURN_IF_ERROR(Advance(series));
       }
       if (version != topology_.version()) {
         version = topology_.version();
@@ -339,23 +390,32 @@ class CsvFolder {
       }
       SEER_RETURN_IF_ERROR(writer_->Append(tick));
       ++report_->ticks;
-      SEER_RETURN_IF_ERROR(meter_.Tell(depths_->bytes_done(), report_->rows));
+      SEER_RETURN_IF_ERROR(meter_->Tell(BytesDone(), report_->rows));
     }
-    report_->bytes = depths_->bytes_done() + (latency_ == nullptr ? 0 : latency_->bytes_done());
+    report_->bytes = BytesDone();
     return absl::OkStatus();
   }
 
-  absl::Status ReadDepths(ClusterTick* tick) {
+  absl::Status ReadSeries(const SeriesTable& series, ClusterTick* tick) {
     ++report_->rows;
-    for (const EdgeId edge : zero_edges_) tick->edges.SetDepth(edge, 0);
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-      SEER_ASSIGN_OR_RETURN(const std::optional<double> depth, depths_->Real(i + 1));
-      if (!depth) continue;
-      const Column& column = columns_[i];
-      if (column.kind == Column::Kind::kEdge) {
-        tick->edges.SetDepth(column.edge, *depth);
-      } else {
-        tick->services.SetDepth(column.service, column.channel, *depth);
+    for (std::size_t i = 0; i < series.columns.size(); ++i) {
+      SEER_ASSIGN_OR_RETURN(const std::optional<double> value, series.table->Real(i + 1));
+      if (!value) continue;
+      const Column& column = series.columns[i];
+      const bool mean = series.are_means;
+      switch (column.kind) {
+        case Column::Kind::kEdge:
+          mean ? tick->edges.SetMean(column.edge, *value)
+               : tick->edges.SetDepth(column.edge, *value);
+          break;
+        case Column::Kind::kService:
+          mean ? tick->services.SetMean(column.service, column.channel, *value)
+               : tick->services.SetDepth(column.service, column.channel, *value);
+          break;
+        case Column::Kind::kOutstanding:
+          mean ? tick->services.SetOutstandingMean(column.service, *value)
+               : tick->services.SetOutstanding(column.service, *value);
+          break;
       }
     }
     return absl::OkStatus();
@@ -446,15 +506,14 @@ class CsvFolder {
   const TickPeriod period_;
   DatasetWriter* const writer_;
   ImportReport* const report_;
-  ProgressMeter meter_;
+  std::optional<ProgressMeter> meter_;
   Topology topology_;
-  std::unique_ptr<Table> depths_, latency_;
-  std::vector<Column> columns_;
-  std::vector<EdgeId> zero_edges_;
+  SeriesTable depths_, means_;
+  std::unique_ptr<Table> latency_;
   const std::string default_class_ =
       options_.request_class.empty() ? "all" : options_.request_class;
   std::size_t over_column_ = 0, class_column_ = 0;  // 0: not there
-  std::optional<Tick> depth_tick_, latency_tick_, last_depth_, last_latency_;
+  std::optional<Tick> latency_tick_, last_latency_;
 };
 
 }  // namespace

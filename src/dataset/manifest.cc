@@ -1,5 +1,7 @@
 #include "seer/dataset/manifest.h"
 
+#include "seer/window/violation_labeller.h"
+
 SEER_BEGIN_NAMESPACE
 namespace {
 constexpr DatasetEventKind kKinds[] = {DatasetEventKind::kViolation, DatasetEventKind::kFault,
@@ -46,6 +48,20 @@ DatasetEvent EventOf(const Violation& violation, const Topology& topology,
   }
   event.confidence = violation.confidence;
   event.source = std::string(source);
+  return event;
+}
+
+DatasetEvent EventOf(const LabelledViolation& label, const Topology& topology) {
+  std::string source(kLabelSource);
+  if (label.basis != LabelBasis::kNone) {
+    source += ": ";
+    source += LabelBasisName(label.basis);
+  }
+  DatasetEvent event = EventOf(label.violation, topology, source);
+  if (label.violation.initiation == Initiation::kLoad && !label.found.suspects.empty()) {
+    const ServiceId first = label.found.suspects.front().service;
+    if (topology.Has(first)) event.cause = "gave way first: " + topology.service(first).name;
+  }
   return event;
 }
 

@@ -17,7 +17,7 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 
 inline constexpr int kDatasetMajor = 1;
-inline constexpr int kDatasetMinor = 0;
+inline constexpr int kDatasetMinor = 1;
 inline constexpr std::size_t kRecordHeaderBytes = 64;
 inline constexpr std::size_t kRecordAlignment = 8;
 inline constexpr std::size_t kMaxRecordBody = std::size_t{1} << 30;

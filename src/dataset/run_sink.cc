@@ -36,6 +36,18 @@ SpanDepthsOptions DepthsOptions(const ImportOptions& options) {
   return out;
 }
 
+std::unique_ptr<ViolationLabeller> MakeLabeller(const ImportOptions& options,
+                                                const Topology* topology) {
+  if (!options.label) return nullptr;
+  ViolationLabellerOptions out;
+  out.violations.quiet_ns = options.label_calm_ns;
+  out.culprits.period = options.run.period;
+  // Ticks come so much later than the spans.
+  out.culprits.keep_ns =
+      std::max(out.culprits.keep_ns, options.reorder_ns + std::int64_t{60'000'000'000});
+  return std::make_unique<ViolationLabeller>(out, topology);
+}
+
 constexpr char kOutOfOrder[] = "seer: the spans are further out of order than reorder_ns";
 
 bool StartsBefore(const SpanInterval& a, const SpanInterval& b) { return a.start_ns < b.start_ns; }
@@ -133,7 +145,8 @@ RunSink::RunSink(const ImportOptions& options, bool sort, const RunFacts* known,
       report_(report),
       builder_(known == nullptr ? Topology() : known->topology, BuilderOptions(options)),
       depths_(DepthsOptions(options), &builder_.topology(),
-              [this](const ClusterTick& tick) { Give(tick); }) {
+              [this](const ClusterTick& tick) { Give(tick); }),
+      labeller_(MakeLabeller(options, &builder_.topology())) {
   if (known == nullptr) return;
   facts_ = *known;
   CoverAll();
@@ -172,6 +185,7 @@ absl::Status RunSink::Add(const SpanInterval& interval) {
     return absl::AbortedError(kOutOfOrder);
   }
   last_start_ns_ = std::max(last_start_ns_, interval.start_ns);
+  if (labeller_ != nullptr) labeller_->Add(interval);
   depths_.Add(interval);
   return failed_;
 }
@@ -226,12 +240,21 @@ absl::Status RunSink::Finish() {
   if (sort_) {
     CoverAll();  // with the earliest start of all
     SEER_RETURN_IF_ERROR(sorter_.Drain([this](const SpanInterval& interval) {
-      if (failed_.ok()) depths_.Add(interval);
+      if (!failed_.ok()) return;
+      if (labeller_ != nullptr) labeller_->Add(interval);
+      depths_.Add(interval);
     }));
   }
   depths_.Finish();
   SEER_RETURN_IF_ERROR(failed_);
   SEER_RETURN_IF_ERROR(writer_->SetTopology(builder_.topology()));
+  if (labeller_ != nullptr) {
+    labeller_->Finish();
+    for (const LabelledViolation& label : labeller_->Take()) {
+      SEER_RETURN_IF_ERROR(writer_->AddEvent(EventOf(label, builder_.topology())));
+      ++report_->events;
+    }
+  }
   report_->far_ahead = depths_.stats().far_ahead;
   report_->services = builder_.topology().live_services();
   report_->edges = builder_.topology().live_edges();
@@ -246,6 +269,7 @@ void RunSink::Give(const ClusterTick& tick) {
     if (!failed_.ok()) return;
   }
   ++report_->ticks;
+  if (labeller_ != nullptr) labeller_->Observe(tick);
   failed_ = writer_->Append(tick);
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "seer/window/span_depths.h"
 #include "seer/window/span_interval.h"
 #include "seer/window/topology_builder.h"
+#include "seer/window/violation_labeller.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -80,6 +82,7 @@ class RunSink {
   ImportReport* const report_;
   TopologyBuilder builder_;
   SpanDepths depths_;
+  std::unique_ptr<ViolationLabeller> labeller_;  // where the options ask for it
   IntervalSorter sorter_;
   absl::Status failed_;  // of the writer, in Give()
   std::optional<std::uint64_t> version_;

@@ -14,6 +14,7 @@ using internal::ColumnEncoder;
 using internal::ColumnView;
 using internal::Field;
 using internal::kEdgeChannel;
+using internal::kOutstandingChannel;
 
 namespace {
 
@@ -152,6 +153,35 @@ absl::Status TickBlock::Encode(absl::Span<const ClusterTick> ticks, int level, s
     }
   }
 
+  unsigned whole_known = 0;
+  for (const ClusterTick& tick : ticks) {
+    for (const std::uint8_t bits : tick.services.outstanding_known()) whole_known |= bits;
+  }
+  if (whole_known != 0) {
+    Gather(
+        ticks, shape.services, services_of,
+        [](const ClusterTick& tick, std::size_t row) {
+          return tick.services.outstanding_known()[row];
+        },
+        &whole);
+    encoder.Integers(Field::kKnown, kOutstandingChannel, shape.services, n, &whole);
+    const auto reals = [&](Field field, const auto& column) {
+      Gather(
+          ticks, shape.services, services_of,
+          [&](const ClusterTick& tick, std::size_t row) {
+            return column(tick.services)[row] + 0.0f;
+          },
+          &floats);
+      encoder.Floats(field, kOutstandingChannel, shape.services, n, floats, period_us);
+    };
+    if (whole_known & ServiceTable::kDepth) {
+      reals(Field::kDepth, [](const ServiceTable& table) { return table.outstanding_depths(); });
+    }
+    if (whole_known & ServiceTable::kMean) {
+      reals(Field::kMean, [](const ServiceTable& table) { return table.outstanding_means(); });
+    }
+  }
+
   const auto edge_integers = [&](Field field, const auto& column) {
     Gather(
         ticks, shape.edges, edges_of,
@@ -219,6 +249,8 @@ absl::Status TickBlock::DecodeColumns(std::string_view bytes) {
   channels_ = {};
   Columns old_edge = std::move(edge_);
   edge_ = Columns();
+  Columns old_outstanding = std::move(outstanding_);
+  outstanding_ = Columns();
   class_ = ClassColumns();
   tick_numbers_.clear();
 
@@ -261,9 +293,12 @@ absl::Status TickBlock::DecodeColumns(std::string_view bytes) {
     // A column of services or edges, in the memory that it had in the block before.
     const auto table = [&](auto member) -> absl::Status {
       const bool is_edge = view.channel == kEdgeChannel;
-      if (!is_edge && view.channel >= kChannels) return absl::OkStatus();  // of a newer version
-      Columns& columns = is_edge ? edge_ : channels_[view.channel];
-      Columns& old = is_edge ? old_edge : old_channels[view.channel];
+      const bool is_whole = view.channel == kOutstandingChannel;
+      if (!is_edge && !is_whole && view.channel >= kChannels) {
+        return absl::OkStatus();  // of a newer version
+      }
+      Columns& columns = is_edge ? edge_ : is_whole ? outstanding_ : channels_[view.channel];
+      Columns& old = is_edge ? old_edge : is_whole ? old_outstanding : old_channels[view.channel];
       if ((columns.*member).empty()) (columns.*member).swap(old.*member);
       return decoder.Decode(view, is_edge ? shape.edges : shape.services, n, &(columns.*member));
     };
@@ -369,27 +404,36 @@ absl::Status TickBlock::DecodeColumns(std::string_view bytes) {
 
 namespace {
 
-// A column's values are finite, not negative, and 0 where they are not known.
+// A column's values are finite, not negative, and 0 where they are not known. Loops without a
+// branch, which the compiler makes wide.
 bool Sound(const std::vector<float>& values, const std::vector<std::uint8_t>& known,
            std::uint8_t bit) {
   if (values.empty()) return true;
   if (known.size() != values.size()) return false;
-  std::uint32_t broken = 0;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &values[i], sizeof(bits));
-    broken |= static_cast<std::uint32_t>(bits >= 0x7f800000u);  // inf, NaN, or a sign
-    broken |= static_cast<std::uint32_t>(bits != 0) & static_cast<std::uint32_t>(!(known[i] & bit));
+  // As bits, some at a time: a float may not be looked at as an integer where it stands.
+  constexpr std::size_t kStep = 1024;
+  std::uint32_t raw[kStep];
+  std::uint32_t broken = 0, unknown = 0;
+  for (std::size_t done = 0; done < values.size(); done += kStep) {
+    const std::size_t n = std::min(kStep, values.size() - done);
+    std::memcpy(raw, values.data() + done, n * sizeof(float));
+    // The highest bit tells a sign, and of the sum infinity and what is no number.
+    for (std::size_t i = 0; i < n; ++i) broken |= raw[i] | (raw[i] + 0x00800000u);
+    for (std::size_t i = 0; i < n; ++i) {
+      unknown |= raw[i] & (static_cast<std::uint32_t>((known[done + i] & bit) != 0) - 1);
+    }
   }
-  return broken == 0;
+  return broken >> 31 == 0 && unknown == 0;
 }
 bool Sound(const std::vector<std::uint32_t>& values, const std::vector<std::uint8_t>& known,
            std::uint8_t bit) {
   if (values.empty()) return true;
   if (known.size() != values.size()) return false;
-  bool broken = false;
-  for (std::size_t i = 0; i < values.size(); ++i) broken |= values[i] != 0 && !(known[i] & bit);
-  return !broken;
+  std::uint32_t unknown = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    unknown |= values[i] & (static_cast<std::uint32_t>((known[i] & bit) != 0) - 1);
+  }
+  return unknown == 0;
 }
 
 }  // namespace
@@ -406,7 +450,11 @@ absl::Status TickBlock::CheckColumns() const {
   sound = sound && Sound(edge_.depth, edge_.known, EdgeTickTable::kDepth) &&
           Sound(edge_.mean, edge_.known, EdgeTickTable::kMean) &&
           Sound(edge_.arrivals, edge_.known, EdgeTickTable::kMade) && edge_.wait.empty() &&
-          edge_.departures.empty();
+          edge_.departures.empty() &&
+          Sound(outstanding_.depth, outstanding_.known, ServiceTable::kDepth) &&
+          Sound(outstanding_.mean, outstanding_.known, ServiceTable::kMean) &&
+          outstanding_.wait.empty() && outstanding_.arrivals.empty() &&
+          outstanding_.departures.empty();
   if (!sound) return Contradiction("has values that cannot be, or that nobody knows");
   for (std::size_t i = 0; i < ticks(); ++i) {
     if (tick_services_[i] > services_ || tick_edges_[i] > edges_ || tick_classes_[i] > classes_) {
@@ -460,6 +508,17 @@ void TickBlock::Get(std::size_t i, ClusterTick* tick) const {
       if (known & ServiceTable::kMeanWait) {
         tick->services.SetMeanWait(id, channel, value(columns.wait, at));
       }
+    }
+  }
+  for (std::uint32_t row = 0; row < tick_services_[i] && !outstanding_.known.empty(); ++row) {
+    const std::size_t at = row * n + i;
+    const std::uint8_t known = outstanding_.known[at];
+    const ServiceId id(row);
+    if (known & ServiceTable::kDepth) {
+      tick->services.SetOutstanding(id, value(outstanding_.depth, at));
+    }
+    if (known & ServiceTable::kMean) {
+      tick->services.SetOutstandingMean(id, value(outstanding_.mean, at));
     }
   }
   for (std::uint32_t row = 0; row < tick_edges_[i] && !edge_.known.empty(); ++row) {

@@ -291,11 +291,6 @@ TEST_F(ImporterTest, OtlpAsADocumentOrALineEach) {
 TEST_F(ImporterTest, AFolderOfTables) {
   ASSERT_EQ(mkdir((dir_ / "f").c_str(), 0755), 0);
   Put("f/topology.csv", "caller,callee\n,front\nfront,cart\n");
-  Put("f/depths.csv",
-      "time_ms,front#queued,cart#outstanding,front>cart#outbound\n1000,3,,1.5\n1100,4,,2\n1300,,,"
-      "\n");
-  EXPECT_THAT(Run(ImportFormat::kCsvFolder, {dir_ / "f"}).status().ToString(),
-              HasSubstr("depths.csv:1: column front>cart#outbound: is there twice"));
   Put("f/depths.csv", "time_ms,front#queued,cart#outstanding\n1000,3,1.5\n1100,4,2\n1300,,\n");
   Put("f/latency.csv",
       "time_ms,count,p50_ms,p99_ms,over_target,class\n1000,100,5,20.5,1,buy\n1100,90,6,250,2,\n");

@@ -18,6 +18,12 @@ std::vector<ClusterTick> RandomTicks(unsigned seed, int count, int services) {
       EXPECT_TRUE(topology.AddEdge(ServiceId(), *topology.AddService("late", "")).ok());
     }
     ticks.push_back(RandomTick(&random, topology, number));
+    ServiceTable& table = ticks.back().services;
+    for (std::uint32_t s = 0; seed % 2 == 1 && s < table.size(); ++s) {
+      const auto dice = random();
+      if (dice & 1) table.SetOutstanding(ServiceId(s), static_cast<double>(dice / 4 % 50));
+      if (dice & 2) table.SetOutstandingMean(ServiceId(s), static_cast<double>(dice % 500) / 7);
+    }
     number += 1 + static_cast<Tick>(random() % 3);
   }
   return ticks;
@@ -72,6 +78,9 @@ TEST(TickBlock, SeriesAreByTick) {
     EXPECT_EQ(depths[i], ticks[i].services.depth(id, Channel::kRunning).value_or(0));
     EXPECT_EQ((known[i] & ServiceTable::kDepth) != 0,
               ticks[i].services.depth(id, Channel::kRunning).has_value());
+    EXPECT_EQ(block.outstanding(id)[i], ticks[i].services.outstanding(id).value_or(0));
+    EXPECT_EQ((block.outstanding_known(id)[i] & ServiceTable::kMean) != 0,
+              ticks[i].services.outstanding_mean(id).has_value());
     EXPECT_EQ(block.counts(ClassId(1))[i], ticks[i].classes[1].count);
     EXPECT_EQ(block.made(EdgeId(1))[i], ticks[i].edges.made(EdgeId(1)).value_or(0));
   }

@@ -19,11 +19,14 @@
 //                empty. An empty caller is a client outside.
 //   csv          a folder: depths.csv  (time_ms,<service>#<channel>,<caller>><callee>#outbound,...;
 //                                       `outstanding` is a channel too: calls that stand at a
-//                                       service, whoever made them)
+//                                       service, whoever made them; depths at one moment)
+//                          means.csv       (the same columns: means over the tick)
 //                          topology.csv    (caller,callee; an empty caller is the client outside)
 //                          latency.csv     (time_ms,count,p50_ms,p99_ms[,over_target][,class])
 //                          violations.csv  (start_ms,end_ms,culprit,cause)
-//                The last two may be absent. time_ms is a tick's end.
+//                The last three may be absent. time_ms is a tick's end. An empty field was not
+//                measured. `outstanding` of a service with one caller is that edge's outbound; with
+//                several it stays the service's, as nobody tells whose calls they are.
 // A file that is packed with gzip is unpacked on the way, whatever its name.
 //
 // Spans need not be sorted: where they are out of order by more than `reorder_ns`, the input is
@@ -32,12 +35,12 @@
 // before, and not unseen. All inputs together make one run.
 //
 // Errors: InvalidArgument names file, line (CSV) or byte (JSON), column, and the fix; NotFound and
-// Unavailable what the system says; Cancelled where `progress` said so. After an error the dataset
-// is as it was before: nothing is half-written. Bounds: a line of 1 MiB, a JSON object of 64 MiB.
+// Unavailable what the system says; FailedPrecondition where another import makes the same file;
+// Cancelled where `progress` said so. After an error the dataset is as it was before: nothing is
+// half-written. Bounds: a line of 1 MiB, a JSON object of 64 MiB.
 //
 // Threads: one at a time for each writer. Cost: see benchmarks/RESULTS.md. Memory does not depend
-// on
-//   the size of the input.
+//   on the size of the input.
 #pragma once
 
 #include <cstdint>
@@ -77,6 +80,10 @@ struct ImportOptions {
   QosTarget target{100'000'000, 10'000, 1000, 1};  // of the classes
   std::int64_t reorder_ns = 30'000'000'000;        // at most 10 min
   std::size_t max_bytes_per_object = std::size_t{64} << 20;
+  // Also finds the violations and, by the traces, who initiated each, and writes them as events. Of
+  // formats with spans; it costs about as much again as the rest.
+  bool label = false;
+  std::int64_t label_calm_ns = 1'000'000'000;  // violations that are less apart are one
   // Called now and then; false cancels.
   std::function<bool(const ImportProgress&)> progress;
 };

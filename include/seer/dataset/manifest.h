@@ -48,6 +48,8 @@ enum class DatasetEventKind : std::uint8_t {
 std::string_view DatasetEventKindName(DatasetEventKind kind);
 std::optional<DatasetEventKind> DatasetEventKindFromName(std::string_view name);
 
+struct LabelledViolation;  // window/violation_labeller.h
+
 // Something that lasted from start to end: a violation as a tick-based detector reports it (start
 // is the end of the first breaching tick), or what people or a simulator know (truth).
 struct DatasetEvent {
@@ -71,6 +73,10 @@ struct DatasetEvent {
 
 // What a detector found, with the names of its ids.
 DatasetEvent EventOf(const Violation& violation, const Topology& topology, std::string_view source);
+// What a labeller found; its source is "seer label", and what the culprit's name rests on. Under
+// load `cause` says which service gave way first.
+inline constexpr std::string_view kLabelSource = "seer label";
+DatasetEvent EventOf(const LabelledViolation& label, const Topology& topology);
 
 enum class SplitPart : std::uint8_t { kTrain, kValidation, kTest };
 // "train", "validation", "test".

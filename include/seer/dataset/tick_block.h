@@ -60,6 +60,13 @@ class TickBlock {
   }
   absl::Span<const std::uint8_t> known(ServiceId s, Channel c) const { return Row(At(c).known, s); }
 
+  // What was counted of a service as a whole (cluster_tick.h); kDepth and kMean in `known`.
+  absl::Span<const float> outstanding(ServiceId s) const { return Row(outstanding_.depth, s); }
+  absl::Span<const float> outstanding_means(ServiceId s) const { return Row(outstanding_.mean, s); }
+  absl::Span<const std::uint8_t> outstanding_known(ServiceId s) const {
+    return Row(outstanding_.known, s);
+  }
+
   absl::Span<const float> depths(EdgeId edge) const { return Row(edge_.depth, edge); }
   absl::Span<const float> means(EdgeId edge) const { return Row(edge_.mean, edge); }
   absl::Span<const std::uint32_t> made(EdgeId edge) const { return Row(edge_.arrivals, edge); }
@@ -116,6 +123,7 @@ class TickBlock {
   std::vector<std::uint32_t> tick_services_, tick_edges_, tick_classes_;
   std::array<Columns, kChannels> channels_;
   Columns edge_;
+  Columns outstanding_;
   ClassColumns class_;
 };
 
