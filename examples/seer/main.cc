@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "examples/seer/args.h"
+#include "examples/seer/model_commands.h"
 #include "seer/core/version.h"
 
 namespace {
@@ -78,10 +79,16 @@ int main(int argc, char** argv) {
   out->add_option("-o,--output", export_args.output, "a folder that is not there yet")->required();
   out->add_flag("--json", export_args.json);
 
+  ModelCommands models(app);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;
+  }
+  if (const int code = models.Run(); code >= 0) return code;
+  if (*inspect && IsModel(inspect_args.dataset)) {
+    return RunInspectModel(inspect_args.dataset, inspect_args.json);
   }
   if (*import) return RunImport(import_args);
   if (*label) return RunLabel(label_args);
