@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "seer/dataset/manifest.h"
 
 namespace seer_tool {
 
@@ -42,23 +43,33 @@ class JsonWriter {
 void PrintTable(const std::vector<std::vector<std::string>>& rows);
 std::string Short(double number);  // at most four digits that matter
 std::string Seconds(std::int64_t ns);
+std::string CsvField(std::string_view text);  // quoted where it has to be
+// The keys of one event, into an object that is open.
+void PutEvent(const seer::DatasetEvent& event, JsonWriter* json);
+absl::Status NoSuchRun(std::int64_t run);
 
 struct ImportArgs {
   std::string from, output, name, application, request_class, licence;
   std::vector<std::string> inputs;
-  double target_ms = 100, tick_ms = 100;
-  bool append = false, json = false, quiet = false;
+  double target_ms = 100, over_percent = 1, window_ms = 1000, tick_ms = 100, calm_ms = 1000;
+  std::uint32_t min_over = 1;
+  bool append = false, label = false, json = false, quiet = false;
 };
 int RunImport(const ImportArgs& args);
 
 struct LabelArgs {
-  std::string dataset;
+  std::string dataset, from, ticks;
+  std::vector<std::string> traces;
+  std::vector<double> horizons_ms = {100, 300, 1000};
+  double calm_ms = 1000;
+  std::int64_t run = -1;  // all
   bool dry_run = false, json = false;
 };
 int RunLabel(const LabelArgs& args);
 
 struct StatsArgs {
   std::string dataset, svg;
+  std::string of = "outstanding";  // or a channel
   std::uint32_t run = 0;
   bool json = false;
 };

@@ -26,12 +26,21 @@ bool DrawProgress(const seer::ImportProgress& progress) {
 int RunImport(const ImportArgs& args) {
   const auto format = seer::ImportFormatFromName(args.from);
   if (!format) return kUsage;
+  if (args.label && *format == seer::ImportFormat::kCsvFolder) {
+    std::fprintf(stderr, "seer: --label needs traces, and tables are none: run seer label\n");
+    return kUsage;
+  }
   seer::ImportOptions options;
   options.run.name = args.name;
   options.run.provenance.licence = args.licence;
   options.application = args.application;
   options.request_class = args.request_class;
   options.target.latency_ns = std::llround(args.target_ms * 1e6);
+  options.target.allowed_ppm = static_cast<std::uint32_t>(std::llround(args.over_percent * 1e4));
+  options.target.window_ms = static_cast<std::uint32_t>(std::llround(args.window_ms));
+  options.target.min_over = args.min_over;
+  options.label = args.label;
+  options.label_calm_ns = std::llround(args.calm_ms * 1e6);
   const auto period = seer::TickPeriod::FromNs(std::llround(args.tick_ms * 1e6));
   if (!period.ok()) return Fail(period.status());
   options.run.period = *period;

@@ -35,8 +35,10 @@ int RunInspect(const InspectArgs& args) {
       json.Open('{').Key("name").Text(run.name);
       json.Key("ticks").Integer(static_cast<std::int64_t>(run.ticks));
       json.Key("period_ms").Number(static_cast<double>(run.period.ns()) / 1e6);
-      json.Key("first_ms").Integer(run.period.EndNs(run.first) / 1'000'000);
-      json.Key("last_ms").Integer(run.period.EndNs(run.last) / 1'000'000);
+      if (run.ticks > 0) {
+        json.Key("first_ms").Integer(run.period.EndNs(run.first) / 1'000'000);
+        json.Key("last_ms").Integer(run.period.EndNs(run.last) / 1'000'000);
+      }
       json.Key("complete").Bool(run.complete);
       json.Key("topologies").Integer(static_cast<std::int64_t>(run.topologies.size()));
       json.Key("source").Text(run.provenance.source).Key("licence").Text(run.provenance.licence);
@@ -54,10 +56,12 @@ int RunInspect(const InspectArgs& args) {
   for (const seer::DatasetRun& run : manifest.runs) {
     rows.push_back({run.name, std::to_string(run.ticks),
                     Short(static_cast<double>(run.period.ns()) / 1e6) + " ms",
-                    Seconds(run.period.EndNs(run.first)), Seconds(run.period.EndNs(run.last)),
+                    run.ticks == 0 ? "-" : Seconds(run.period.EndNs(run.first)),
+                    run.ticks == 0 ? "-" : Seconds(run.period.EndNs(run.last)),
                     run.complete ? "yes" : "no", run.provenance.source});
   }
   PrintTable(rows);
+  if (manifest.runs.empty()) std::printf("no run\n");
   return exit_code;
 }
 

@@ -97,4 +97,30 @@ std::string Seconds(std::int64_t ns) {
   return digits;
 }
 
+std::string CsvField(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+void PutEvent(const seer::DatasetEvent& event, JsonWriter* json) {
+  json->Key("kind").Text(seer::DatasetEventKindName(event.kind));
+  json->Key("start_ms").Integer(event.start_ns / 1'000'000);
+  json->Key("end_ms").Integer(event.end_ns / 1'000'000);
+  json->Key("class").Text(event.request_class);
+  json->Key("initiation").Text(seer::InitiationName(event.initiation));
+  json->Key("culprit").Text(event.culprit);
+  json->Key("confidence").Number(static_cast<double>(event.confidence));
+  json->Key("cause").Text(event.cause).Key("source").Text(event.source);
+}
+
+absl::Status NoSuchRun(std::int64_t run) {
+  return absl::NotFoundError("there is no run " + std::to_string(run) +
+                             ": seer inspect lists them");
+}
+
 }  // namespace seer_tool
