@@ -1,5 +1,6 @@
 #include "seer/dataset/tick_block.h"
 
+#include "dataset/column.h"
 #include "tests/dataset/random_ticks.h"
 
 namespace seer {
@@ -106,6 +107,44 @@ TEST(TickBlock, RefusesTicksThatAreNoSequence) {
   EXPECT_TRUE(TickBlock::Encode({wide}, 3, &bytes).ok());
   EXPECT_LT(bytes.size(), 1000u);
   EXPECT_FALSE(TickBlock::Encode({wide, later}, 3, &bytes).ok());
+}
+
+// A value that nobody knows, or that no depth can have, is damage.
+TEST(TickBlock, RefusesValuesThatCannotBe) {
+  ClusterTick tick;
+  tick.Reset(1, 0, 0);
+  tick.services.SetDepth(ServiceId(0), Channel::kRunning, 1 / 7.0);  // as the bits of a float
+  std::string sound;
+  ASSERT_TRUE(TickBlock::Encode({tick}, 3, &sound).ok());
+  const auto with = [&](internal::Field field, const std::string& payload) {
+    std::string bytes = sound;
+    std::string_view left = std::string_view(bytes).substr(40);
+    internal::ColumnView column;
+    while (!left.empty()) {
+      EXPECT_TRUE(internal::NextColumn(&left, &column).ok());
+      if (column.field != field) continue;
+      EXPECT_EQ(column.payload.size(), payload.size());
+      bytes.replace(static_cast<std::size_t>(column.payload.data() - bytes.data()), payload.size(),
+                    payload);
+      left = {};
+    }
+    TickBlock block;
+    return block.Decode(bytes);
+  };
+  const auto known = [](int bits) { return std::string(1, static_cast<char>(bits)); };
+  EXPECT_TRUE(with(internal::Field::kKnown, known(ServiceTable::kDepth)).ok());
+  EXPECT_TRUE(with(internal::Field::kKnown, known(0xf)).ok());
+  EXPECT_FALSE(with(internal::Field::kKnown, known(0)).ok());
+  EXPECT_FALSE(with(internal::Field::kKnown, known(ServiceTable::kMean)).ok());
+  const auto depth = [](std::uint32_t bits) {
+    return std::string(reinterpret_cast<const char*>(&bits), sizeof(bits));
+  };
+  EXPECT_TRUE(with(internal::Field::kDepth, depth(0x7f7fffff)).ok());   // the largest
+  EXPECT_FALSE(with(internal::Field::kDepth, depth(0x7f800000)).ok());  // infinity
+  EXPECT_FALSE(with(internal::Field::kDepth, depth(0x7fc00000)).ok());  // no number
+  EXPECT_FALSE(with(internal::Field::kDepth, depth(0x80000000)).ok());  // -0
+  EXPECT_FALSE(with(internal::Field::kDepth, depth(0xbf800000)).ok());  // -1
+  EXPECT_FALSE(with(internal::Field::kDepth, depth(0xffffffff)).ok());
 }
 
 // Checksums are above this: whatever bytes pass them must do no harm.
