@@ -9,6 +9,8 @@
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
 #include "seer/core/wire.h"
+#include "seer/nn/checkpoint.h"
+#include "seer/predict/model_predictor.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -245,6 +247,13 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Create(const PredictorOpti
   SEER_ASSIGN_OR_RETURN(std::unique_ptr<TickPredictor> rival,
                         MakeRival(options.rival, options.rival_options));
   return Create(std::move(rival), options);
+}
+
+absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& path,
+                                                           const PredictorOptions& options) {
+  SEER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, LoadCheckpoint(path));
+  SEER_ASSIGN_OR_RETURN(std::unique_ptr<TickPredictor> model, MakeModelPredictor(checkpoint));
+  return Create(std::move(model), options);
 }
 
 absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Create(std::unique_ptr<TickPredictor> model,

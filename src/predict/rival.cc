@@ -5,33 +5,11 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "seer/core/topology_order.h"
-
 SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
 
-// Services in all member lists together: 16 MiB. Classes beyond it look at every service.
-constexpr std::size_t kMaxMembers = std::size_t{1} << 22;
 constexpr std::size_t kMostEvidence = 4;
-
-// The live services that a request entering at `entry` can wait for.
-std::vector<std::uint32_t> Reachable(const Topology& topology,
-                                     const std::vector<std::vector<std::uint32_t>>& callees,
-                                     ServiceId entry) {
-  std::vector<std::uint8_t> seen(topology.services().size(), 0);
-  std::vector<std::uint32_t> found = {entry.value()};
-  seen[entry.index()] = 1;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    for (const std::uint32_t callee : callees[found[i]]) {
-      if (seen[callee] != 0) continue;
-      seen[callee] = 1;
-      found.push_back(callee);
-    }
-  }
-  return found;
-}
 
 }  // namespace
 
@@ -52,94 +30,19 @@ Rival::Rival(RivalKind kind, const RivalOptions& options)
 double Rival::Blame(double ratio, std::size_t) const { return ratio > 0 ? ratio * ratio : 0; }
 
 void Rival::Reset() {
-  started_ = false;
+  order_.Reset();
   scores_.clear();
   held_.clear();
   classes_.clear();
-  member_lists_.clear();
+  members_.Clear();
   Resize(0);
-}
-
-absl::Status Rival::Check(const ClusterTick& tick, const Topology& topology) const {
-  if (!tick.period.Contains(tick.tick)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tick.tick: ", tick.tick, " ends after 2262 or before 1677: check the clock"));
-  }
-  const std::size_t services = topology.services().size();
-  if (tick.services.size() > services || tick.edges.size() > topology.edges().size() ||
-      tick.classes.size() > topology.classes().size()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "tick: has ", tick.services.size(), " services, ", tick.edges.size(), " edges and ",
-        tick.classes.size(), " classes, the topology ", services, ", ", topology.edges().size(),
-        " and ", topology.classes().size(), ": hand over the topology that numbers the tick"));
-  }
-  if (started_ && period_ == tick.period && epoch_ == topology.origin().epoch &&
-      tick.tick <= last_) {
-    return absl::InvalidArgumentError(absl::StrCat("tick.tick: ", tick.tick, " is not later than ",
-                                                   last_, ": hand over ticks in order"));
-  }
-  return absl::OkStatus();
 }
 
 void Rival::UseRows(const Topology& topology) {
   const std::size_t services = topology.services().size();
-  std::vector<std::vector<std::uint32_t>> callees(services);
-  bool any_call = false;
-  for (const Edge& edge : topology.edges()) {
-    if (edge.removed || !edge.caller.valid() || edge.kind != EdgeKind::kSync) continue;
-    callees[edge.caller.index()].push_back(edge.callee.value());
-    any_call = true;
-  }
-  std::vector<std::uint32_t> rank;
-  if (NeedsOrder()) rank = OrderServices(topology).rank;
-  const auto live = [&](std::uint32_t id) { return topology.IsLive(ServiceId(id)); };
-  const auto arranged = [&](std::vector<std::uint32_t> list) {
-    list.erase(std::remove_if(list.begin(), list.end(), [&](auto id) { return !live(id); }),
-               list.end());
-    std::sort(list.begin(), list.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return rank.empty() || rank[a] == rank[b] ? a < b : rank[a] < rank[b];
-    });
-    return list;
-  };
-
-  std::vector<std::uint32_t> everyone;
-  for (std::uint32_t id = 0; id < services; ++id) everyone.push_back(id);
-  member_lists_.clear();
-  member_lists_.push_back(arranged(everyone));
-  std::size_t members = 0;
-
   const auto rows = topology.classes();
   classes_.resize(rows.size());
-  // Classes with the same entry, or without entries of the same application, share a list.
-  std::vector<std::pair<std::pair<std::uint32_t, std::string>, std::uint32_t>> known;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    classes_[i].members = 0;
-    if (rows[i].removed) continue;
-    const bool by_entry = rows[i].entry.valid() && any_call;
-    if (!by_entry && rows[i].application.empty()) continue;
-    const std::pair<std::uint32_t, std::string> key(
-        by_entry ? rows[i].entry.value() : ServiceId::kNone, by_entry ? "" : rows[i].application);
-    const auto found = std::lower_bound(known.begin(), known.end(), std::pair(key, 0u));
-    if (found != known.end() && found->first == key) {
-      classes_[i].members = found->second;
-      continue;
-    }
-    if (members >= kMaxMembers) continue;
-    std::vector<std::uint32_t> list;
-    if (by_entry) {
-      list = Reachable(topology, callees, rows[i].entry);
-    } else {
-      for (std::uint32_t id = 0; id < services; ++id) {
-        if (topology.service(ServiceId(id)).application == rows[i].application) list.push_back(id);
-      }
-    }
-    list = arranged(std::move(list));
-    if (list.empty()) continue;
-    members += list.size();
-    classes_[i].members = static_cast<std::uint32_t>(member_lists_.size());
-    known.insert(found, {key, classes_[i].members});
-    member_lists_.push_back(std::move(list));
-  }
+  members_.Use(topology, NeedsOrder());
 
   // Rows for a class that is not seen yet, so that it costs no memory when it is.
   while (spare_.size() < rows.size()) {
@@ -155,15 +58,12 @@ void Rival::UseRows(const Topology& topology) {
 }
 
 absl::Status Rival::Observe(const ClusterTick& tick, const Topology& topology, Forecast* forecast) {
-  if (absl::Status status = Check(tick, topology); !status.ok()) return status;
-  const std::uint64_t epoch = topology.origin().epoch;
-  const bool anew = !started_ || period_ != tick.period || epoch_ != epoch ||
-                    scores_.size() > topology.services().size() ||
-                    classes_.size() > topology.classes().size();
+  if (absl::Status status = order_.Check(tick, topology); !status.ok()) return status;
+  const bool anew = order_.IsAnew(tick, topology);
   if (anew) Reset();
-  if (anew || version_ != topology.version()) UseRows(topology);
+  if (order_.RowsChanged(topology)) UseRows(topology);
 
-  const double gap = anew ? 0 : static_cast<double>(tick.tick) - static_cast<double>(last_) - 1;
+  const double gap = order_.Gap(tick);
   const double tick_ns = static_cast<double>(tick.period.ns());
   const double rate = std::min(1.0, tick_ns / static_cast<double>(options_.baseline_ns));
   const double warmup = std::max(2.0, static_cast<double>(options_.warmup_ns) / tick_ns);
@@ -175,11 +75,7 @@ absl::Status Rival::Observe(const ClusterTick& tick, const Topology& topology, F
                         static_cast<std::size_t>(std::min(gap, 1e9)),
                         rate,
                         static_cast<std::uint32_t>(std::min(warmup, 1e9))};
-  started_ = true;
-  last_ = tick.tick;
-  period_ = tick.period;
-  epoch_ = epoch;
-  version_ = topology.version();
+  order_.Advance(tick, topology);
 
   const std::int64_t now_ns = tick.period.EndNs(tick.tick);
   scores_.assign(scores_.size(), Score());
@@ -255,7 +151,7 @@ bool Rival::Foresee(const Context& context, ClassId id, std::int64_t now_ns, Cla
   bool known = false;
   bool fresh = false;
   std::size_t rank = 0;
-  for (const std::uint32_t service : member_lists_[state.members]) {
+  for (const std::uint32_t service : members_.Of(id)) {
     const Held& held = held_[service];
     if (!held.score.known) continue;
     fresh = fresh || held.at_ns == now_ns;

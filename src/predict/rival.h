@@ -7,8 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "predict/class_members.h"
 #include "predict/rival_measures.h"
 #include "predict/robust_baseline.h"
+#include "predict/tick_order.h"
 #include "seer/core/config.h"
 #include "seer/predict/rivals.h"
 
@@ -69,9 +71,8 @@ class Rival : public TickPredictor {
     double ratio = 0;
     std::int64_t known_at_ns = 0;
     bool known = false;
-    std::uint32_t members = 0;  // index in member_lists_
-    RobustBaseline load;        // requests per second
-    double recent_load = -1;    // over about a second; negative: not known yet
+    RobustBaseline load;      // requests per second
+    double recent_load = -1;  // over about a second; negative: not known yet
   };
   struct Top {
     std::uint32_t service;
@@ -79,7 +80,6 @@ class Rival : public TickPredictor {
     double ratio;
   };
 
-  absl::Status Check(const ClusterTick& tick, const Topology& topology) const;
   void UseRows(const Topology& topology);
   void Hold(std::int64_t now_ns);
   bool Foresee(const Context& context, ClassId id, std::int64_t now_ns, ClassForecast* row);
@@ -91,17 +91,12 @@ class Rival : public TickPredictor {
   const RivalOptions options_;
   const double threshold_;
 
-  bool started_ = false;
-  Tick last_ = 0;
-  TickPeriod period_;
-  std::uint64_t epoch_ = 0;
-  std::uint64_t version_ = 0;
-
+  TickOrder order_;
+  ClassMembers members_;  // deepest first if NeedsOrder()
   MeasureTable measures_;
   std::vector<Score> scores_;
   std::vector<Held> held_;
   std::vector<ClassState> classes_;
-  std::vector<std::vector<std::uint32_t>> member_lists_;  // services, deepest first if NeedsOrder()
   std::vector<Top> top_;
   std::vector<ClassForecast> spare_;  // rows that a forecast had and may need again: their memory
 };

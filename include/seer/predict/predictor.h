@@ -3,7 +3,7 @@
 // What a control plane talks to: it is given what the nodes tell, in whatever order it comes, and
 // says at any moment what is foreseen.
 //
-//   auto predictor = seer::Predictor::Create();                         // StatusOr
+//   auto predictor = seer::Predictor::Load("shop.seer");                // StatusOr; or Create()
 //   (*predictor)->ObserveWire(message);                                 // from every node
 //   seer::Forecast forecast = (*predictor)->Predict();                  // once a tick, or more
 //   often if (forecast.alarm()) Warn(forecast, *(*predictor)->topology());    // names for its ids
@@ -91,6 +91,10 @@ class Predictor {
  public:
   // InvalidArgument names the option.
   static absl::StatusOr<std::unique_ptr<Predictor>> Create(const PredictorOptions& options = {});
+  // With a trained model: a checkpoint as `seer train` writes it. As LoadCheckpoint() and
+  // MakeModelPredictor().
+  static absl::StatusOr<std::unique_ptr<Predictor>> Load(const std::string& path,
+                                                         const PredictorOptions& options = {});
   // With a model of the host's choice.
   static absl::StatusOr<std::unique_ptr<Predictor>> Create(std::unique_ptr<TickPredictor> model,
                                                            const PredictorOptions& options = {});

@@ -1,0 +1,48 @@
+// What every predictor asks of a tick before it looks at it.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "seer/core/config.h"
+#include "seer/core/tick.h"
+#include "seer/core/topology.h"
+#include "seer/window/cluster_tick.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+class TickOrder {
+ public:
+  // InvalidArgument as TickPredictor::Observe().
+  absl::Status Check(const ClusterTick& tick, const Topology& topology) const;
+
+  // Whether nothing that was learnt holds for this tick: the first one, or one of another period
+  // or numbering, or with fewer rows.
+  bool IsAnew(const ClusterTick& tick, const Topology& topology) const {
+    return !started_ || period_ != tick.period || epoch_ != topology.origin().epoch ||
+           services_ > topology.services().size() || classes_ > topology.classes().size();
+  }
+  // Whether the rows are others than with the last tick.
+  bool RowsChanged(const Topology& topology) const {
+    return !started_ || version_ != topology.version();
+  }
+  // Ticks that were left out since the last one.
+  double Gap(const ClusterTick& tick) const {
+    return started_ ? static_cast<double>(tick.tick) - static_cast<double>(last_) - 1 : 0;
+  }
+  void Advance(const ClusterTick& tick, const Topology& topology);
+  void Reset() { *this = TickOrder(); }
+
+ private:
+  bool started_ = false;
+  Tick last_ = 0;
+  TickPeriod period_;
+  std::uint64_t epoch_ = 0;
+  std::uint64_t version_ = 0;
+  std::size_t services_ = 0;
+  std::size_t classes_ = 0;
+};
+
+}  // namespace internal
+SEER_END_NAMESPACE
