@@ -4,7 +4,8 @@
 //
 // writes DIR/run.seerdata (ticks), DIR/hardware.csv (each container, once a second) and
 // DIR/truth.csv: which faults there were and whose doing each violation was. A predictor must not
-// open truth.csv.
+// open truth.csv. --scenario takes all of it from a file (sim/scenario_file.h); --print writes that
+// file, canonical, instead of running it.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "benchmarks/cluster/sim/scenario.h"
+#include "benchmarks/cluster/sim/scenario_file.h"
 #include "benchmarks/cluster/theory_table.h"
 #ifdef SEER_CLUSTER_DATASET
 #include "seer/dataset/writer.h"
@@ -30,7 +31,8 @@ constexpr char kUsage[] =
     "            [--diurnal A] [--servers N] [--containers N] [--heterogeneous]\n"
     "            [--placement random|spread|pack|by-application] [--tick-ms T] [--faults-per-hour "
     "F]\n"
-    "            [--updates N] [-o DIR]\n"
+    "            [--updates N] [--print] [-o DIR]\n"
+    "cluster-sim --scenario FILE.json [--graphs DIR] [--print] [-o DIR]\n"
     "cluster-sim --theory SECONDS\n";
 
 struct Options {
@@ -41,7 +43,8 @@ struct Options {
   double minutes = 10, rate = 1000, diurnal = 0, tick_ms = 100, faults_per_hour = 14;
   std::uint64_t seed = 1;
   std::uint32_t servers = 20, containers = 0, updates = 0;
-  bool heterogeneous = false;
+  std::string scenario;
+  bool heterogeneous = false, print = false;
 };
 
 int Fail(const std::string& what) {
@@ -52,14 +55,16 @@ int Fail(const std::string& what) {
 bool Parse(int argc, char** argv, Options* o) {
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
-    if (name == "--heterogeneous") {
-      o->heterogeneous = true;
+    if (name == "--heterogeneous" || name == "--print") {
+      (name == "--print" ? o->print : o->heterogeneous) = true;
       continue;
     }
     if (i + 1 >= argc) return false;
     const std::string value = argv[++i];
     const double number = std::atof(value.c_str());
-    if (name == "--app")
+    if (name == "--scenario")
+      o->scenario = value;
+    else if (name == "--app")
       o->apps.push_back(value);
     else if (name == "--graphs")
       o->graphs = value;
@@ -91,42 +96,47 @@ bool Parse(int argc, char** argv, Options* o) {
   return true;
 }
 
-int Run(const Options& o) {
-  std::vector<Application> apps;
+absl::StatusOr<ScenarioSpec> SpecOf(const Options& o) {
+  if (!o.scenario.empty()) return LoadScenario(o.scenario);
+  ScenarioSpec spec;
+  spec.seed = o.seed;
+  spec.seconds = o.minutes * 60;
+  spec.tick_ms = o.tick_ms;
+  spec.containers = o.containers;
   for (const std::string& name : o.apps) {
-    const bool file = name.size() > 5 && name.substr(name.size() - 5) == ".json";
-    auto app = LoadApplication(file ? name : o.graphs + "/" + name + ".json");
-    if (!app.ok()) return Fail(app.status().ToString());
-    apps.push_back(*std::move(app));
+    ApplicationChoice& choice = spec.applications.emplace_back();
+    choice.graph = name;
+    choice.load = {o.rate, o.diurnal, 3600, 0};
   }
-  if (o.containers > 0) AddReplicas(o.containers, &apps);
-  ModelOptions placement;
-  placement.seed = o.seed;
-  if (o.placement == "spread") placement.placement = Placement::kSpread;
-  if (o.placement == "pack") placement.placement = Placement::kPack;
-  if (o.placement == "by-application") placement.placement = Placement::kByApplication;
-  auto model = BuildModel(
-      apps, o.heterogeneous ? HeterogeneousCluster(o.servers, o.seed) : UniformCluster(o.servers),
-      placement);
-  if (!model.ok()) return Fail(model.status().ToString());
-  const auto period = seer::TickPeriod::FromNs(static_cast<std::int64_t>(o.tick_ms * 1e6));
-  if (!period.ok()) return Fail(period.status().ToString());
-
-  ScenarioOptions scenario;
-  scenario.seconds = o.minutes * 60;
-  scenario.simulator.seed = o.seed;
-  scenario.simulator.period = *period;
-  scenario.simulator.loads.assign(apps.size(), {o.rate, o.diurnal, 3600, 0});
-  ScheduleOptions schedule;
+  spec.cluster =
+      o.heterogeneous ? HeterogeneousCluster(o.servers, o.seed) : UniformCluster(o.servers);
+  spec.placement.seed = o.seed;
+  if (o.placement == "spread") spec.placement.placement = Placement::kSpread;
+  if (o.placement == "pack") spec.placement.placement = Placement::kPack;
+  if (o.placement == "by-application") spec.placement.placement = Placement::kByApplication;
+  ScheduleOptions& schedule = spec.schedule.emplace().options;
   schedule.seed = o.seed;
-  schedule.seconds = scenario.seconds;
   schedule.rate = o.rate;
   schedule.severe_per_hour = o.faults_per_hour;
   schedule.harmless_per_hour = o.faults_per_hour * 8 / 14;
-  scenario.simulator.faults = DrawFaults(model->get(), schedule);
-  scenario.updates = DrawUpdates(model->get(), o.seed, scenario.seconds, o.updates);
+  spec.update_seed = o.seed;
+  spec.update_count = o.updates;
+  return ScenarioFromJson(ScenarioToJson(spec));  // with all its checks
+}
+
+int Run(const Options& o) {
+  const auto spec = SpecOf(o);
+  if (!spec.ok()) return Fail(spec.status().ToString());
+  if (o.print) {
+    std::fputs(ScenarioToJson(*spec).c_str(), stdout);
+    return 0;
+  }
+  auto built = BuildScenario(*spec, o.graphs);
+  if (!built.ok()) return Fail(built.status().ToString());
+  const std::shared_ptr<Model>& model = built->model;
+  ScenarioOptions& scenario = built->options;
   const auto& faults = scenario.simulator.faults;
-  const seer::Topology& topology = (*model)->topology;
+  const seer::Topology& topology = model->topology;
 
   std::ofstream hardware;
 #ifdef SEER_CLUSTER_DATASET
@@ -144,8 +154,8 @@ int Run(const Options& o) {
     if (!created.ok()) return Fail(created.status().ToString());
     writer.emplace(*std::move(created));
     seer::DatasetRun run;
-    run.name = "seed-" + std::to_string(o.seed);
-    run.period = *period;
+    run.name = "seed-" + std::to_string(spec->seed);
+    run.period = scenario.simulator.period;
     run.provenance.source = "benchmarks/cluster";
     run.provenance.tool = "cluster-sim";
     run.provenance.note = "simulated";
@@ -156,11 +166,11 @@ int Run(const Options& o) {
   scenario.control = [&](Simulator* simulator) {
     if (!hardware.is_open() || simulator->now_ns() % 1'000'000'000 != 0) return;
     simulator->ReadHardware();
-    for (std::uint32_t i = 0; i < (*model)->instances.size(); ++i) {
+    for (std::uint32_t i = 0; i < model->instances.size(); ++i) {
       const seer::HwReading reading = simulator->Hardware(i);
       for (seer::Resource r : seer::kAllResources) {
         hardware << reading.end_ns / 1'000'000 << ',' << topology.instance(seer::InstanceId(i)).name
-                 << ',' << (*model)->instances[i].server << ',' << seer::ResourceName(r) << ','
+                 << ',' << model->instances[i].server << ',' << seer::ResourceName(r) << ','
                  << reading.instance[r].delay_us.value << ','
                  << reading.instance[r].utilisation.value << ','
                  << reading.node[r].utilisation.value << ',' << reading.node[r].saturation.value
@@ -170,7 +180,7 @@ int Run(const Options& o) {
   };
   std::uint64_t requests = 0, over = 0;
   const std::vector<TruthRow> truth =
-      RunScenario(*model, scenario, [&](const seer::ClusterTick& tick) {
+      RunScenario(model, scenario, [&](const seer::ClusterTick& tick) {
         for (const seer::ClassTick& c : tick.classes) requests += c.count, over += c.over_target;
 #ifdef SEER_CLUSTER_DATASET
         if (writer && status.ok()) status = writer->Append(tick);

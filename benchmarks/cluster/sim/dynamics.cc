@@ -9,19 +9,11 @@
 namespace seer::cluster {
 namespace {
 
-// Use of a resource beyond which it gets tight, and what a busy core of ours takes of it, in parts
-// of what a core's share would be. By seer::Resource. Assumed.
+// Use of a resource beyond which it gets tight. By seer::Resource. Assumed.
 constexpr double kKnee[kResources] = {0.75, 0.6, 0.6, 0.9, 0.8, 0.8};
 constexpr double kMaxPressure = 1000;
 
 std::size_t At(Resource resource) { return static_cast<std::size_t>(resource); }
-
-double CacheUse(Kind kind) {
-  return kind == Kind::kCache ? 1.5 : kind == Kind::kDatabase ? 1.2 : 0.8;
-}
-double BandwidthUse(Kind kind) {
-  return kind == Kind::kCache ? 1.2 : kind == Kind::kDatabase ? 1.2 : 0.6;
-}
 
 }  // namespace
 
@@ -37,19 +29,22 @@ void Simulator::Epoch() {
 
 void Simulator::LookAtServers() {
   for (Server& server : servers_) server.used = {};
-  for (Station& station : stations_) {
+  for (std::size_t i = 0; i < stations_.size(); ++i) {
+    Station& station = stations_[i];
     const std::uint64_t area = station.core_area + static_cast<std::uint64_t>(station.cores) *
                                                        static_cast<std::uint64_t>(now_);
-    station.busy = static_cast<double>(area - station.epoch_core_area) / kEpochNs;
-    station.epoch_core_area = area;
-    const Kind kind = model_->services[station.service].spec.kind;
-    const double part = station.busy / model_->cluster.servers[station.server].cores;
-    Server& server = servers_[station.server];
-    server.used[At(Resource::kCpu)] += part;
-    server.used[At(Resource::kCache)] += part * CacheUse(kind);
-    server.used[At(Resource::kMemoryBandwidth)] += part * BandwidthUse(kind);
-    cost_.core_seconds +=
-        std::max(0.0, station.plan_cores - station.initial_cores) * kEpochNs * 1e-9;
+    if (area != station.epoch_core_area) {
+      const double busy = static_cast<double>(area - station.epoch_core_area) / kEpochNs;
+      station.epoch_core_area = area;
+      const Model::InstanceInfo& info = model_->instances[i];
+      Server& server = servers_[info.server];
+      server.used[At(Resource::kCpu)] += busy * info.cpu_part;
+      server.used[At(Resource::kCache)] += busy * info.cache_part;
+      server.used[At(Resource::kMemoryBandwidth)] += busy * info.bandwidth_part;
+    }
+    if (station.plan_cores > station.initial_cores) {
+      cost_.core_seconds += (station.plan_cores - station.initial_cores) * kEpochNs * 1e-9;
+    }
   }
   // Neighbours come and go: between two levels drawn for whole seconds.
   const std::int64_t second = now_ / 1'000'000'000;
@@ -67,6 +62,7 @@ void Simulator::LookAtServers() {
     server.used[At(Resource::kStorage)] =
         std::min(1.0, static_cast<double>(std::max<std::int64_t>(0, disk_busy)) / kEpochNs);
     server.epoch_disk_free_at = std::max(server.disk_free_at, now_);
+    server.pressed = false;
     for (std::size_t r = 0; r < kResources; ++r) {
       if (fresh) {
         const std::uint64_t key =
@@ -78,19 +74,22 @@ void Simulator::LookAtServers() {
       const double to = server.next_level[r];
       server.background[r] = options_.background * (from + (to - from) * part);
       const double use = server.used[r] + server.background[r] + server.injected[r];
-      server.pressure[r] = std::clamp((use - kKnee[r]) / (1 - kKnee[r]), 0.0, kMaxPressure);
+      server.pressure[r] =
+          use > kKnee[r] ? std::min((use - kKnee[r]) / (1 - kKnee[r]), kMaxPressure) : 0;
+      server.pressed = server.pressed || server.pressure[r] > 0;
     }
     // The disk itself is slower, for all who read it.
     server.disk_slow = 1 + 3 * server.injected[At(Resource::kStorage)];
   }
-  for (Station& station : stations_) {
-    const auto& sensitivity = model_->services[station.service].spec.sensitivity;
-    const Server& server = servers_[station.server];
+  for (std::size_t i = 0; i < stations_.size(); ++i) {
+    Station& station = stations_[i];
+    const Model::InstanceInfo& info = model_->instances[i];
+    const Server& server = servers_[info.server];
     double factor = 1;
-    for (std::size_t r = 0; r < kResources; ++r) {
-      factor += sensitivity[r] * server.pressure[r] * station.exposure[r];
+    for (std::size_t r = 0; server.pressed && r < kResources; ++r) {
+      factor += info.sensitivity[r] * server.pressure[r] * station.exposure[r];
     }
-    station.slow = factor * station.fault_slow / model_->cluster.servers[station.server].speed;
+    station.slow = factor * station.fault_slow * info.slowness;
   }
 }
 

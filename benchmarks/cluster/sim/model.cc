@@ -27,6 +27,14 @@ void SetTime(double mean_us, double cv, Model::Node* node) {
   node->tail2_ns = mean / (2 * (1 - node->p1));
 }
 
+// What a busy core of ours takes of a resource, in parts of what a core's share would be. Assumed.
+double CacheUse(Kind kind) {
+  return kind == Kind::kCache ? 1.5 : kind == Kind::kDatabase ? 1.2 : 0.8;
+}
+double BandwidthUse(Kind kind) {
+  return kind == Kind::kCache ? 1.2 : kind == Kind::kDatabase ? 1.2 : 0.6;
+}
+
 class Unroller {
  public:
   Unroller(Model* model, std::uint32_t application) : model_(model), application_(application) {
@@ -202,6 +210,12 @@ absl::Status AddInstanceRow(std::uint32_t instance, std::uint32_t server, Model*
   Model::InstanceInfo& info = model->instances[instance];
   info.server = server;
   const Model::ServiceInfo& service = model->services[info.service];
+  const ServerSpec& hardware = model->cluster.servers[server];
+  info.cpu_part = 1.0 / hardware.cores;
+  info.cache_part = info.cpu_part * CacheUse(service.spec.kind);
+  info.bandwidth_part = info.cpu_part * BandwidthUse(service.spec.kind);
+  info.slowness = 1 / hardware.speed;
+  info.sensitivity = service.spec.sensitivity;
   const auto id = model->topology.AddInstance(
       ServiceId(info.service),
       absl::StrCat(service.spec.name, "-", instance - service.first_instance), NodeId(server));

@@ -12,6 +12,7 @@
 // Threads: read-only once built. Cost: 100 bytes per node of a call tree.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -72,6 +73,11 @@ struct Model {
   struct InstanceInfo {
     std::uint32_t service = 0;
     std::uint32_t server = 0;
+    // What the simulator looks at every 20 ms, of all instances: in one place. Parts of the
+    // server's cpu, cache and memory bandwidth that a busy core takes.
+    double cpu_part = 0, cache_part = 0, bandwidth_part = 0;
+    double slowness = 1;  // one over the speed of the server
+    std::array<double, kResources> sensitivity = {};
   };
   // The rows of Topology::edges(), with the pools of the caller's instances.
   struct EdgeInfo {

@@ -382,6 +382,8 @@ std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
   std::vector<Window> windows;
   std::vector<std::pair<std::size_t, Fork>> forks;  // faults that last
   std::size_t updates_done = 0;
+  std::int64_t busy_ns = 0;  // when something violated last
+  constexpr std::int64_t kCalmNs = 5'000'000'000, kMostAfterNs = 60'000'000'000;
   const std::int64_t until = Ns(options.seconds);
   const std::int64_t period = options.simulator.period.ns();
 
@@ -395,7 +397,7 @@ std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
     for (Violation& v : from->TakeFinished()) to->push_back(v);
   };
   const auto replay = [&](std::size_t fault, Fork* fork) {
-    Window window{fault, std::min(until, faults[fault].end_ns + 5'000'000'000), {}};
+    Window window{fault, simulator.now_ns(), {}};
     fork->simulator.Disable(fault);
     fork->simulator.KeepSpans(0);
     ClusterTick other;
@@ -423,13 +425,18 @@ std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
     simulator.Observe(&tick);
     detector.Observe(tick, model->topology);
     collect(&detector, &violations);
+    if (!detector.open().empty()) busy_ns = simulator.now_ns();
     if (sink) sink(tick);
     if (options.spans) {
       for (const SpanBatch& batch : simulator.TakeSpans()) options.spans(batch);
     }
     if (options.control) options.control(&simulator);
     for (std::size_t i = 0; i < forks.size();) {  // one at a time: memory stays small
-      if (faults[forks[i].first].end_ns <= simulator.now_ns()) {
+      // What a fault leaves behind, messages sent again and full queues, is its doing too: its
+      // window lasts until nothing has violated for 5 s.
+      const std::int64_t end_ns = faults[forks[i].first].end_ns;
+      if (simulator.now_ns() >= std::max(end_ns, busy_ns) + kCalmNs ||
+          simulator.now_ns() >= end_ns + kMostAfterNs) {
         replay(forks[i].first, &forks[i].second);
         forks.erase(forks.begin() + static_cast<std::ptrdiff_t>(i));
       } else {

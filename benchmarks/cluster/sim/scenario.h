@@ -9,9 +9,9 @@
 //   scenario.seconds = 3600;
 //   std::vector<TruthRow> truth = RunScenario(model, scenario, [&](const ClusterTick& t) { ... });
 //
-// Truth. The state at a fault's start is kept; at the end the fault's window is played again from
-// there without it, with the same random numbers. A violation that then does not start was the
-// fault's doing, and its culprit is the fault's service; one that starts all the same is "load".
+// Truth. The state at a fault's start is kept; once all is calm again, 60 s after its end at most,
+// the time since is played again without it, with the same random numbers. A violation that then
+// does not start was the fault's doing, its culprit the fault's service; one that does is "load".
 // Of contention on a server the fault's service is the one on it that breaks first.
 //
 // Threads: one at a time. Cost: the run, and each fault's window once more.

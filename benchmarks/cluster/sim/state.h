@@ -111,8 +111,7 @@ struct Station {
   std::uint64_t disk_wait_ns = 0;
   std::uint64_t arrived_then = 0, started_then = 0, finished_then = 0, wait_then = 0;  // last tick
   std::uint64_t epoch_core_area = 0;  // at the last epoch
-  double busy = 0;                    // cores, in the last epoch
-  double initial_cores = 0;
+  std::int32_t initial_cores = 0;
   // Part of a resource's pressure that reaches it: less where an action gave it a share of its own.
   std::array<double, kResources> exposure = {1, 1, 1, 1, 1, 1};
 };
@@ -179,6 +178,7 @@ struct Server {
   std::array<double, kResources> injected = {};                // so too, from faults
   std::array<double, kResources> used = {};                    // by our instances
   std::array<double, kResources> pressure = {};
+  bool pressed = false;    // any of them
   double bytes_out = 0;    // since the last epoch
   double memory_used = 0;  // part of its memory
   std::int64_t epoch_disk_free_at = 0;
