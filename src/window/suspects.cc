@@ -34,7 +34,11 @@ std::vector<std::vector<std::uint32_t>> SyncCallees(const Topology& topology) {
   return callees;
 }
 
+// Of two that do not wait for each other: who explains far more, else who grew first, else more.
 bool Better(const Suspicion& a, const Suspicion& b, std::int64_t slack_ns) {
+  constexpr double kFarMore = 3;
+  if (a.growth > kFarMore * b.growth) return true;
+  if (b.growth > kFarMore * a.growth) return false;
   if (std::abs(a.suspect.since_ns - b.suspect.since_ns) > slack_ns) {
     return a.suspect.since_ns < b.suspect.since_ns;
   }
@@ -90,6 +94,11 @@ std::vector<std::uint32_t> CallDepths(const Topology& topology, ServiceId entry)
     for (const std::uint32_t callee : callees[service]) reach(callee, depths[service] + 1);
   }
   return depths;
+}
+
+bool Calls(const Topology& topology, ServiceId from, ServiceId to) {
+  if (!topology.Has(from) || !topology.Has(to)) return false;
+  return Below(SyncCallees(topology), from.value())[to.index()];
 }
 
 Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspicions,

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "window/suspects.h"
+
 SEER_BEGIN_NAMESPACE
 namespace {
 
 constexpr std::int64_t kMarginNs = 500'000'000;
+constexpr std::uint64_t kFewSlow = 10;
 
 }  // namespace
 
@@ -60,6 +63,7 @@ void ViolationLabeller::Observe(const ClusterTick& tick) {
 
 void ViolationLabeller::Look(Open* open) {
   open->looked = true;
+  const LabelledViolation before = open->label;
   LabelledViolation& label = open->label;
   // Those before it; what lasts still, or is as old, is its own trouble.
   const std::int64_t start_ns = label.violation.start_ns;
@@ -67,17 +71,57 @@ void ViolationLabeller::Look(Open* open) {
   const auto add = [&](const Violation& other) {
     if (other.start_ns < start_ns) others.push_back(other);
   };
-  for (const Violation& other : recent_) add(other);
+  for (const LabelledViolation& other : recent_) add(other.violation);
   for (const Open& other : open_) add(other.label.violation);
   if (any_spans_) {
     label.found = traces_.Find(label.violation, others);
     label.basis = LabelBasis::kTraces;
-    if (label.found.initiation != Initiation::kUnknown) return;
   }
-  Attribution by_depths = depths_.Find(label.violation, *topology_, others);
-  if (by_depths.initiation == Initiation::kUnknown) return;
-  label.found = std::move(by_depths);
-  label.basis = LabelBasis::kDepths;
+  // Without one slow request traces tell little.
+  const bool sound =
+      label.found.initiation != Initiation::kUnknown && label.found.slow_requests > 0;
+  if (!sound) {
+    Attribution by_depths = depths_.Find(label.violation, *topology_, others);
+    if (by_depths.initiation != Initiation::kUnknown &&
+        by_depths.confidence > label.found.confidence) {
+      label.found = std::move(by_depths);
+      label.basis = LabelBasis::kDepths;
+    }
+  }
+  // A second look that sees nothing is no better than the first.
+  if (label.found.initiation == Initiation::kUnknown &&
+      before.found.initiation != Initiation::kUnknown) {
+    label = before;
+  }
+  Inherit(&label);
+}
+
+// A queue that an earlier violation left, or that one of another class fills, has its initiator:
+// the service for which those wait that stand here.
+void ViolationLabeller::Inherit(LabelledViolation* label) const {
+  Attribution& found = label->found;
+  if (found.initiation != Initiation::kService || found.suspects.empty()) return;
+  const Attribution::Suspect& here = found.suspects.front();
+  if (here.service != found.culprit || here.queue_growth_ns < 3 * here.own_growth_ns) return;
+  const LabelledViolation* from = nullptr;
+  const auto consider = [&](const LabelledViolation& other) {
+    const bool near =
+        other.violation.start_ns < label->violation.start_ns &&
+        other.violation.end_ns + options_.culprits.onset_ns > label->violation.start_ns;
+    if (!near || other.found.initiation != Initiation::kService) return;
+    if (other.found.culprit == found.culprit || other.found.confidence <= found.confidence / 2 ||
+        !internal::Calls(*topology_, found.culprit, other.found.culprit)) {
+      return;
+    }
+    if (from == nullptr || other.found.confidence > from->found.confidence) from = &other;
+  };
+  for (const LabelledViolation& other : recent_) consider(other);
+  for (const Open& other : open_) {
+    if (other.looked && &other.label != label) consider(other.label);
+  }
+  if (from == nullptr) return;
+  found.culprit = from->found.culprit;
+  found.confidence = 0.8f * std::min(found.confidence, from->found.confidence);
 }
 
 void ViolationLabeller::Collect(std::int64_t now_ns, bool all) {
@@ -102,15 +146,19 @@ void ViolationLabeller::Collect(std::int64_t now_ns, bool all) {
       continue;
     }
     const bool remembered = now_ns - open.label.violation.start_ns < kept_ns / 2;
-    const bool unknown = open.label.found.initiation == Initiation::kUnknown;
-    if (!open.looked || (unknown && remembered)) Look(&open);
+    // Few slow requests had ended then: more have by now.
+    const bool few = open.label.found.initiation == Initiation::kUnknown ||
+                     (any_spans_ && open.label.found.slow_requests < kFewSlow);
+    if (!open.looked || (few && remembered)) Look(&open);
     Apply(open.label.found, &open.label.violation);
-    recent_.push_back(open.label.violation);
+    recent_.push_back(open.label);
     finished_.push_back(std::move(open.label));
     open_.erase(open_.begin() + static_cast<std::ptrdiff_t>(i));
   }
   recent_.erase(std::remove_if(recent_.begin(), recent_.end(),
-                               [&](const Violation& old) { return old.end_ns < now_ns - kept_ns; }),
+                               [&](const LabelledViolation& old) {
+                                 return old.violation.end_ns < now_ns - kept_ns;
+                               }),
                 recent_.end());
 }
 

@@ -11,9 +11,11 @@
 //
 // Ticks come after the spans that they were derived from, as SpanDepths gives them. A culprit is
 // looked for as soon as the requests of the first second of its violation are known, so that what
-// is kept is bounded however long a violation lasts; and again after its end, where nothing was
-// found: requests that hang tell late. Without any span, or where the traces say "unknown", the
-// depths are asked (depth_culprits.h).
+// is kept is bounded however long a violation lasts; and again after its end, where few slow
+// requests were known: those that hang tell late. Without any span, or where the traces say
+// "unknown", the depths are asked (depth_culprits.h). Where nothing but a queue grew, and a
+// violation just before, or of another class, was initiated by a service further down, the queue is
+// that service's doing.
 //
 // Threads: one at a time. Cost: that of the parts; with spans most is the assembler's (0.3 us a
 // span).
@@ -71,6 +73,7 @@ class ViolationLabeller {
     bool over = false;  // `violation` is whole; else as it began
   };
   void Look(Open* open);
+  void Inherit(LabelledViolation* label) const;
   void Collect(std::int64_t now_ns, bool all);
 
   const ViolationLabellerOptions options_;
@@ -81,8 +84,8 @@ class ViolationLabeller {
   TraceAssembler assembler_;
   bool any_spans_ = false;
   std::int64_t last_ns_ = 0;
-  std::vector<Open> open_;         // by start
-  std::vector<Violation> recent_;  // that are over, for what is usual
+  std::vector<Open> open_;                 // by start
+  std::vector<LabelledViolation> recent_;  // that are over
   std::vector<LabelledViolation> finished_;
 };
 
