@@ -131,6 +131,14 @@ class DatasetWriter::Impl {
     return used_ >= options_.ticks_per_block ? Flush() : absl::OkStatus();
   }
 
+  absl::Status Append(const ClusterTick& tick, const Topology& topology) {
+    if (!has_topology_ || topology.version() != topology_.version() ||
+        !(topology.origin() == topology_.origin())) {
+      SEER_RETURN_IF_ERROR(SetTopology(topology));
+    }
+    return Append(tick);
+  }
+
   absl::Status AddEvent(std::uint32_t run, const DatasetEvent& event) {
     if (run >= runs_) {
       return absl::NotFoundError(path_ + ": there is no run " + std::to_string(run) + " of " +
@@ -358,6 +366,9 @@ absl::Status DatasetWriter::SetTopology(const Topology& topology) {
   return impl_->SetTopology(topology);
 }
 absl::Status DatasetWriter::Append(const ClusterTick& tick) { return impl_->Append(tick); }
+absl::Status DatasetWriter::Append(const ClusterTick& tick, const Topology& topology) {
+  return impl_->Append(tick, topology);
+}
 absl::Status DatasetWriter::AddEvent(const DatasetEvent& event) { return impl_->AddEvent(event); }
 absl::Status DatasetWriter::AddEvent(std::uint32_t run, const DatasetEvent& event) {
   return impl_->AddEvent(run, event);

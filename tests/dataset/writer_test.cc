@@ -143,6 +143,45 @@ TEST(DatasetWriter, RefusesWhatItCouldNotReadBack) {
   EXPECT_THAT(testing::ReadFile(dir / "text"), HasSubstr("may still want it"));
 }
 
+// A control plane that records what it sees, and somebody who trains with a part of it.
+TEST(DatasetWriter, TakesTheTopologyWithEachTick) {
+  const TempDir dir;
+  std::mt19937 random(1);
+  Topology topology = SomeTopology(3);
+  std::vector<ClusterTick> ticks;
+  {
+    auto writer = DatasetWriter::Create(dir / "a");
+    ASSERT_TRUE(writer.ok());
+    EXPECT_THAT(writer->Append(ClusterTick(), topology).ToString(), HasSubstr("BeginRun"));
+    ASSERT_TRUE(writer->BeginRun(NamedRun("live")).ok());
+    for (int i = 0; i < 30; ++i) {
+      if (i == 10 || i == 20) {
+        ASSERT_TRUE(topology.AddService("late-" + std::to_string(i)).ok());
+      }
+      ticks.push_back(RandomTick(&random, topology, i));
+      ASSERT_TRUE(writer->Append(ticks.back(), topology).ok());
+      if (i % 5 == 4) {
+        ASSERT_TRUE(writer->Flush().ok());
+      }
+    }
+    ASSERT_TRUE(
+        writer->SetSplit({{SplitPart::kTrain, 0, 0, 18}, {SplitPart::kTest, 0, 22, 30}}).ok());
+    EXPECT_FALSE(writer->Append(RandomTick(&random, SomeTopology(9), 30), Topology(8)).ok());
+  }
+  const auto reader = DatasetReader::Open(dir / "a");
+  EXPECT_EQ(AllTicks(*reader, 0), ticks);
+  EXPECT_EQ(reader->manifest().runs[0].topologies.size(), 3u);
+  EXPECT_EQ(*reader->LatestTopology(0), topology);
+  ClusterTick tick;
+  std::vector<Tick> found;
+  for (const SplitRange& range : reader->manifest().split) {
+    for (TickCursor cursor = reader->Ticks(range); *cursor.Next(&tick);) found.push_back(tick.tick);
+  }
+  ASSERT_EQ(found.size(), 18u + 8u);
+  EXPECT_EQ(found[17], 17);
+  EXPECT_EQ(found[18], 22);
+}
+
 TEST(DatasetWriter, AnAbandonedRunLeavesNothing) {
   const TempDir dir;
   std::mt19937 random(1);

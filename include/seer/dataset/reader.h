@@ -89,6 +89,8 @@ class DatasetReader {
   // Ticks [from, to) of a run. The reader must outlive the cursor, and stay where it is.
   TickCursor Ticks(std::uint32_t run, Tick from = std::numeric_limits<Tick>::min(),
                    Tick to = std::numeric_limits<Tick>::max()) const;
+  // Of a part: for (const seer::SplitRange& range : reader.manifest().split) ...
+  TickCursor Ticks(const SplitRange& range) const { return Ticks(range.run, range.from, range.to); }
 
   // The newest topology of a run, which resolves all its ids; or that of a version, or the next
   // later one that was kept. NotFound if there is none.

@@ -63,6 +63,9 @@ class DatasetWriter {
   // Ticks that follow use this numbering.
   [[nodiscard]] absl::Status SetTopology(const Topology& topology);
   [[nodiscard]] absl::Status Append(const ClusterTick& tick);
+  // The same behind SetTopology(), where the topology's origin or version has changed: one line for
+  // who records what a TickMerger or TopologyBuilder gives.
+  [[nodiscard]] absl::Status Append(const ClusterTick& tick, const Topology& topology);
   // Of the open run, or with `run` of any earlier one.
   [[nodiscard]] absl::Status AddEvent(const DatasetEvent& event);
   [[nodiscard]] absl::Status AddEvent(std::uint32_t run, const DatasetEvent& event);
