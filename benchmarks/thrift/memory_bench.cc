@@ -18,6 +18,8 @@
 #include "Bench.h"
 #include "benchmarks/harness/figure.h"
 #include "benchmarks/harness/instructions.h"
+#include "benchmarks/thrift/drain.h"
+#include "seer/core/tsc_clock.h"
 #include "seer/thrift/make_traced.h"
 #include "seer/thrift/node.h"
 #include "seer/thrift/trace.h"
@@ -31,6 +33,7 @@ namespace {
 using apache::thrift::TProcessor;
 using apache::thrift::protocol::TBinaryProtocol;
 using apache::thrift::protocol::TProtocol;
+using apache::thrift::transport::TFramedTransport;
 using apache::thrift::transport::TMemoryBuffer;
 using apache::thrift::transport::TTransport;
 
@@ -51,22 +54,11 @@ const bool options_are_set = [] {
   return QueueRegistry::SetGlobalOptions(queues).ok();
 }();
 
-// What an agent does meanwhile: the rings do not fill.
 class Away final : public TraceSink {
  public:
   absl::Status Write(const SpanBatch&) override { return absl::OkStatus(); }
   absl::Status Flush(std::chrono::nanoseconds) override { return absl::OkStatus(); }
 };
-void Drain() {
-  static SpanDrainer* const drainer = [] {
-    DrainerOptions options;
-    options.lease = std::chrono::hours(1);
-    return SpanDrainer::Create(SpanRecorder::Global(), std::make_shared<Away>(), options)
-        .value()
-        .release();
-  }();
-  drainer->Drain().IgnoreError();
-}
 
 const std::string& SmallText() {
   static const auto* const text = new std::string(64, 'x');
@@ -126,7 +118,8 @@ class ServerSide {
   const std::shared_ptr<TProtocol> out_protocol_ = std::make_shared<TBinaryProtocol>(out_);
 };
 
-// What a client reads is the same reply each time; what it writes is thrown away.
+// What lies under a client's framed transport: it reads the same reply each time, and what it
+// writes is thrown away.
 class Loop final
     : public apache::thrift::transport::TVirtualTransport<Loop,
                                                           apache::thrift::transport::TBufferBase> {
@@ -153,7 +146,7 @@ enum class How { kPlain, kMakeTraced, kTraceClient };
 class ClientSide {
  public:
   ClientSide(How how, bool big) : big_(big) {
-    const auto loop = std::make_shared<Loop>(Reply(big));
+    const auto loop = std::make_shared<TFramedTransport>(std::make_shared<Loop>(Reply(big)));
     std::shared_ptr<TProtocol> protocol;
     if (how == How::kMakeTraced) {
       protocol = MakeTraced<TBinaryProtocol>("bench-callee", loop);
@@ -179,7 +172,8 @@ class ClientSide {
     Send(client, big);
     bench_made::BenchProcessor(std::make_shared<Handler>())
         .process(std::make_shared<TBinaryProtocol>(request),
-                 std::make_shared<TBinaryProtocol>(reply), nullptr);
+                 std::make_shared<TBinaryProtocol>(std::make_shared<TFramedTransport>(reply)),
+                 nullptr);
     return reply->getBufferAsString();
   }
   const bool big_;
@@ -209,7 +203,12 @@ double ClientInstructions(How how, bool big) {
 }
 void BM_Instructions(benchmark::State& state) {
   struct Counts {
-    double server, server_no_context, client, client_wrapped;
+    // More than a plain server does for a call without a context. server: with one, as traced
+    // clients send it, so that this is all that tracing both sides adds to the server;
+    // server_no_context: of plain clients. server_skips: with a context, more than a plain server
+    // that has to skip it.
+    double server, server_no_context, server_skips, client, client_wrapped;
+    double server_off, client_off;  // while tracing is off
     double server_big_pct, client_big_pct, client_wrapped_big_pct;
   };
   static const Counts counts = [] {
@@ -217,9 +216,14 @@ void BM_Instructions(benchmark::State& state) {
     const double server = ServerInstructions(false, false, false);
     c.server = ServerInstructions(true, false, true) - server;
     c.server_no_context = ServerInstructions(true, false, false) - server;
+    c.server_skips = ServerInstructions(true, false, true) - ServerInstructions(false, false, true);
     const double client = ClientInstructions(How::kPlain, false);
     c.client = ClientInstructions(How::kMakeTraced, false) - client;
     c.client_wrapped = ClientInstructions(How::kTraceClient, false) - client;
+    SetThriftTracing(false);
+    c.server_off = ServerInstructions(true, false, false) - server;
+    c.client_off = ClientInstructions(How::kMakeTraced, false) - client;
+    SetThriftTracing(true);
     const double server_big = ServerInstructions(false, true, false);
     c.server_big_pct = 100 * (ServerInstructions(true, true, true) / server_big - 1);
     const double client_big = ClientInstructions(How::kPlain, true);
@@ -230,7 +234,10 @@ void BM_Instructions(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(counts.server);
   state.counters["server"] = counts.server;
   state.counters["server_no_context"] = counts.server_no_context;
+  state.counters["server_skips"] = counts.server_skips;
+  state.counters["server_off"] = counts.server_off;
   state.counters["client"] = counts.client;
+  state.counters["client_off"] = counts.client_off;
   state.counters["trace_client"] = counts.client_wrapped;
   state.counters["server_big_pct"] = counts.server_big_pct;
   state.counters["client_big_pct"] = counts.client_big_pct;
@@ -268,19 +275,34 @@ double AddedNs(Plain& plain, Ours& ours) {
   };
   return tenth(with) - tenth(before);
 }
+// The clock's part: a server and a client take four stamps each. (Virtual machines differ much.)
+struct Nothing {
+  void Call() { benchmark::ClobberMemory(); }
+};
+struct FourStamps {
+  void Call() {
+    for (int i = 0; i < 4; ++i) benchmark::DoNotOptimize(clock.Stamp());
+    benchmark::ClobberMemory();
+  }
+  const TscClock clock;
+};
 void BM_AddedNs(benchmark::State& state) {
+  Nothing nothing;
+  FourStamps stamps;
   ServerSide plain_server(false, false, false), server(true, false, true);
   ClientSide plain_client(How::kPlain, false), client(How::kMakeTraced, false),
       wrapped(How::kTraceClient, false);
-  double server_ns = 0, client_ns = 0, wrapped_ns = 0;
+  double server_ns = 0, client_ns = 0, wrapped_ns = 0, stamps_ns = 0;
   for (auto _ : state) {
     server_ns = AddedNs(plain_server, server);
     client_ns = AddedNs(plain_client, client);
     wrapped_ns = AddedNs(plain_client, wrapped);
+    stamps_ns = AddedNs(nothing, stamps);
   }
   state.counters["server"] = server_ns;
   state.counters["client"] = client_ns;
   state.counters["trace_client"] = wrapped_ns;
+  state.counters["four_stamps"] = stamps_ns;
 }
 BENCHMARK(BM_AddedNs)->Iterations(1);
 
@@ -298,10 +320,30 @@ SEER_FIGURE(trace_client_big, Counter("thrift.trace_client_big_pct", "%", "", "B
                                       "trace_client_big_pct"));
 SEER_FIGURE(server_plain_caller, Counter("thrift.server_no_context_instructions", "", "",
                                          "BM_Instructions", "server_no_context"));
+SEER_FIGURE(server_skips, Counter("thrift.server_vs_skipping_instructions", "", "",
+                                  "BM_Instructions", "server_skips"));
+SEER_FIGURE(server_off,
+            Counter("thrift.server_off_instructions", "", "", "BM_Instructions", "server_off"));
+SEER_FIGURE(client_off,
+            Counter("thrift.client_off_instructions", "", "", "BM_Instructions", "client_off"));
 SEER_FIGURE(server_ns, Counter("thrift.server_ns", "ns", "<= 140", "BM_AddedNs", "server"));
 SEER_FIGURE(client_ns, Counter("thrift.client_ns", "ns", "<= 95", "BM_AddedNs", "client"));
+SEER_FIGURE(four_stamps_ns,
+            Counter("thrift.four_stamps_ns", "ns", "", "BM_AddedNs", "four_stamps"));
 SEER_FIGURE(trace_client_ns,
             Counter("thrift.trace_client_ns", "ns", "", "BM_AddedNs", "trace_client"));
 
 }  // namespace
+
+void Drain() {
+  static SpanDrainer* const drainer = [] {
+    DrainerOptions options;
+    options.lease = std::chrono::hours(1);
+    return SpanDrainer::Create(SpanRecorder::Global(), std::make_shared<Away>(), options)
+        .value()
+        .release();
+  }();
+  drainer->Drain().IgnoreError();
+}
+
 }  // namespace seer::bench

@@ -105,7 +105,7 @@ void Check(const std::uint8_t* data, std::size_t size) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0 || size > 4096) return 0;
+  if (size < 2 || size > 4096) return 0;  // Thrift adds to the null pointer of an empty buffer
   // The first byte chooses: TakeContext() knows the protocol by the bytes alone.
   if (data[0] % 2 == 0) {
     Check<apache::thrift::protocol::TBinaryProtocol>(data + 1, size - 1);

@@ -6,6 +6,8 @@
 #include <thrift/protocol/TJSONProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
 #include <thrift/transport/TTransportException.h>
+#include <thrift/transport/TVirtualTransport.h>
+#include <thrift/transport/TZlibTransport.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "seer/thrift/internal/args_reader.h"
+#include "seer/thrift/internal/context_field.h"
 
 namespace seer::internal {
 namespace {
@@ -27,6 +30,7 @@ using thrift::transport::TBufferedTransport;
 using thrift::transport::TFramedTransport;
 using thrift::transport::TMemoryBuffer;
 using thrift::transport::TTransport;
+using thrift::transport::TZlibTransport;
 
 using Map = std::map<std::string, std::string>;
 
@@ -176,32 +180,62 @@ TEST(ArgsContext, TakesTheFirstFieldAndLeavesTheRestAsItWas) {
   }
 }
 
-// The quick way to read a traceparent says what ParseTraceparent() says, or nothing.
-TEST(ArgsContext, OwnTraceparentIsTheOneThatIsParsed) {
-  const auto check = [](const std::string& text) {
+// The quick way to read seer's own field says what the general way says, or nothing.
+TEST(ArgsContext, TheQuickWayFindsWhatTheGeneralOneFinds) {
+  const auto check = [](const std::string& bytes) {
     TraceContext quick;
-    const auto parsed = ParseTraceparent(text);
-    if (args::OwnTraceparent(text.data(), &quick)) {
-      EXPECT_TRUE(parsed.has_value()) << text;
-      EXPECT_EQ(quick, parsed.value_or(TraceContext())) << text;
+    const std::size_t taken = args::OwnContext(bytes, &quick);
+    EXPECT_EQ(taken != 0, quick.valid());
+    if (taken == 0) return false;
+    ContextInBytes found;
+    FindContext(bytes, &found);
+    EXPECT_EQ(taken, found.consumed);
+    EXPECT_EQ(quick, found.context);
+    return true;
+  };
+  for (const std::string_view start : {args::kBinaryStart, args::kCompactStart}) {
+    const auto field = [&](const TraceContext& context) {
+      return std::string(start) + Traceparent(context).substr(args::kVersionBytes) +
+             std::string(1, '\0');  // the arguments' end
+    };
+    for (int i = 0; i < 1000; ++i) {
+      TraceContext context = NewRoot();
+      context.flags = static_cast<std::uint8_t>(i % 4);
+      ASSERT_TRUE(check(field(context)));
     }
-    return quick.valid();
+    const std::string bytes = field(NewRoot());
+    int other_values = 0;
+    for (std::size_t at = 0; at < bytes.size(); ++at) {
+      for (int c = 0; c < 256; ++c) {
+        std::string other = bytes;
+        other[at] = static_cast<char>(c);
+        other_values += check(other);
+      }
+      EXPECT_FALSE(check(bytes.substr(0, at)));  // it may go on
+    }
+    // Digits of other ids, of other flags, and other fields behind it.
+    EXPECT_GT(other_values, 48 * 15);
+    TraceContext no_trace = NewRoot();
+    no_trace.trace_id = TraceId();
+    EXPECT_FALSE(check(field(no_trace)));
+    TraceContext no_span = NewRoot();
+    no_span.span_id = 0;
+    EXPECT_FALSE(check(field(no_span)));
+  }
+}
+
+// And what is written in one piece is what FormatTraceparent() says.
+TEST(ArgsContext, TheFieldInOnePieceHoldsTheTraceparent) {
+  const auto written = [](const auto& field) {
+    return std::string(reinterpret_cast<const char*>(field.data()), field.size());
   };
   for (int i = 0; i < 1000; ++i) {
     TraceContext context = NewRoot();
-    context.flags = static_cast<std::uint8_t>(i % 4);
-    ASSERT_TRUE(check(Traceparent(context)));
+    context.flags = static_cast<std::uint8_t>(i);
+    const std::string rest = Traceparent(context).substr(args::kVersionBytes);
+    ASSERT_EQ(written(BinaryContextField(context)), std::string(args::kBinaryStart) + rest);
+    ASSERT_EQ(written(CompactContextField(context)), std::string(args::kCompactStart) + rest);
   }
-  const std::string text = Traceparent(NewRoot());
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    for (int c = 0; c < 256; ++c) {
-      std::string other = text;
-      other[at] = static_cast<char>(c);
-      check(other);
-    }
-  }
-  check("00-00000000000000000000000000000000-0123456789abcdef-01");
-  check("00-0123456789abcdef0123456789abcdef-0000000000000000-01");
 }
 
 TEST(ArgsContext, NoContextNoChange) {
@@ -518,11 +552,19 @@ TEST(ArgsContext, ItIsKnownWhereToLook) {
   const auto memory = std::make_shared<TMemoryBuffer>();
   const auto framed = std::make_shared<TFramedTransport>(memory);
   const auto unbuffered = std::make_shared<Trickle>("", 1);
-  EXPECT_FALSE(NeedsArgsReader(*Make(kBinary, memory)));
-  EXPECT_FALSE(NeedsArgsReader(*Make(kCompact, framed)));
-  EXPECT_TRUE(NeedsArgsReader(*Make(kJson, framed)));
-  EXPECT_TRUE(NeedsArgsReader(*Make(kBinary, unbuffered)));
-  EXPECT_TRUE(NeedsArgsReader(*Make(kCompact, unbuffered)));
+  EXPECT_FALSE(ArgsOf(*Make(kBinary, memory)).reader);
+  EXPECT_FALSE(ArgsOf(*Make(kCompact, framed)).reader);
+  EXPECT_TRUE(ArgsOf(*Make(kJson, framed)).reader);
+  EXPECT_TRUE(ArgsOf(*Make(kBinary, unbuffered)).reader);
+  EXPECT_TRUE(ArgsOf(*Make(kCompact, unbuffered)).reader);
+  // Shows what it has decompressed so far, which may end within the field.
+  EXPECT_TRUE(ArgsOf(*Make(kBinary, std::make_shared<TZlibTransport>(memory))).reader);
+  // Functions of its own have to be called.
+  class Own final : public apache::thrift::transport::TVirtualTransport<Own, TMemoryBuffer> {};
+  EXPECT_EQ(ArgsOf(*Make(kBinary, memory)).buffer, memory.get());
+  EXPECT_EQ(ArgsOf(*Make(kBinary, framed)).buffer, framed.get());
+  EXPECT_EQ(ArgsOf(*Make(kBinary, std::make_shared<Own>())).buffer, nullptr);
+  EXPECT_FALSE(ArgsOf(*Make(kBinary, std::make_shared<Own>())).reader);
 }
 
 }  // namespace

@@ -378,6 +378,14 @@ TEST_P(TracedClient, TheCallerIsBlockedWhileTheCallIsOpen) {
   EXPECT_EQ(served[0].span.parent_id(), request.span_id());
 }
 
+// The first one behind `from`.
+std::string WithoutSpanId(std::string bytes, std::size_t from = 0) {
+  const std::size_t at = bytes.find("00-", from);
+  EXPECT_NE(at, std::string::npos);
+  if (at != std::string::npos) bytes.replace(at + 36, 16, 16, '0');
+  return bytes;
+}
+
 // Both ways, and all protocols, write the same as each other, and no peer reads other arguments.
 template <typename Protocol>
 void ExpectSameBytes(std::size_t more) {
@@ -392,18 +400,33 @@ void ExpectSameBytes(std::size_t more) {
       const auto wire = std::make_shared<Wire>();
       echo_plain::EchoClient client(TracedProtocol<Protocol>(how, "same-bytes", wire));
       client.send_echo("hello");
-      std::string bytes = wire->TakeSent();
-      const std::size_t at = bytes.find("00-");
-      ASSERT_NE(at, std::string::npos);
-      bytes.replace(at + 36, 16, 16, '0');  // the span's id
-      by_way[static_cast<int>(how)] = bytes;
+      by_way[static_cast<int>(how)] = WithoutSpanId(wire->TakeSent());
     }
     EXPECT_EQ(by_way[0], by_way[1]);
+    // And so into the buffers of Thrift's transports, where there is room for the field, and where
+    // there is not.
+    const auto wire = std::make_shared<Wire>();
+    const auto sends = [&](const std::shared_ptr<thrift::transport::TTransport>& transport) {
+      echo_plain::EchoClient client(MakeTraced<Protocol>("same-bytes", transport));
+      client.send_echo("hello");
+      client.send_echo("hello");  // the buffer is used again
+      return WithoutSpanId(WithoutSpanId(wire->TakeSent()), by_way[0].size());
+    };
+    for (const std::uint32_t room : {1, 40, 90, 100, 110, 200, 1000, 5000}) {
+      EXPECT_EQ(sends(std::make_shared<thrift::transport::TBufferedTransport>(wire, 512, room)),
+                by_way[0] + by_way[0])
+          << room;
+      const std::string frames =
+          sends(std::make_shared<thrift::transport::TFramedTransport>(wire, room));
+      ASSERT_EQ(frames.size(), 2 * by_way[0].size() + 8);
+      EXPECT_EQ(WithoutSpanId(frames.substr(4, by_way[0].size())), by_way[0]) << room;
+      EXPECT_EQ(WithoutSpanId(frames.substr(by_way[0].size() + 8)), by_way[0]) << room;
+    }
     if (*state == '\0') {
-      const auto wire = std::make_shared<Wire>();
-      echo_plain::EchoClient plain(std::make_shared<Protocol>(wire));
+      const auto plain_wire = std::make_shared<Wire>();
+      echo_plain::EchoClient plain(std::make_shared<Protocol>(plain_wire));
       plain.send_echo("hello");
-      EXPECT_EQ(by_way[0].size(), wire->TakeSent().size() + more);
+      EXPECT_EQ(by_way[0].size(), plain_wire->TakeSent().size() + more);
     }
   }
 }

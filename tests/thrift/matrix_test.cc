@@ -8,6 +8,7 @@
 #include <thrift/protocol/TCompactProtocol.h>
 #include <thrift/protocol/THeaderProtocol.h>
 #include <thrift/protocol/TJSONProtocol.h>
+#include <thrift/protocol/TProtocolDecorator.h>
 #include <thrift/transport/TBufferTransports.h>
 #include <thrift/transport/THttpClient.h>
 #include <thrift/transport/TSocket.h>
@@ -25,6 +26,7 @@
 #include "seer/thrift/node.h"
 #include "seer/thrift/trace.h"
 #include "seer/thrift/trace_client.h"
+#include "seer/trace/propagation.h"
 #include "tests/thrift/echo_handler.h"
 #include "tests/thrift/support.h"
 #include "tests/thrift/test_server.h"
@@ -282,6 +284,72 @@ TEST_P(Matrix, RepliesAreEqualAndNothingStaysOpen) {
         EXPECT_EQ(calls.erase(seen.span.parent_id()), how == Client::kPlain ? 0u : 1u)
             << seen.method;
         EXPECT_TRUE(seen.span.StampsAreOrdered());
+      }
+    }
+  }
+}
+
+// Writes the context where tracers of Java do: at the end of the first struct that ends.
+class LikeJava final : public thrift::protocol::TProtocolDecorator {
+ public:
+  LikeJava(std::shared_ptr<TProtocol> out, const TraceContext& context)
+      : TProtocolDecorator(out), out_(*out), context_(context) {}
+  std::uint32_t writeMessageBegin_virt(const std::string& name,
+                                       const thrift::protocol::TMessageType type,
+                                       const std::int32_t seqid) override {
+    pending_ = true;
+    return out_.writeMessageBegin(name, type, seqid);
+  }
+  std::uint32_t writeFieldStop_virt() override {
+    if (std::exchange(pending_, false)) {
+      const auto text = FormatTraceparent(context_);
+      out_.writeFieldBegin("context", thrift::protocol::T_MAP, 8888);
+      out_.writeMapBegin(thrift::protocol::T_STRING, thrift::protocol::T_STRING, 1);
+      out_.writeString(std::string("traceparent"));
+      out_.writeString(std::string(text.data(), text.size()));
+      out_.writeMapEnd();
+      out_.writeFieldEnd();
+    }
+    return out_.writeFieldStop();
+  }
+
+ private:
+  TProtocol& out_;
+  const TraceContext context_;
+  bool pending_ = false;
+};
+
+TEST(MatrixOfOthers, AContextAtTheEndIsFoundOnEveryServerWhereItIsSearchedFor) {
+  for (const ServerKind server : testing_support::kAllServerKinds) {
+    for (const Wire wire : {Wire::kBinary, Wire::kCompact}) {
+      const Combination setup = {server, wire, Carried::kFramed};
+      SCOPED_TRACE(NameOf(setup));
+      const std::string name = "others-" + NameOf(setup);
+      ThriftTraceOptions options;
+      options.search_arguments = true;
+      ServerParts parts = PartsOf(setup);
+      parts.processor =
+          Trace(name, std::make_shared<echo_plain::EchoProcessor>(std::make_shared<EchoHandler>()),
+                options);
+      TestServer running(parts);
+      const TraceContext context = NewRoot();
+      const auto socket = running.Connect();
+      echo_plain::EchoClient client(std::make_shared<LikeJava>(
+          ClientProtocol(setup, Client::kPlain, name.c_str(), socket), context));
+      std::string result;
+      client.echo(result, "hello");
+      EXPECT_EQ(result, "hello");
+      echo_plain::Item item, back;
+      item.name = "within a struct";
+      client.nested(back, item);
+      EXPECT_EQ(back.name, item.name);
+      socket->close();
+      running.Stop();
+      const std::vector<SeenSpan> spans = TakeSpansOf(name);
+      ASSERT_EQ(spans.size(), 2u);
+      for (const SeenSpan& seen : spans) {
+        EXPECT_EQ(seen.span.trace_id(), context.trace_id) << seen.method;
+        EXPECT_EQ(seen.span.parent_id(), context.span_id) << seen.method;
       }
     }
   }

@@ -10,8 +10,8 @@
 //    traced_server_socket_test
 //   10 11 trace_thread_manager_test  12 trace_thread_manager_test, accept_probe_test
 //   13 trace_test, trace_connections_test                               14 15 16 trace_test
-//   17 18 args_context_test          19 20 21 28 of the client's files  22 trace_async_test
-//   23 24 trace_test                 25 26 here                         27 the Concurrency tests
+//   17 args_context_test             18 args_context_test, matrix_test  19 20 21 28 of the client's
+//   files  22 trace_async_test 23 24 trace_test                 25 26 here 27 the Concurrency tests
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,14 +27,21 @@
 #include <vector>
 
 #include <thrift/Thrift.h>
+#include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/server/TNonblockingServer.h>
 #include <thrift/transport/TBufferTransports.h>
 
+#include "seer/queue/reader.h"
+#include "seer/thrift/make_traced.h"
 #include "seer/thrift/node.h"
 #include "seer/thrift/trace.h"
+#include "seer/thrift/trace_client.h"
 #include "seer/thrift/trace_connections.h"
 #include "seer/thrift/trace_thread_manager.h"
 #include "seer/thrift/traced_server_socket.h"
+#include "seer/trace/drainer.h"
+#include "seer/trace/recorder.h"
+#include "seer/trace/sink.h"
 #include "tests/thrift/echo_handler.h"
 #include "tests/thrift/support.h"
 #include "tests/thrift/test_server.h"
@@ -44,16 +51,21 @@ namespace {
 
 using apache::thrift::TException;
 using apache::thrift::concurrency::ThreadManager;
+using apache::thrift::protocol::TBinaryProtocol;
+using apache::thrift::protocol::TProtocol;
 using apache::thrift::server::TNonblockingServer;
 using apache::thrift::transport::TFramedTransport;
 using apache::thrift::transport::TMemoryBuffer;
 using apache::thrift::transport::TSocket;
+using apache::thrift::transport::TTransport;
 using echo_plain::EchoClient;
 using echo_plain::EchoProcessor;
 using testing_support::ArrivalsOf;
 using testing_support::ClientProtocol;
 using testing_support::DepthOf;
 using testing_support::EchoHandler;
+using testing_support::EdgeCalls;
+using testing_support::EdgeDepth;
 using testing_support::Eventually;
 using testing_support::Gate;
 using testing_support::NameOf;
@@ -209,6 +221,78 @@ TEST(ThriftServers, Case26StoppedInTheMiddleOfACall) {
   }
 }
 
+// ---- Case 26 goes on in processes of their own.
+
+bool Echoes(apache::thrift::TProcessor& processor) {
+  const auto request = std::make_shared<TMemoryBuffer>();
+  const auto reply = std::make_shared<TMemoryBuffer>();
+  const auto to = std::make_shared<TBinaryProtocol>(request);
+  const auto from = std::make_shared<TBinaryProtocol>(reply);
+  EchoClient client(from, to);
+  client.send_echo("x");
+  processor.process(to, from, nullptr);
+  std::string answer;
+  client.recv_echo(answer);
+  return answer == "x";
+}
+std::shared_ptr<apache::thrift::TProcessor> TracedEcho(const char* name) {
+  return Trace(name, std::make_shared<EchoProcessor>(std::make_shared<EchoHandler>()));
+}
+
+int LoseWhoCollects() {
+  auto drainer = *SpanDrainer::Create(SpanRecorder::Global(), std::make_shared<MemorySink>());
+  auto reader = *Reader::Open(ReaderOptions{""});
+  if (!reader->Add(QueueRegistry::Global()).ok()) return 2;
+  const auto handler = std::make_shared<EchoHandler>();
+  const auto processor = Trace("servers-collector", std::make_shared<EchoProcessor>(handler));
+  handler->within = [&] {
+    if (drainer == nullptr) return;
+    reader->Read();
+    drainer->Drain().IgnoreError();
+    reader.reset();
+    drainer.reset();
+  };
+  return Echoes(*processor) && Echoes(*processor) && drainer == nullptr ? 0 : 3;
+}
+TEST(ThriftServersDeathTest, Case26WhoCollectsMayGoWithinACall) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(std::exit(LoseWhoCollects()), testing::ExitedWithCode(0), "");
+}
+
+// Goes as the last of all static objects, and calls then; others call all the time.
+struct LastCaller {
+  ~LastCaller() {
+    if (!Echoes(*processor)) _exit(4);
+  }
+  std::shared_ptr<apache::thrift::TProcessor> processor;
+};
+[[noreturn]] void EndInTheMiddle() {
+  static LastCaller last;
+  static const auto processor = TracedEcho("servers-static");
+  static auto drainer =
+      *SpanDrainer::Create(SpanRecorder::Global(), std::make_shared<MemorySink>());
+  // A call that nobody answers.
+  static EchoClient open(MakeTraced<TBinaryProtocol>("servers-static",  //
+                                                     std::make_shared<TMemoryBuffer>()));
+  open.send_echo("x");
+  last.processor = processor;
+  static std::atomic<int> calls{0};
+  std::thread([mine = processor] {
+    for (;;) {
+      Echoes(*mine);
+      calls.fetch_add(1);
+    }
+  }).detach();
+  Eventually([] { return calls.load() > 100; });
+  std::exit(Echoes(*processor) ? 0 : 5);
+}
+TEST(ThriftServersDeathTest, Case26CallsGoOnWhileStaticObjectsAreDestroyed) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(EndInTheMiddle(), testing::ExitedWithCode(0), "");
+}
+
+// ---- For as long as one likes.
+
 std::int64_t ResidentKilobytes() {
   std::ifstream status("/proc/self/status");
   std::string word;
@@ -222,14 +306,19 @@ std::int64_t ResidentKilobytes() {
   return 0;
 }
 
-// One client with one fault, or none.
+constexpr char kSoakClients[] = "servers-soak-clients";
+
+// One client with one fault, or none. Every second one is traced.
 void Misbehave(Service& service, std::mt19937& random) {
   const auto socket = service.server->Connect();
-  EchoClient client(ClientProtocol(service.parts, socket));
+  std::shared_ptr<TProtocol> protocol = ClientProtocol(service.parts, socket);
+  if (random() % 2 == 0) protocol = TraceClient(service.name, std::move(protocol));
+  const std::shared_ptr<TTransport> transport = protocol->getTransport();
+  EchoClient client(protocol);
   std::string answer;
   const int calls = 1 + static_cast<int>(random() % 4);
   for (int i = 0; i < calls; ++i) {
-    switch (random() % 12) {
+    switch (random() % 14) {
       case 0:
         client.fire("oneway");
         break;
@@ -272,6 +361,15 @@ void Misbehave(Service& service, std::mt19937& random) {
       case 9:
         client.send_echo("away");
         return;
+      case 10:  // connects anew, with a call open
+        client.send_slow(1);
+        transport->close();
+        transport->open();
+        break;
+      case 11:  // has no patience
+        socket->setRecvTimeout(1);
+        client.slow(5);
+        return;
       default:
         client.echo(answer, "x");
         EXPECT_EQ(answer, "x");
@@ -281,6 +379,7 @@ void Misbehave(Service& service, std::mt19937& random) {
 
 void Soak(ServerKind kind, double seconds) {
   SCOPED_TRACE(NameOf(kind));
+  SetThriftCaller(kSoakClients);
   Service service(std::string("servers-soak-") + NameOf(kind), kind);
   auto* const nonblocking = dynamic_cast<TNonblockingServer*>(&service.server->server());
   if (kind == ServerKind::kNonblockingWithPool) nonblocking->setTaskExpireTime(50);
@@ -304,10 +403,11 @@ void Soak(ServerKind kind, double seconds) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
   std::int64_t warm_kilobytes = 0;
-  std::uint64_t spans = 0;
+  std::uint64_t spans = 0, client_spans = 0;
   while (passed() < seconds) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     spans += TakeSpansOf(service.name).size();
+    client_spans += TakeSpansOf(kSoakClients).size();
     EXPECT_GE(service.running(), 0);
     if (kind == ServerKind::kNonblockingWithPool) nonblocking->drainPendingTask();
     if (warm_kilobytes == 0 && passed() > seconds / 3) warm_kilobytes = ResidentKilobytes();
@@ -317,18 +417,21 @@ void Soak(ServerKind kind, double seconds) {
   EXPECT_TRUE(Eventually([&] { return service.Quiet(); }))
       << service.running() << " running " << DepthOf(service.name, Channel::kQueued) << " queued";
   EXPECT_TRUE(Eventually([&] { return ThriftCountsOf(service.name)->open_connections == 0; }));
+  EXPECT_EQ(EdgeDepth(kSoakClients, service.name), 0);
   spans += TakeSpansOf(service.name).size();
+  client_spans += TakeSpansOf(kSoakClients).size();
   // Every request that began has left its span: none is lost, none is told twice.
   EXPECT_EQ(static_cast<std::int64_t>(spans), ArrivalsOf(service.name, Channel::kRunning));
+  EXPECT_EQ(static_cast<std::int64_t>(client_spans), EdgeCalls(kSoakClients, service.name));
   EXPECT_EQ(ThriftCountsOf(service.name)->hooks_lost, 0u);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   const std::int64_t grown = ResidentKilobytes() - warm_kilobytes;
   EXPECT_LT(grown, 16 * 1024);
 #endif
   if (seconds > 30) {
-    printf("%s: %llu connections, %llu spans, +%lld KB\n", NameOf(kind),
-           static_cast<unsigned long long>(connections.load()),
-           static_cast<unsigned long long>(spans),
+    printf("%s: %llu connections, %llu spans of the server, %llu of clients, +%lld KB\n",
+           NameOf(kind), static_cast<unsigned long long>(connections.load()),
+           static_cast<unsigned long long>(spans), static_cast<unsigned long long>(client_spans),
            static_cast<long long>(ResidentKilobytes() - warm_kilobytes));
   }
 }

@@ -1,6 +1,7 @@
 // Which request the handler of a traced processor works for (trace.h); the rest is in
 // trace_test.cc.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <future>
 #include <memory>
@@ -11,7 +12,12 @@
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/protocol/TCompactProtocol.h>
 #include <thrift/protocol/TJSONProtocol.h>
+#include <thrift/protocol/TMultiplexedProtocol.h>
+#include <thrift/transport/TBufferTransports.h>
+#include <thrift/transport/TFDTransport.h>
+#include <thrift/transport/TZlibTransport.h>
 
+#include "seer/thrift/make_traced.h"
 #include "seer/thrift/trace.h"
 #include "seer/trace/context.h"
 #include "seer/trace/propagation.h"
@@ -27,7 +33,14 @@ using apache::thrift::TMultiplexedProcessor;
 using apache::thrift::protocol::TBinaryProtocol;
 using apache::thrift::protocol::TCompactProtocol;
 using apache::thrift::protocol::TJSONProtocol;
+using apache::thrift::protocol::TMultiplexedProtocol;
 using apache::thrift::protocol::TProtocol;
+using apache::thrift::transport::TBufferedTransport;
+using apache::thrift::transport::TFDTransport;
+using apache::thrift::transport::TMemoryBuffer;
+using apache::thrift::transport::TTransport;
+using apache::thrift::transport::TZlibTransport;
+using echo_plain::EchoClient;
 using echo_plain::EchoProcessor;
 using testing_support::CallOnce;
 using testing_support::EchoHandler;
@@ -87,17 +100,132 @@ TEST(Trace, TheCallersContextComesOutOfTheArguments) {
   TakesTheCallersContext<TJSONProtocol>("trace-context-json-last", false);
 }
 
+// The context behind the other fields, as tracers of Java write it.
+template <typename Protocol>
+void TakesTheLastField(const std::string& name, bool search) {
+  SCOPED_TRACE(name);
+  ThriftTraceOptions options;
+  options.search_arguments = search;
+  const auto processor =
+      Trace(name, std::make_shared<EchoProcessor>(std::make_shared<EchoHandler>()), options);
+  for (const std::int16_t id : {std::int16_t{8888}, std::int16_t{3333}}) {
+    InMemory memory(InMemory::Of<Protocol>{});
+    const TraceContext caller = NewRoot();
+    WriteEcho(*memory.client(), caller, false, id);
+    EXPECT_TRUE(memory.Process(*processor));
+    std::string answer;
+    EchoClient(memory.client()).recv_echo(answer);
+    EXPECT_EQ(answer, "x");
+    const std::vector<SeenSpan> spans = TakeSpansOf(name);
+    ASSERT_EQ(spans.size(), 1u);
+    EXPECT_EQ(spans[0].span.trace_id() == caller.trace_id, search);
+    EXPECT_EQ(spans[0].span.parent_id(), search ? caller.span_id : 0);
+  }
+}
+TEST(Trace, Case18AFieldThatComesLastIsFoundWhereItIsSearchedFor) {
+  TakesTheLastField<TBinaryProtocol>("trace-last-binary", true);
+  TakesTheLastField<TCompactProtocol>("trace-last-compact", true);
+  TakesTheLastField<TBinaryProtocol>("trace-last-binary-not-searched", false);
+  TakesTheLastField<TCompactProtocol>("trace-last-compact-not-searched", false);
+}
+// What is first is still found at once.
+TEST(Trace, WhereItIsSearchedForTheFirstFieldIsFoundToo) {
+  ThriftTraceOptions options;
+  options.search_arguments = true;
+  TMultiplexedProcessor mux;
+  RegisterTracedDefault(mux, "trace-search-first",
+                        std::make_shared<EchoProcessor>(std::make_shared<EchoHandler>()), options);
+  for (const bool first : {true, false}) {
+    InMemory memory;
+    const TraceContext caller = NewRoot();
+    WriteEcho(*memory.client(), caller, first, 8888);
+    EXPECT_TRUE(memory.Process(mux));
+    const std::vector<SeenSpan> spans = TakeSpansOf("trace-search-first");
+    ASSERT_EQ(spans.size(), 1u);
+    EXPECT_EQ(spans[0].span.parent_id(), caller.span_id);
+  }
+}
+
+// One call of a traced client through `request`, of which the server reads; the server's span.
+template <typename Protocol>
+void JoinsTheCallersTrace(const std::string& service, apache::thrift::TProcessor& server,
+                          const std::shared_ptr<TTransport>& written,
+                          const std::shared_ptr<TTransport>& read, bool by_name = false) {
+  SCOPED_TRACE(service);
+  const auto client = MakeTraced<Protocol>(service, written);
+  const TraceContext root = NewRoot();
+  {
+    ContextScope scope(root);
+    std::shared_ptr<TProtocol> out = client;
+    if (by_name) out = std::make_shared<TMultiplexedProtocol>(out, service);
+    EchoClient(out).send_echo("x");
+  }
+  const auto reply = std::make_shared<TMemoryBuffer>();
+  EXPECT_TRUE(
+      server.process(std::make_shared<Protocol>(read), std::make_shared<Protocol>(reply), nullptr));
+  std::string answer;
+  EchoClient(std::make_shared<Protocol>(reply)).recv_echo(answer);
+  EXPECT_EQ(answer, "x");
+  const std::vector<SeenSpan> spans = TakeSpansOf(service);
+  ASSERT_EQ(spans.size(), 1u);
+  EXPECT_EQ(spans[0].method, "echo");
+  EXPECT_EQ(spans[0].span.trace_id(), root.trace_id);
+  EXPECT_NE(spans[0].span.parent_id(), 0u);
+}
+
 TEST(Trace, Case14TheContextIsFoundInsideAMultiplexer) {
   const auto handler = std::make_shared<EchoHandler>();
-  TMultiplexedProcessor mux;
-  RegisterTracedDefault(mux, "trace-context-mux", std::make_shared<EchoProcessor>(handler));
-  InMemory memory;
-  const TraceContext caller = NewRoot();
-  WriteEcho(*memory.client(), caller, true, 8888);
-  EXPECT_TRUE(memory.Process(mux));
-  const std::vector<SeenSpan> spans = TakeSpansOf("trace-context-mux");
-  ASSERT_EQ(spans.size(), 1u);
-  EXPECT_EQ(spans[0].span.parent_id(), caller.span_id);
+  const auto mux = std::make_shared<TMultiplexedProcessor>();
+  const std::string by_name = "trace-context-mux-v2";
+  const std::string by_default = "trace-context-mux";
+  RegisterTraced(*mux, by_name, std::make_shared<EchoProcessor>(handler));
+  RegisterTracedDefault(*mux, by_default, std::make_shared<EchoProcessor>(handler));
+  const auto both = Trace("trace-context-outside", mux);
+  for (apache::thrift::TProcessor* const server :
+       {static_cast<apache::thrift::TProcessor*>(mux.get()), both.get()}) {
+    const auto memory = std::make_shared<TMemoryBuffer>();
+    JoinsTheCallersTrace<TBinaryProtocol>(by_name, *server, memory, memory, true);
+    JoinsTheCallersTrace<TCompactProtocol>(by_name, *server, memory, memory, true);
+    JoinsTheCallersTrace<TBinaryProtocol>(by_default, *server, memory, memory);
+    JoinsTheCallersTrace<TCompactProtocol>(by_default, *server, memory, memory);
+    JoinsTheCallersTrace<TJSONProtocol>(by_name, *server, memory, memory, true);
+    JoinsTheCallersTrace<TJSONProtocol>(by_default, *server, memory, memory);
+  }
+  // What the multiplexer turns away reaches neither of them, and breaks nothing.
+  const auto memory = std::make_shared<TMemoryBuffer>();
+  EchoClient(std::make_shared<TMultiplexedProtocol>(std::make_shared<TBinaryProtocol>(memory),
+                                                    "trace-context-nobody"))
+      .send_echo("x");
+  const auto in = std::make_shared<TBinaryProtocol>(memory);
+  EXPECT_THROW(mux->process(in, in, nullptr), apache::thrift::TException);
+  EXPECT_TRUE(TakeSpansOf(by_name).empty());
+  EXPECT_TRUE(TakeSpansOf(by_default).empty());
+  EXPECT_FALSE(CurrentContext().valid());
+}
+
+// Transports that have no buffer to look into, or one that ends anywhere.
+TEST(Trace, TheContextIsFoundOverOtherTransports) {
+  const auto handler = std::make_shared<EchoHandler>();
+  const std::string pipe_name = "trace-over-pipe";
+  const auto over_pipe = Trace(pipe_name, std::make_shared<EchoProcessor>(handler));
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(pipe(ends), 0);
+  const auto from = std::make_shared<TFDTransport>(ends[0], TFDTransport::CLOSE_ON_DESTROY);
+  const auto to = std::make_shared<TFDTransport>(ends[1], TFDTransport::CLOSE_ON_DESTROY);
+  JoinsTheCallersTrace<TBinaryProtocol>(pipe_name, *over_pipe, to, from);
+  JoinsTheCallersTrace<TCompactProtocol>(pipe_name, *over_pipe, to, from);
+  JoinsTheCallersTrace<TJSONProtocol>(pipe_name, *over_pipe, to, from);
+
+  // Its buffer of 128 bytes ends within the field.
+  const std::string zlib_name = "trace-over-zlib-" + std::string(40, 'z');
+  TMultiplexedProcessor over_zlib;
+  RegisterTraced(over_zlib, zlib_name, std::make_shared<EchoProcessor>(handler));
+  const auto memory = std::make_shared<TMemoryBuffer>();
+  const auto zlib = std::make_shared<TZlibTransport>(memory);
+  JoinsTheCallersTrace<TBinaryProtocol>(zlib_name, over_zlib, zlib, zlib, true);
+  JoinsTheCallersTrace<TCompactProtocol>(zlib_name, over_zlib, zlib, zlib, true);
+  const auto buffered = std::make_shared<TBufferedTransport>(zlib);
+  JoinsTheCallersTrace<TBinaryProtocol>(zlib_name, over_zlib, buffered, buffered, true);
 }
 
 TEST(Trace, Case23ACallOfTheOwnProcessorRestoresTheContext) {

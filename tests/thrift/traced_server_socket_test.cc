@@ -54,6 +54,15 @@ struct Service {
     server = std::make_unique<TestServer>(parts);
   }
   EchoClient Client() { return EchoClient(ClientProtocol(parts, server->Connect())); }
+  // The kernel begins to stamp only some time after the first socket has asked it to.
+  void AwaitStamps() {
+    EchoClient client = Client();
+    std::string answer;
+    EXPECT_TRUE(Eventually([&] {
+      client.ping(answer);
+      return Spans(1, "ping")[0].span.stamp(ServerStamp::kDequeued).has_value();
+    }));
+  }
   std::vector<SeenSpan> Spans(std::size_t count, const char* method) {
     std::vector<SeenSpan> spans;
     EXPECT_TRUE(Eventually([&] {
@@ -84,6 +93,7 @@ TEST(TracedServerSocket, ARequestBehindACallOf50msShowsThemAsItsWait) {
   for (const ServerKind kind : kServersWithAWait) {
     SCOPED_TRACE(NameOf(kind));
     Service service(std::string("socket-wait-") + NameOf(kind), kind);
+    service.AwaitStamps();
     EchoClient client = service.Client();
     client.send_slow(50);  // and one more on the same connection: pipelined
     ASSERT_TRUE(Eventually([&] { return service.handler->slow_calls.load() == 1; }));
@@ -113,6 +123,7 @@ TEST(TracedServerSocket, ARequestBehindACallOf50msShowsThemAsItsWait) {
 
 TEST(TracedServerSocket, OnAnotherConnectionOfTheSameThreadToo) {
   Service service("socket-wait-other", ServerKind::kNonblocking);
+  service.AwaitStamps();
   EchoClient slow = service.Client();
   EchoClient other = service.Client();
   std::string answer;

@@ -67,7 +67,8 @@ inline void SetThriftCaller(std::string_view service) {
   internal::ServiceState::SetProcess(&internal::ServiceState::Of(service));
 }
 
-// The off switch, on at first: what is traced costs one branch a call while it is off. Calls that
+// The off switch, on at first. While it is off, what is traced looks at it once a call and does
+// nothing; what remains are the hooks that the generated code calls (benchmarks/thrift). Calls that
 // are open when it is turned are counted to their end.
 inline void SetThriftTracing(bool on) {
   internal::thrift_tracing.store(on, std::memory_order_relaxed);  // orders nothing

@@ -45,7 +45,7 @@ struct AsyncReply {
   std::uint64_t sent = 0;
   bool failed = false;
 };
-inline thread_local AsyncReply async_reply;
+SEER_INTERNAL_THREAD_LOCAL AsyncReply async_reply;
 
 // One request, kept alive by the copies of its completion callback.
 class AsyncCall {
@@ -86,7 +86,7 @@ struct AsyncEntry {
   HandledCall* handled_before = nullptr;
   std::optional<ContextScope> scope;
 };
-inline thread_local AsyncEntry* async_entry = nullptr;
+SEER_INTERNAL_THREAD_LOCAL AsyncEntry* async_entry = nullptr;
 
 // The host's handler is called with contexts of its own, as the generated code does it: twice.
 class AsyncHooks final : public apache::thrift::TProcessorEventHandler {
@@ -117,7 +117,8 @@ class AsyncHooks final : public apache::thrift::TProcessorEventHandler {
   void postRead(void* ctx, const char* fn_name, std::uint32_t bytes) override {
     if (AsyncEntry* const entry = std::exchange(reading_, nullptr)) {
       entry->call->served.HandlerBegins(entry->caller);
-      entry->scope.emplace(entry->call->served.Within(entry->caller));
+      entry->call->served.Continue(&entry->caller);
+      entry->scope.emplace(std::move(entry->caller));
       entry->handled.service = &service_;
       entry->handled.id = entry->call->served.span_id();
       entry->handled_before = std::exchange(handled_call, &entry->handled);
@@ -176,8 +177,9 @@ inline AsyncEntry::~AsyncEntry() {
 
 class TracedAsyncProcessor final : public apache::thrift::async::TAsyncProcessor {
  public:
-  TracedAsyncProcessor(ServiceState& service, std::shared_ptr<TAsyncProcessor> inner)
-      : inner_(std::move(inner)), service_(service) {
+  TracedAsyncProcessor(ServiceState& service, std::shared_ptr<TAsyncProcessor> inner,
+                       const ThriftTraceOptions& options)
+      : inner_(std::move(inner)), service_(service), options_(options) {
     auto installed = inner_->getEventHandler();
     hooks_ = std::dynamic_pointer_cast<AsyncHooks>(installed);
     if (hooks_ == nullptr || &hooks_->service() != &service) {
@@ -195,7 +197,9 @@ class TracedAsyncProcessor final : public apache::thrift::async::TAsyncProcessor
     }
     const auto call = std::make_shared<AsyncCall>();
     AsyncEntry entry(hooks_.get(), call.get(), in.get());
-    if (NeedsArgsReader(*in)) in = std::make_shared<ArgsReader>(in, &entry.caller);
+    if (ArgsOf(*in).reader || options_.search_arguments) {
+      in = std::make_shared<ArgsReader>(in, &entry.caller);
+    }
     try {
       inner_->process(
           [call, service = &service_, done = std::move(done)](bool ok) {
@@ -214,40 +218,45 @@ class TracedAsyncProcessor final : public apache::thrift::async::TAsyncProcessor
  private:
   const std::shared_ptr<TAsyncProcessor> inner_;
   ServiceState& service_;
+  const ThriftTraceOptions options_;
   std::shared_ptr<AsyncHooks> hooks_;
 };
 
 class TracedAsyncProcessorFactory final : public apache::thrift::async::TAsyncProcessorFactory {
  public:
-  TracedAsyncProcessorFactory(ServiceState& service, std::shared_ptr<TAsyncProcessorFactory> inner)
-      : inner_(std::move(inner)), service_(service) {}
+  TracedAsyncProcessorFactory(ServiceState& service, std::shared_ptr<TAsyncProcessorFactory> inner,
+                              const ThriftTraceOptions& options)
+      : inner_(std::move(inner)), service_(service), options_(options) {}
 
   std::shared_ptr<apache::thrift::async::TAsyncProcessor> getProcessor(
       const apache::thrift::TConnectionInfo& connection) override {
     auto processor = inner_->getProcessor(connection);
     if (processor == nullptr) return processor;
-    return std::make_shared<TracedAsyncProcessor>(service_, std::move(processor));
+    return std::make_shared<TracedAsyncProcessor>(service_, std::move(processor), options_);
   }
 
  private:
   const std::shared_ptr<TAsyncProcessorFactory> inner_;
   ServiceState& service_;
+  const ThriftTraceOptions options_;
 };
 
 }  // namespace internal
 
 // As in trace.h.
 inline std::shared_ptr<apache::thrift::async::TAsyncProcessor> Trace(
-    std::string_view name, std::shared_ptr<apache::thrift::async::TAsyncProcessor> processor) {
+    std::string_view name, std::shared_ptr<apache::thrift::async::TAsyncProcessor> processor,
+    const ThriftTraceOptions& options = {}) {
   if (processor == nullptr) return processor;
   return std::make_shared<internal::TracedAsyncProcessor>(internal::ServedHere(name),
-                                                          std::move(processor));
+                                                          std::move(processor), options);
 }
 inline std::shared_ptr<apache::thrift::async::TAsyncProcessorFactory> Trace(
-    std::string_view name, std::shared_ptr<apache::thrift::async::TAsyncProcessorFactory> factory) {
+    std::string_view name, std::shared_ptr<apache::thrift::async::TAsyncProcessorFactory> factory,
+    const ThriftTraceOptions& options = {}) {
   if (factory == nullptr) return factory;
   return std::make_shared<internal::TracedAsyncProcessorFactory>(internal::ServedHere(name),
-                                                                 std::move(factory));
+                                                                 std::move(factory), options);
 }
 
 SEER_END_NAMESPACE

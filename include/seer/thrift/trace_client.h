@@ -93,7 +93,7 @@ class TracedClientProtocol : public apache::thrift::protocol::TProtocolDecorator
  private:
   // Within the arguments, before their first field.
   virtual std::uint32_t SendContext(const TraceContext& context) {
-    return WriteContextField(out_, context);
+    return WriteContextField(out_, context, calls_->text());
   }
 
   TProtocol& out_;      // TProtocolDecorator keeps it alive

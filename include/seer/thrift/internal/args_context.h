@@ -25,6 +25,7 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <typeinfo>
 #include <utility>
 
 #include <thrift/protocol/TProtocol.h>
@@ -74,20 +75,27 @@ struct ContextField {
 
 namespace args {
 
+// The field up to the traceparent's version and dash.
 inline constexpr std::string_view kBinaryStart(
     "\x0D\x22\xB8"
     "\x0B\x0B\0\0\0\1"
     "\0\0\0\x0B"
     "traceparent"
-    "\0\0\0\x37",
-    28);
+    "\0\0\0\x37"
+    "00-",
+    31);
 inline constexpr std::string_view kCompactStart(
     "\x0B\xF0\x8A\x01"
     "\1\x88"
     "\x0B"
     "traceparent"
-    "\x37",
-    19);
+    "\x37"
+    "00-",
+    22);
+inline constexpr std::size_t kVersionBytes = 3;
+// All of it, without a tracestate.
+template <const std::string_view& kStart>
+inline constexpr std::size_t kOwnBytes = kStart.size() - kVersionBytes + kTraceparentBytes;
 static_assert(kTraceparentBytes == 0x37);
 
 // The first three bytes of a field with one of the two ids, in either protocol.
@@ -200,7 +208,6 @@ inline bool Hex16(const char* text, std::uint64_t* value) noexcept {
   const __m128i letter = _mm_sub_epi8(v, _mm_set1_epi8('a'));
   const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
   const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(5)), letter);
-  if (_mm_movemask_epi8(_mm_or_si128(is_digit, is_letter)) != 0xFFFF) return false;
   const __m128i nibbles =
       _mm_or_si128(_mm_and_si128(is_digit, digit),
                    _mm_and_si128(is_letter, _mm_add_epi8(letter, _mm_set1_epi8(10))));
@@ -210,7 +217,7 @@ inline bool Hex16(const char* text, std::uint64_t* value) noexcept {
   std::uint64_t bytes = 0;
   _mm_storel_epi64(reinterpret_cast<__m128i*>(&bytes), _mm_packus_epi16(pairs, pairs));
   *value = __builtin_bswap64(bytes);
-  return true;
+  return _mm_movemask_epi8(_mm_or_si128(is_digit, is_letter)) == 0xFFFF;
 #else
   static_cast<void>(text);
   static_cast<void>(value);
@@ -218,53 +225,64 @@ inline bool Hex16(const char* text, std::uint64_t* value) noexcept {
 #endif
 }
 
-// ParseTraceparent() for what seer writes. `text` has kTraceparentBytes. False: ask that one.
+// ParseTraceparent() for what seer writes, behind the version. `text` has kTraceparentBytes. False:
+// ask that one, and nothing has been written.
 inline bool OwnTraceparent(const char* text, TraceContext* context) noexcept {
-  if (std::memcmp(text, "00-", 3) != 0 || text[35] != '-' || text[52] != '-') return false;
-  if (!Hex16(text + 3, &context->trace_id.high) || !Hex16(text + 19, &context->trace_id.low) ||
-      !Hex16(text + 36, &context->span_id)) {
-    return false;
-  }
+  TraceId trace_id;
+  std::uint64_t span_id = 0;
+  const bool hex = Hex16(text + 3, &trace_id.high) & Hex16(text + 19, &trace_id.low) &
+                   Hex16(text + 36, &span_id);  // no branch between them
+  if (!hex || !trace_id.valid() || span_id == 0) return false;
   // Of the flags only those that seer carries: 00 to 03.
-  if (text[53] != '0' || text[54] < '0' || text[54] > '3') return false;
-  context->flags = static_cast<std::uint8_t>(text[54] - '0');
-  return context->valid();
+  std::uint16_t dash = 0;
+  std::memcpy(&dash, text + 52, sizeof(dash));
+  std::uint16_t dash_zero = 0;
+  std::memcpy(&dash_zero, "-0", sizeof(dash_zero));
+  const auto flags = static_cast<std::uint8_t>(text[54] - '0');
+  if (text[35] != '-' || dash != dash_zero || flags > 3) return false;
+  context->trace_id = trace_id;
+  context->span_id = span_id;
+  context->flags = flags;
+  return true;
+}
+
+// Whether the first kSize bytes are equal.
+template <std::size_t kSize>
+inline bool SameStart(const char* a, const char* b) noexcept {
+  static_assert(kSize >= 16 && kSize <= 32);
+#if defined(__SSE2__)
+  const auto load = [](const char* at) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  };
+  const __m128i same = _mm_and_si128(_mm_cmpeq_epi8(load(a), load(b)),
+                                     _mm_cmpeq_epi8(load(a + kSize - 16), load(b + kSize - 16)));
+  return _mm_movemask_epi8(same) == 0xFFFF;
+#else
+  return std::memcmp(a, b, kSize) == 0;
+#endif
 }
 
 // The field as seer's own clients write it without a tracestate, found with one comparison of known
-// length. Writes nothing but ids and flags; what it wrote where it returns false is not valid().
+// length: the number of its bytes, or 0.
 template <const std::string_view& kStart>
-inline bool OwnField(std::string_view bytes, TraceContext* context) noexcept {
-  constexpr std::size_t kSize = kStart.size();
-  return bytes.size() >= kSize + kTraceparentBytes &&
-         std::memcmp(bytes.data(), kStart.data(), kSize) == 0 &&
-         OwnTraceparent(bytes.data() + kSize, context);
+inline std::size_t OwnField(std::string_view bytes, TraceContext* context) noexcept {
+  constexpr std::size_t kSize = kOwnBytes<kStart>;
+  if (bytes.size() <= kSize) return 0;
+  // Another such field may follow, or in compact an id that needs this one.
+  const auto next = static_cast<std::uint8_t>(bytes[kSize]);
+  const bool alone = kStart[0] == 0x0D ? next != 0x0D : next != 0x0B && (next & 0xF0) == 0;
+  return alone && SameStart<kStart.size()>(bytes.data(), kStart.data()) &&
+                 OwnTraceparent(bytes.data() + kStart.size() - kVersionBytes, context)
+             ? kSize
+             : 0;
 }
 
 // The common case of FindContext(): the number of bytes to take out, 0 for all other cases.
 inline std::size_t OwnContext(std::string_view bytes, TraceContext* context) noexcept {
   if (bytes.empty()) return 0;
-  TraceContext found;
-  std::size_t size = 0;
-  bool compact = false;
-  if (bytes[0] == 0x0D) {
-    size = kBinaryStart.size() + kTraceparentBytes;
-    if (!OwnField<kBinaryStart>(bytes, &found)) return 0;
-  } else if (bytes[0] == 0x0B) {
-    compact = true;
-    size = kCompactStart.size() + kTraceparentBytes;
-    if (!OwnField<kCompactStart>(bytes, &found)) return 0;
-  } else {
-    return 0;
-  }
-  // Another such field may follow, or in compact an id that needs this one.
-  if (size == bytes.size()) return 0;
-  const auto next = static_cast<std::uint8_t>(bytes[size]);
-  if (compact ? next == 0x0B || (next & 0xF0) != 0 : next == 0x0D) return 0;
-  context->trace_id = found.trace_id;
-  context->span_id = found.span_id;
-  context->flags = found.flags;
-  return size;
+  if (bytes[0] == 0x0D) return OwnField<kBinaryStart>(bytes, context);
+  if (bytes[0] == 0x0B) return OwnField<kCompactStart>(bytes, context);
+  return 0;
 }
 
 }  // namespace args
@@ -340,34 +358,69 @@ struct BufferOf : apache::thrift::transport::TBufferedTransport {
   }
 };
 
+// The transport, if its functions are TBufferBase's own, which then need not be called virtually:
+// not so in a class of the host's that is derived from one of these. Else null.
+inline apache::thrift::transport::TBufferBase* OwnBuffer(
+    apache::thrift::transport::TTransport& transport) noexcept {
+  const std::type_info& type = typeid(transport);
+  if (type != typeid(apache::thrift::transport::TFramedTransport) &&
+      type != typeid(apache::thrift::transport::TBufferedTransport) &&
+      type != typeid(apache::thrift::transport::TMemoryBuffer)) {
+    return nullptr;
+  }
+  return static_cast<apache::thrift::transport::TBufferBase*>(&transport);
+}
+
+namespace args {
+
+// Also of fields that seer's clients do not write, and of any transport.
+[[gnu::noinline]] inline bool TakeAnyContext(apache::thrift::transport::TTransport* transport,
+                                             TraceContext* out) {
+  if (transport == nullptr) return false;  // a protocol by hand
+  // The buffer holds at most 8 KiB of what matters; each round brings at least one byte.
+  for (std::size_t round = 0; round <= kMaxContextBytes; ++round) {
+    std::uint32_t size = 0;
+    const std::uint8_t* const buffer = transport->borrow(nullptr, &size);  // what is there: O(1)
+    if (buffer == nullptr) return false;
+    const std::string_view bytes(reinterpret_cast<const char*>(buffer), size);
+    if (const std::size_t own = OwnContext(bytes, out)) {
+      transport->consume(static_cast<std::uint32_t>(own));
+      return true;
+    }
+    if (size >= 3 && !MayStart(bytes)) return false;
+    ContextInBytes found;
+    FindContext(bytes, &found);
+    if (found.partial) {
+      auto* const buffered =
+          dynamic_cast<apache::thrift::transport::TBufferedTransport*>(transport);
+      if (buffered != nullptr && BufferOf::ReadMore(buffered)) continue;
+    }
+    if (found.consumed > 0) transport->consume(static_cast<std::uint32_t>(found.consumed));
+    if (!found.context.valid()) return false;
+    *out = std::move(found.context);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace args
+
 // Call it where the arguments begin: after readMessageBegin(), before anything else is read. True:
-// there is a context, now in `out`.
-inline bool TakeContext(apache::thrift::protocol::TProtocol* in, TraceContext* out) noexcept {
+// there is a context, now in `out`. `buffer`: OwnBuffer() of its transport, where that is known.
+inline bool TakeContext(apache::thrift::protocol::TProtocol* in, TraceContext* out,
+                        apache::thrift::transport::TBufferBase* buffer = nullptr) noexcept {
   try {
-    apache::thrift::transport::TTransport* const transport = TransportOf::Get(in);
-    // The buffer holds at most 8 KiB of what matters; each round brings at least one byte.
-    for (std::size_t round = 0; round <= kMaxContextBytes; ++round) {
+    if (__builtin_expect(buffer != nullptr, 1)) {
       std::uint32_t size = 0;
-      const std::uint8_t* const buffer = transport->borrow(nullptr, &size);  // what is there: O(1)
-      if (buffer == nullptr) return false;
-      const std::string_view bytes(reinterpret_cast<const char*>(buffer), size);
+      const std::uint8_t* const next = buffer->borrow(nullptr, &size);
+      const std::string_view bytes(reinterpret_cast<const char*>(next), size);
       if (const std::size_t own = args::OwnContext(bytes, out); __builtin_expect(own != 0, 1)) {
-        transport->consume(static_cast<std::uint32_t>(own));
+        buffer->consume(static_cast<std::uint32_t>(own));
         return true;
       }
       if (size >= 3 && !args::MayStart(bytes)) return false;
-      ContextInBytes found;
-      FindContext(bytes, &found);
-      if (__builtin_expect(found.partial, 0)) {
-        auto* const buffered =
-            dynamic_cast<apache::thrift::transport::TBufferedTransport*>(transport);
-        if (buffered != nullptr && BufferOf::ReadMore(buffered)) continue;
-      }
-      if (found.consumed > 0) transport->consume(static_cast<std::uint32_t>(found.consumed));
-      if (!found.context.valid()) return false;
-      *out = std::move(found.context);
-      return true;
     }
+    return args::TakeAnyContext(TransportOf::Get(in), out);
   } catch (...) {  // the connection broke: the generated code will find out, and say so
   }
   return false;

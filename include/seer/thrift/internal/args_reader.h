@@ -7,7 +7,7 @@
 // the end of the first struct that ends, whichever that is.
 //
 //   TraceContext context;
-//   if (NeedsArgsReader(*in)) in = std::make_shared<ArgsReader>(in, &context);
+//   if (ArgsOf(*in).reader) in = std::make_shared<ArgsReader>(in, &context);
 //   processor->process(in, out, connection);      // the context is there when the handler begins
 //
 // A map<string, string> of the user's own with such an id is delivered as it came; so is whatever
@@ -29,6 +29,7 @@
 #include <thrift/protocol/TProtocol.h>
 #include <thrift/protocol/TProtocolDecorator.h>
 #include <thrift/transport/TBufferTransports.h>
+#include <thrift/transport/TTransport.h>
 
 #include "absl/types/span.h"
 #include "seer/core/config.h"
@@ -37,39 +38,71 @@
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
-// Asks for the type once a thread as long as it stays the same. Inside a multiplexer the type says
-// nothing, but the message's header has been read: what comes next is the arguments' first byte.
-inline bool SpeaksJson(apache::thrift::protocol::TProtocol& in) {
-  const std::type_info& type = typeid(in);
-  struct Last {
-    const std::type_info* type = nullptr;
-    bool json = false;
-    bool decorated = false;
-  };
-  thread_local Last last;
-  if (last.type != &type) {
-    last.type = &type;
-    last.json = dynamic_cast<apache::thrift::protocol::TJSONProtocol*>(&in) != nullptr;
-    last.decorated = dynamic_cast<apache::thrift::protocol::TProtocolDecorator*>(&in) != nullptr;
+// What the types of a protocol and of its transport tell.
+struct ArgsTypes {
+  const std::type_info* protocol = nullptr;
+  const std::type_info* transport = nullptr;
+  bool json = false;
+  bool decorated = false;   // whose protocol it is the type does not tell
+  bool buffered = false;    // the arguments' first bytes can be looked at
+  bool own_buffer = false;  // see OwnBuffer()
+  // Binary or compact in an own buffer: all that there is to know.
+  bool usual = false;
+};
+// Asks once a thread as long as they stay the same.
+inline const ArgsTypes& TypesOf(apache::thrift::protocol::TProtocol& in,
+                                apache::thrift::transport::TTransport& transport) {
+  const std::type_info& protocol_type = typeid(in);
+  const std::type_info& transport_type = typeid(transport);
+  // Several, as inside a traced multiplexer two protocols take turns.
+  constexpr std::size_t kPlaces = 4;
+  thread_local ArgsTypes known[kPlaces];
+  ArgsTypes& types = known[reinterpret_cast<std::uintptr_t>(&protocol_type) / 16 % kPlaces];
+  if (__builtin_expect(types.protocol == &protocol_type && types.transport == &transport_type, 1)) {
+    return types;
   }
-  if (!last.decorated) return last.json;
-  std::uint32_t size = 0;
-  const std::uint8_t* const next = TransportOf::Get(&in)->borrow(nullptr, &size);
-  return next != nullptr && size > 0 && (*next == '{' || *next == '[' || *next == ',');
+  types.protocol = &protocol_type;
+  types.transport = &transport_type;
+  types.json = dynamic_cast<apache::thrift::protocol::TJSONProtocol*>(&in) != nullptr;
+  types.decorated = dynamic_cast<apache::thrift::protocol::TProtocolDecorator*>(&in) != nullptr;
+  types.buffered = dynamic_cast<apache::thrift::transport::TBufferBase*>(&transport) != nullptr;
+  types.own_buffer = OwnBuffer(transport) != nullptr;
+  types.usual = types.own_buffer && !types.json && !types.decorated;
+  return types;
 }
 
-// True where TakeContext() would find nothing.
-inline bool NeedsArgsReader(apache::thrift::protocol::TProtocol& in) noexcept {
+// Where the arguments of a message that is about to be processed can be looked at.
+struct ArgsPlace {
+  // TakeContext() would find nothing, or not all that there is: take an ArgsReader.
+  bool reader = true;
+  bool json = false;
+  // OwnBuffer() of the transport, for TakeContext().
+  apache::thrift::transport::TBufferBase* buffer = nullptr;
+};
+inline ArgsPlace ArgsOf(apache::thrift::protocol::TProtocol& in) noexcept {
+  ArgsPlace place;
   try {
-    if (SpeaksJson(in)) return true;
-    std::uint32_t size = 0;
     apache::thrift::transport::TTransport* const transport = TransportOf::Get(&in);
-    // A framed transport has no buffer before its first message.
-    return transport->borrow(nullptr, &size) == nullptr &&
-           dynamic_cast<apache::thrift::transport::TBufferBase*>(transport) == nullptr;
-  } catch (...) {
-    return true;
+    if (__builtin_expect(transport == nullptr, 0)) return place;
+    const ArgsTypes& types = TypesOf(in, *transport);
+    if (types.own_buffer) {
+      place.reader = false;
+      place.buffer = static_cast<apache::thrift::transport::TBufferBase*>(transport);
+    }
+    if (__builtin_expect(types.usual, 1)) return place;
+    place.json = types.json;
+    if (__builtin_expect(types.decorated, 0)) {
+      // Inside a multiplexer the message's header has been read: what comes next is the arguments'
+      // first byte.
+      std::uint32_t size = 0;
+      const std::uint8_t* const next = transport->borrow(nullptr, &size);
+      place.json = next != nullptr && size > 0 && (*next == '{' || *next == '[' || *next == ',');
+    }
+    // What is no buffer may well show what it has decompressed so far, or nothing.
+    place.reader = place.json || !types.buffered;
+  } catch (...) {  // borrow() failed: the generated code will find out
   }
+  return place;
 }
 
 class ArgsReader final : public apache::thrift::protocol::TProtocolDecorator {
@@ -78,7 +111,7 @@ class ArgsReader final : public apache::thrift::protocol::TProtocolDecorator {
 
   // `context` outlives the reader, and is written to when the field has been read.
   ArgsReader(std::shared_ptr<apache::thrift::protocol::TProtocol> in, TraceContext* context)
-      : TProtocolDecorator(in), in_(*in), context_(context), json_(SpeaksJson(*in)) {}
+      : TProtocolDecorator(in), in_(*in), context_(context), json_(ArgsOf(*in).json) {}
 
   std::uint32_t readStructBegin_virt(std::string& name) override {
     ++depth_;

@@ -13,6 +13,7 @@
 
 #include "seer/core/config.h"
 #include "seer/core/tsc_clock.h"
+#include "seer/thrift/internal/thread_local.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -23,10 +24,10 @@ struct Arrival {
   std::uint64_t dequeued = 0;    // out of it
   const void* socket = nullptr;  // that wrote `received`
 };
-inline thread_local Arrival arrival;
+SEER_INTERNAL_THREAD_LOCAL Arrival arrival;
 
 // Set by ConnectionEvents just before a request is processed, see events_lost.
-inline thread_local bool request_announced = false;
+SEER_INTERNAL_THREAD_LOCAL bool request_announced = false;
 
 // Stamps as the recorder's methods take them, for who has no method yet.
 inline const TscClock& StampClock() {

@@ -75,15 +75,12 @@ class ClientCalls {
     if (__builtin_expect(!ThriftTracingIsOn(), 0)) return false;
     const bool oneway = type == apache::thrift::protocol::T_ONEWAY;
     if (!oneway && type != apache::thrift::protocol::T_CALL) return false;
-    Abandoned();
+    if (__builtin_expect(writing_ != nullptr || sending_ != nullptr, 0)) Abandoned();
     ServiceState& caller = CallerHere();
-    if (&caller != caller_) {
+    if (__builtin_expect(&caller != caller_, 0)) {
       edge_ = &caller.EdgeTo(callee_);
       caller_ = &caller;
     }
-    // Inside a TMultiplexedProtocol: "service:method".
-    const std::size_t colon = message.rfind(':');
-    if (colon != std::string_view::npos) message.remove_prefix(colon + 1);
     const CalledMethod* const method = &edge_->Called(message);
     Call* const call = Free();
     if (call == nullptr) return false;
@@ -100,7 +97,7 @@ class ClientCalls {
     raw.span_id = ids.span_id;
     raw.parent_id = ids.parent_id;
     raw.known = 0;
-    raw.Set(kStart, call->method->Stamp());
+    raw.Set(kStart, method->Stamp());
     context_.trace_id = ids.trace_id;
     context_.span_id = ids.span_id;
     if (ids.parent_id != 0) {
@@ -115,13 +112,16 @@ class ClientCalls {
   }
   // Of the call that was begun last.
   const TraceContext& context() const { return context_; }
+  // For WriteContextField().
+  std::string* text() { return &text_; }
 
   void Written() noexcept {
     Call* const call = std::exchange(writing_, nullptr);
     if (call == nullptr) return;
     // Entered before anybody can answer, and so before it can leave.
-    call->outbound = Ticket(call->edge->outbound());
-    if (!call->oneway) call->blocked = DownstreamCall::Begin();
+    call->edge->outbound().Enter();
+    call->outbound = true;
+    if (!call->oneway) call->blocked.Begin();
     call->thread = &handled_call;
     sending_ = call;
     call->state.store(State::kOpen, std::memory_order_release);  // [O]
@@ -155,7 +155,7 @@ class ClientCalls {
     Call* const call = Oldest(seqid);
     if (call == nullptr) return;  // tracing was off, or it has been given up
     call->raw.Set(kFirstByte, call->method->Stamp());
-    call->outbound.Leave();
+    call->LeaveOutbound();
     // Else in Replied(), which a client with many threads calls in the caller's.
     if (call->thread == &handled_call) call->blocked.End();
     outcome_ = type == apache::thrift::protocol::T_EXCEPTION ? Outcome::kFailed : Outcome::kOk;
@@ -201,8 +201,12 @@ class ClientCalls {
     const void* thread = nullptr;  // which called
     std::atomic<std::uint64_t> sent{0};
     RawSpan raw;
-    Ticket outbound;
+    bool outbound = false;  // in the edge's queue
     DownstreamCall blocked;
+
+    void LeaveOutbound() noexcept {
+      if (std::exchange(outbound, false)) edge->outbound().Leave();
+    }
   };
 
   // The arguments of the call before broke off, or its message was never flushed.
@@ -287,16 +291,37 @@ class ClientCalls {
     Finish(call, outcome, call->method->Stamp());
   }
 
+  // Recording is one function of half as many instructions where it is known which stamps there
+  // are.
+  [[gnu::flatten]] static void RecordUsual(const CalledMethod& method,
+                                           const RawSpan& raw) noexcept {
+    RawSpan span;
+    span.trace_id = raw.trace_id;
+    span.span_id = raw.span_id;
+    span.parent_id = raw.parent_id;
+    span.Set(kStart, raw.stamps[kStart]);
+    span.Set(kSent, raw.stamps[kSent]);
+    span.Set(kFirstByte, raw.stamps[kFirstByte]);
+    span.Set(kEnd, raw.stamps[kEnd]);
+    span.outcome = raw.outcome;
+    method.Record(span);
+  }
+
   // Of a call that is ours.
   void Finish(Call* call, Outcome outcome, std::uint64_t now) noexcept {
-    call->outbound.Leave();
+    call->LeaveOutbound();
     call->blocked.End();
     RawSpan& raw = call->raw;
     const std::uint64_t sent = call->sent.load(std::memory_order_relaxed);  // see Sent()
     if (sent != 0) raw.Set(kSent, sent);
     raw.Set(kEnd, now);
     raw.outcome = outcome;
-    call->method->Record(raw);
+    constexpr std::uint32_t kUsual = 1u << kStart | 1u << kSent | 1u << kFirstByte | 1u << kEnd;
+    if (__builtin_expect(raw.known == kUsual, 1)) {
+      RecordUsual(*call->method, raw);
+    } else {
+      call->method->Record(raw);
+    }
     // The count first: who finds the call free may take it, and count, at once. Release, pairs with
     // Oldest().
     if (call != &first_) more_open_.fetch_sub(1, std::memory_order_release);
@@ -315,6 +340,7 @@ class ClientCalls {
   ServiceState* caller_ = nullptr;  // of the call before, and the edge from there
   EdgeState* edge_ = nullptr;
   TraceContext context_;
+  std::string text_;
   std::uint64_t serial_ = 0;
   Call* writing_ = nullptr;  // from Begin() to Written()
   Call* sending_ = nullptr;  // from Written() to Sent()

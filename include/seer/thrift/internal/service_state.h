@@ -27,6 +27,7 @@
 #include "seer/core/internal/mutex.h"
 #include "seer/queue/registry.h"
 #include "seer/thrift/internal/method_table.h"
+#include "seer/thrift/internal/thread_local.h"
 #include "seer/trace/recorder.h"
 
 namespace apache::thrift::protocol {
@@ -39,7 +40,7 @@ struct TraceContext;
 
 namespace internal {
 
-// One branch in everything that is traced; see SetThriftTracing().
+// Looked at once a call; see SetThriftTracing().
 inline std::atomic<bool> thrift_tracing{true};
 inline bool ThriftTracingIsOn() noexcept {
   return thrift_tracing.load(std::memory_order_relaxed);  // orders nothing
@@ -57,9 +58,11 @@ class EdgeState {
 
   // Open calls. A QueueScope or Ticket of it makes a leave without an enter impossible.
   const Queue& outbound() const { return outbound_; }
-  // `method` as the message has it, without the name of a multiplexed service.
-  const CalledMethod& Called(std::string_view method) {
-    return methods_.Find(method, [this](std::string_view name) {
+  // `message` as it is sent. Inside a TMultiplexedProtocol that is "service:method".
+  const CalledMethod& Called(std::string_view message) {
+    return methods_.Find(message, [this](std::string_view name) {
+      const std::size_t colon = name.rfind(':');
+      if (colon != std::string_view::npos) name.remove_prefix(colon + 1);
       return SpanRecorder::Global()
           .AddCalled(caller_, callee_, name.substr(0, kMaxMethodName))
           .value_or(CalledMethod());
@@ -241,7 +244,7 @@ struct HandledCall {
   std::uint32_t downstream = 0;  // synchronous calls that are open within it
   RawSpan* span = nullptr;       // not recorded yet
 };
-inline thread_local HandledCall* handled_call = nullptr;
+SEER_INTERNAL_THREAD_LOCAL HandledCall* handled_call = nullptr;
 
 // Who a call from this thread comes from.
 inline ServiceState& CallerHere() {
@@ -254,26 +257,18 @@ inline ServiceState& CallerHere() {
 class DownstreamCall {
  public:
   DownstreamCall() = default;  // none
-  static DownstreamCall Begin() noexcept {
-    DownstreamCall call;
-    if (handled_call != nullptr) {
-      call.within_ = handled_call;
-      call.id_ = handled_call->id;
-      if (handled_call->downstream++ == 0) handled_call->service->blocked().Enter();
-    }
-    return call;
-  }
-  DownstreamCall(DownstreamCall&& other) noexcept
-      : within_(std::exchange(other.within_, nullptr)), id_(other.id_) {}
-  DownstreamCall& operator=(DownstreamCall&& other) noexcept {
-    if (this != &other) {
-      End();
-      within_ = std::exchange(other.within_, nullptr);
-      id_ = other.id_;
-    }
-    return *this;
-  }
   ~DownstreamCall() { End(); }
+  DownstreamCall(const DownstreamCall&) = delete;
+  DownstreamCall& operator=(const DownstreamCall&) = delete;
+
+  // Where none is open.
+  void Begin() noexcept {
+    HandledCall* const within = handled_call;
+    if (within == nullptr) return;
+    within_ = within;
+    id_ = within->id;
+    if (within->downstream++ == 0) within->service->blocked().Enter();
+  }
 
   // A second call does nothing.
   void End() noexcept {
