@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <deque>
 
 #include "benchmarks/evaluation/csv.h"
-#include "seer/core/latency_histogram.h"
 #include "seer/window/violations.h"
 
 namespace seer::evaluation {
@@ -22,57 +20,50 @@ std::string Text(double value) {
   return text;
 }
 
-// The tail of one class over its trailing window, from the ticks' latencies.
-class TailMeter {
- public:
-  void Observe(const ClusterTick& tick, std::size_t row, const QosTarget& target) {
-    const std::int64_t ticks =
-        std::max<std::int64_t>(1, std::int64_t{target.window_ms} * kNsPerMs / tick.period.ns());
-    while (!window_.empty() && tick.tick - window_.front().tick >= ticks) window_.pop_front();
-    if (row < tick.classes.size() && tick.classes[row].seen) {
-      window_.push_back({tick.tick, tick.classes[row].latency});
-    }
-  }
-  // In ms; nothing where no request ended.
-  double Tail(const QosTarget& target) const {
-    LatencyHistogram all;
-    for (const Entry& entry : window_) all.Merge(entry.latency);
-    if (all.empty()) return NAN;
-    return static_cast<double>(all.Quantile(1 - target.allowed_ppm * 1e-6)) / kNsPerMs;
-  }
-
- private:
-  struct Entry {
-    Tick tick;
-    LatencyHistogram latency;
-  };
-  std::deque<Entry> window_;
-};
-
 }  // namespace
 
 std::string ClassLabel(const RequestClass& row) {
   return row.application.empty() ? row.name : row.application + "/" + row.name;
 }
 
+void TailMeters::Observe(const ClusterTick& tick, const Topology& topology, double share,
+                         Names* names, std::vector<TailRow>* rows) {
+  const auto classes = topology.classes();
+  windows_.resize(classes.size());
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    if (classes[i].removed) continue;
+    const QosTarget& target = classes[i].target;
+    std::deque<Entry>& window = windows_[i];
+    const std::int64_t ticks =
+        std::max<std::int64_t>(1, std::int64_t{target.window_ms} * kNsPerMs / tick.period.ns());
+    while (!window.empty() && tick.tick - window.front().tick >= ticks) window.pop_front();
+    if (i < tick.classes.size() && tick.classes[i].seen) {
+      window.push_back({tick.tick, tick.classes[i].latency});
+    }
+    LatencyHistogram all;
+    for (const Entry& entry : window) all.Merge(entry.latency);
+    if (all.empty()) continue;  // no request ended
+    const auto tail_ns = all.Quantile(1 - target.allowed_ppm * 1e-6);
+    if (!rows->empty() &&
+        static_cast<double>(tail_ns) < share * static_cast<double>(target.latency_ns)) {
+      continue;
+    }
+    rows->push_back({EndMs(tick), names->Intern(ClassLabel(classes[i])),
+                     static_cast<double>(tail_ns) / kNsPerMs,
+                     static_cast<double>(target.latency_ns) / kNsPerMs});
+  }
+}
+
 void AddTruth(const RecordedRun& run, Recording* recording) {
   Run& out = recording->Of(run.name);
   if (run.ticks.empty()) return;
-  const auto classes = run.topology.classes();
   out.start_ms = EndMs(run.ticks.front());
   out.end_ms = EndMs(run.ticks.back());
   ViolationDetector detector;
-  std::vector<TailMeter> meters(classes.size());
+  TailMeters meters;
   for (const ClusterTick& tick : run.ticks) {
     detector.Observe(tick, run.topology);
-    for (std::size_t i = 0; i < classes.size(); ++i) {
-      if (classes[i].removed) continue;
-      meters[i].Observe(tick, i, classes[i].target);
-      const double tail_ms = meters[i].Tail(classes[i].target);
-      if (std::isnan(tail_ms)) continue;
-      out.tails.push_back({EndMs(tick), recording->names.Intern(ClassLabel(classes[i])), tail_ms,
-                           static_cast<double>(classes[i].target.latency_ns) / kNsPerMs});
-    }
+    meters.Observe(tick, run.topology, 0, &recording->names, &out.tails);
   }
   if (!out.violations.empty()) return;
   detector.Finish();
@@ -136,12 +127,22 @@ absl::Status AddForecasts(const RecordedRun& run, std::int64_t horizon_ms, TickP
 }
 
 std::string ViolationsCsv(const Recording& recording) {
-  std::string csv = "run,start_ms,end_ms,class,culprit,cause,trap\n";
+  std::string csv = "run,start_ms,end_ms,class,culprit,cause,trap";
+  const ViolationRow* first = nullptr;  // all have its groups
+  for (const Run& run : recording.runs) {
+    if (first == nullptr && !run.violations.empty()) first = &run.violations.front();
+  }
+  if (first != nullptr) {
+    for (const auto& [column, value] : first->groups) csv += "," + CsvField(column);
+  }
+  csv += "\n";
   for (const Run& run : recording.runs) {
     for (const ViolationRow& row : run.violations) {
       csv += CsvField(run.name) + "," + std::to_string(row.start_ms) + "," +
              std::to_string(row.end_ms) + "," + CsvField(row.request_class) + "," +
-             CsvField(row.culprit) + "," + CsvField(row.cause) + (row.trap ? ",1\n" : ",0\n");
+             CsvField(row.culprit) + "," + CsvField(row.cause) + (row.trap ? ",1" : ",0");
+      for (const auto& [column, value] : row.groups) csv += "," + CsvField(value);
+      csv += "\n";
     }
   }
   return csv;

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "benchmarks/evaluation/rows.h"
+#include "seer/core/latency_histogram.h"
 #include "seer/core/topology.h"
 #include "seer/predict/tick_predictor.h"
 #include "seer/window/cluster_tick.h"
@@ -19,6 +21,22 @@ struct RecordedRun {
   std::string name;
   Topology topology;  // resolves the ids of all ticks
   std::vector<ClusterTick> ticks;
+};
+
+// The tail latencies that the classes' targets are about, over their trailing windows.
+class TailMeters {
+ public:
+  // Adds a row for each class whose tail is at least `share` of its target, and for the first tail
+  // that is known at all. Ticks in order.
+  void Observe(const ClusterTick& tick, const Topology& topology, double share, Names* names,
+               std::vector<TailRow>* rows);
+
+ private:
+  struct Entry {
+    Tick tick;
+    LatencyHistogram latency;
+  };
+  std::vector<std::deque<Entry>> windows_;  // by class
 };
 
 // "shop/buy", or "buy" of a class without application.

@@ -11,13 +11,6 @@ namespace {
 
 std::string Count(std::uint64_t value) { return std::to_string(value); }
 
-std::string Cell(const Metric& metric) {
-  if (std::isnan(metric.value)) return "-";
-  std::string text = Number(metric.value);
-  if (!std::isnan(metric.low)) text += " [" + Number(metric.low) + ", " + Number(metric.high) + "]";
-  return text;
-}
-
 // Rows of cells; the first is the header.
 using Table = std::vector<std::vector<std::string>>;
 
@@ -39,7 +32,7 @@ Table MetricTable(const Report& report) {
   if (report.scores.empty()) return table;
   for (const auto& [id, metric] : report.scores[0].metrics) {
     const std::string& name = id;
-    row(name, [&](const Score& s) { return Cell(s.metric(name)); });
+    row(name, [&](const Score& s) { return MetricText(s.metric(name)); });
   }
   return table;
 }
@@ -61,8 +54,8 @@ Table ComparisonTable(const Report& report) {
   for (const Comparison& c : report.comparisons) {
     table.push_back({c.first, c.second, Count(c.both), Count(c.only_first), Count(c.only_second),
                      Count(c.neither), Number(c.recall_p), Number(c.culprit_p),
-                     Cell(c.recall_difference), Cell(c.false_alarms_per_hour_difference),
-                     Number(c.false_alarms_p)});
+                     MetricText(c.recall_difference),
+                     MetricText(c.false_alarms_per_hour_difference), Number(c.false_alarms_p)});
   }
   return table;
 }
@@ -117,6 +110,13 @@ std::string HtmlTable(const Table& table) {
     html += "</tr>\n";
   }
   return html + "</table>\n";
+}
+
+// Wide tables scroll by themselves, the page does not.
+std::string Scrolling(const std::string& html) { return "<div>" + html + "</div>\n"; }
+
+std::string Details(const std::string& title, const std::string& html) {
+  return "<details><summary>" + Escaped(title) + "</summary>\n" + html + "</details>\n";
 }
 
 // "a": b, "c": d
@@ -189,6 +189,13 @@ std::string ScoreJson(const Score& s) {
 
 }  // namespace
 
+std::string MetricText(const Metric& metric) {
+  if (std::isnan(metric.value)) return "-";
+  std::string text = Number(metric.value);
+  if (!std::isnan(metric.low)) text += " [" + Number(metric.low) + ", " + Number(metric.high) + "]";
+  return text;
+}
+
 std::string Number(double value) {
   if (std::isnan(value)) return "-";
   char text[32];
@@ -246,6 +253,15 @@ std::string JsonNumber(double value) {
 std::string ToJson(const Report& report) {
   std::string json = "{\"title\": " + JsonString(report.title);
   json += ",\n\"notes\": [" + Joined(report.notes, [](const auto& n) { return JsonString(n); });
+  json += "],\n\"sections\": [" + Joined(report.sections, [](const Section& section) {
+            return "\n {\"title\": " + JsonString(section.title) + ", \"table\": [" +
+                   Joined(section.table,
+                          [](const std::vector<std::string>& row) {
+                            return "\n  [" +
+                                   Joined(row, [](const auto& c) { return JsonString(c); }) + "]";
+                          }) +
+                   "]}";
+          });
   json += "],\n\"predictors\": [\n " + Joined(report.scores, ScoreJson);
   json +=
       "],\n\"comparisons\": [" + Joined(report.comparisons, [](const Comparison& c) {
@@ -263,7 +279,11 @@ std::string ToJson(const Report& report) {
 }
 
 std::string ToText(const Report& report) {
-  std::string text = report.title + "\n\n" + TextTable(MetricTable(report));
+  std::string text = report.title + "\n\n";
+  for (const Section& section : report.sections) {
+    text += section.title + "\n" + TextTable(section.table) + "\n";
+  }
+  text += TextTable(MetricTable(report));
   if (!report.comparisons.empty()) text += "\n" + TextTable(ComparisonTable(report));
   for (const Score& score : report.scores) {
     if (score.groups.empty()) continue;
@@ -276,6 +296,12 @@ std::string ToText(const Report& report) {
 std::string ToMarkdown(const Report& report) {
   std::string text = "# " + report.title + "\n\n";
   for (const std::string& note : report.notes) text += note + "\n\n";
+  for (const Section& section : report.sections) {
+    text += "## " + section.title + "\n\n";
+    if (!section.text.empty()) text += section.text + "\n\n";
+    text += MarkdownTable(section.table) + "\n";
+  }
+  if (!report.sections.empty()) text += "## Every figure\n\n";
   text += MarkdownTable(MetricTable(report));
   text += "\nIn brackets: 95 % intervals.\n";
   if (!report.comparisons.empty()) {
@@ -292,19 +318,34 @@ std::string ToHtml(const Report& report) {
   std::string html =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<title>" +
       Escaped(report.title) +
-      "</title>\n<style>body{font-family:sans-serif;margin:2em;max-width:80em}"
-      "table{border-collapse:collapse;margin:1em 0}th,td{border:1px solid #ccc;padding:.2em .6em;"
-      "text-align:left;font-size:90%}</style></head><body>\n<h1>" +
+      "</title>\n<style>body{font-family:sans-serif;margin:2em;max-width:90em}"
+      "div{overflow-x:auto}table{border-collapse:collapse;margin:1em 0}"
+      "th,td{border:1px solid #ccc;padding:.2em .6em;text-align:left;font-size:85%}"
+      "th{background:#f4f4f4;vertical-align:bottom}td{white-space:nowrap}"
+      "td:first-child{font-weight:bold}summary{cursor:pointer;font-weight:bold;padding:.3em 0}"
+      "svg{margin:.3em 1em .3em 0}</style></head><body>\n<h1>" +
       Escaped(report.title) + "</h1>\n";
   for (const std::string& note : report.notes) html += "<p>" + Escaped(note) + "</p>\n";
-  html += HtmlTable(MetricTable(report)) + "<p>In brackets: 95 % intervals.</p>\n";
-  html += PrSvg(report.scores);
+  for (const Section& section : report.sections) {
+    html += "<h2>" + Escaped(section.title) + "</h2>\n";
+    if (!section.text.empty()) html += "<p>" + Escaped(section.text) + "</p>\n";
+    html += Scrolling(HtmlTable(section.table));
+    for (const std::string& plot : section.plots) html += plot;
+  }
+  const std::string metrics = Scrolling(HtmlTable(MetricTable(report)));
+  if (report.sections.empty()) {
+    html += metrics + "<p>In brackets: 95 % intervals.</p>\n" + PrSvg(report.scores);
+  } else {
+    html += "<h2>Every figure</h2>\n" + Details("In brackets: 95 % intervals", metrics);
+  }
   if (!report.comparisons.empty()) {
-    html += "<h2>Paired</h2>\n" + HtmlTable(ComparisonTable(report));
+    html += "<h2>Paired</h2>\n" + Scrolling(HtmlTable(ComparisonTable(report)));
   }
   for (const Score& score : report.scores) {
-    html += "<h2>" + Escaped(score.name) + "</h2>\n" + ReliabilitySvg(score) + LeadSvg(score);
-    html += HtmlTable(GroupTable(score));
+    const std::string own =
+        ReliabilitySvg(score) + LeadSvg(score) + Scrolling(HtmlTable(GroupTable(score)));
+    html += report.sections.empty() ? "<h2>" + Escaped(score.name) + "</h2>\n" + own
+                                    : Details(score.name, own);
   }
   return html + "</body></html>\n";
 }

@@ -56,6 +56,7 @@ absl::StatusOr<Trees> TrainTrees(const LabelledRows& data, const TreeOptions& op
       {"max_depth", std::to_string(options.depth)},
       {"eta", std::to_string(options.learning_rate)},
       {"min_child_weight", std::to_string(options.least_child_weight)},
+      {"subsample", std::to_string(options.subsample)},
       {"seed", std::to_string(options.seed)},
   };
   for (const auto& [name, value] : parameters) {

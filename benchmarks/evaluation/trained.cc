@@ -82,6 +82,7 @@ class TrainedRival : public TickPredictor {
     version_ = topology.version();
 
     features_.Observe(tick, topology);
+    blames_.assign(2 * features_.services(), -1.0);
     forecast->tick = tick.tick;
     forecast->period = tick.period;
     forecast->classes.clear();
@@ -105,8 +106,11 @@ class TrainedRival : public TickPredictor {
     double most = 0;
     double sum = 0;
     const auto add = [&](ServiceId service, std::uint32_t features, bool load) {
-      RowFor(features_.row(features), load, &row_);
-      const double p = std::clamp(model_(row_), 0.0, 1.0);
+      double& p = blames_[2 * features + (load ? 1 : 0)];
+      if (p < 0) {  // classes share services: the model is asked once for each
+        RowFor(features_.row(features), load, &row_);
+        p = std::clamp(model_(row_), 0.0, 1.0);
+      }
       row.initiators.push_back({service, static_cast<float>(p)});
       most = std::max(most, p);
       sum += p;
@@ -144,6 +148,7 @@ class TrainedRival : public TickPredictor {
   ServiceFeatures features_;
   std::vector<ClassState> classes_;
   std::vector<float> row_;
+  std::vector<double> blames_;  // of this tick: each service's, and as "load"; -1: not asked yet
   bool started_ = false;
   Tick last_ = 0;
   TickPeriod period_;
@@ -154,45 +159,49 @@ class TrainedRival : public TickPredictor {
 }  // namespace
 
 void TrainingRows::Add(const RecordedRun& run, const std::vector<ViolationRow>& violations) {
+  Begin();
+  for (const ClusterTick& tick : run.ticks) Observe(tick, run.topology, violations);
+}
+
+void TrainingRows::Begin(std::size_t quiet) {
   data_.columns = kTrainedColumns;
-  ServiceFeatures features;
-  std::vector<float> row;
-  std::size_t quiet = 0;
-  const auto take = [&](std::uint32_t service, bool load, bool label, float weight) {
-    RowFor(features.row(service), load, &row);
-    data_.values.insert(data_.values.end(), row.begin(), row.end());
+  features_.Reset();
+  quiet_ = quiet;
+}
+
+void TrainingRows::Observe(const ClusterTick& tick, const Topology& topology,
+                           const std::vector<ViolationRow>& violations) {
+  features_.Observe(tick, topology);
+  const std::int64_t now_ms = tick.period.EndNs(tick.tick) / kNsPerMs;
+  // What starts within the horizon, in any class; nothing is learnt within a violation.
+  bool within = false;
+  bool unknown = false;
+  std::vector<std::string_view> culprits;
+  for (const ViolationRow& violation : violations) {
+    within = within || (now_ms >= violation.start_ms && now_ms <= violation.end_ms);
+    if (now_ms >= violation.start_ms || now_ms + horizon_ms_ < violation.start_ms) continue;
+    unknown = unknown || violation.culprit.empty();
+    culprits.push_back(violation.culprit);
+  }
+  if (within || unknown) return;
+  if (culprits.empty() && quiet_++ % stride_ != 0) return;
+  const float weight = culprits.empty() ? static_cast<float>(stride_) : 1.0f;
+  const auto take = [&](std::uint32_t service, bool load, bool label) {
+    RowFor(features_.row(service), load, &row_);
+    data_.values.insert(data_.values.end(), row_.begin(), row_.end());
     data_.labels.push_back(label ? 1.0f : 0.0f);
     data_.weights.push_back(weight);
   };
-  for (const ClusterTick& tick : run.ticks) {
-    features.Observe(tick, run.topology);
-    const std::int64_t now_ms = tick.period.EndNs(tick.tick) / kNsPerMs;
-    // What starts within the horizon, in any class; nothing is learnt within a violation.
-    bool within = false;
-    bool unknown = false;
-    std::vector<std::string_view> culprits;
-    for (const ViolationRow& violation : violations) {
-      within = within || (now_ms >= violation.start_ms && now_ms <= violation.end_ms);
-      if (now_ms >= violation.start_ms || now_ms + horizon_ms_ < violation.start_ms) continue;
-      unknown = unknown || violation.culprit.empty();
-      culprits.push_back(violation.culprit);
-    }
-    if (within || unknown) continue;
-    if (culprits.empty() && quiet++ % stride_ != 0) continue;
-    const float weight = culprits.empty() ? static_cast<float>(stride_) : 1.0f;
-    const auto is_culprit = [&](std::string_view name) {
-      return std::find(culprits.begin(), culprits.end(), name) != culprits.end();
-    };
-    for (std::uint32_t s = 0; s < features.services(); ++s) {
-      if (features.known(s)) {
-        take(s, false, is_culprit(run.topology.service(ServiceId(s)).name), weight);
-      }
-    }
-    for (const RequestClass& request_class : run.topology.classes()) {
-      if (request_class.removed || !request_class.entry.valid()) continue;
-      if (!features.known(request_class.entry.index())) continue;
-      take(request_class.entry.value(), true, is_culprit(kLoad), weight);
-    }
+  const auto is_culprit = [&](std::string_view name) {
+    return std::find(culprits.begin(), culprits.end(), name) != culprits.end();
+  };
+  for (std::uint32_t s = 0; s < features_.services(); ++s) {
+    if (features_.known(s)) take(s, false, is_culprit(topology.service(ServiceId(s)).name));
+  }
+  for (const RequestClass& request_class : topology.classes()) {
+    if (request_class.removed || !request_class.entry.valid()) continue;
+    if (!features_.known(request_class.entry.index())) continue;
+    take(request_class.entry.value(), true, is_culprit(kLoad));
   }
 }
 

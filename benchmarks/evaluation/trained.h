@@ -38,11 +38,19 @@ class TrainingRows {
   // `violations` of the run. Ticks within one teach nothing, nor do those before one without
   // culprit.
   void Add(const RecordedRun& run, const std::vector<ViolationRow>& violations);
+  // The same tick by tick: Begin() of each run, then all its ticks in order. `quiet` is how many
+  // quiet ticks were passed over before, so that other seeds take other ones.
+  void Begin(std::size_t quiet = 0);
+  void Observe(const ClusterTick& tick, const Topology& topology,
+               const std::vector<ViolationRow>& violations);
   const LabelledRows& data() const { return data_; }
 
  private:
   std::int64_t horizon_ms_;
   std::size_t stride_;
+  std::size_t quiet_ = 0;
+  ServiceFeatures features_;
+  std::vector<float> row_;
   LabelledRows data_;
 };
 

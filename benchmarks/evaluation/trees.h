@@ -40,6 +40,7 @@ struct TreeOptions {
   int depth = 5;
   double learning_rate = 0.1;
   double least_child_weight = 10;
+  double subsample = 1;  // of the rows, for each tree: what a seed decides
   std::uint64_t seed = 1;
 };
 

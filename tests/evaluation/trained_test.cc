@@ -1,6 +1,5 @@
 #include "benchmarks/evaluation/trained.h"
 
-#include <chrono>
 #include <cmath>
 #include <random>
 #include <string>
@@ -10,59 +9,12 @@
 #include "benchmarks/evaluation/trees.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/evaluation/faulty_run.h"
 
 namespace seer::evaluation {
 namespace {
 
 using ::testing::HasSubstr;
-
-// client -> front -> (cache, store): faults of cache or store, whose backlog grows for a second and
-// then breaches; ten in ten minutes.
-RecordedRun Faulty(unsigned seed, std::vector<ViolationRow>* violations) {
-  RecordedRun run;
-  run.name = "run" + std::to_string(seed);
-  Topology& topology = run.topology;
-  const ServiceId front = topology.AddService("front", "shop").value();
-  const ServiceId cache = topology.AddService("cache", "shop").value();
-  const ServiceId store = topology.AddService("store", "shop").value();
-  const EdgeId in = topology.AddEdge(ServiceId(), front).value();
-  const EdgeId to_cache = topology.AddEdge(front, cache).value();
-  const EdgeId to_store = topology.AddEdge(front, store).value();
-  const auto target =
-      QosTarget::Percentile(0.99, std::chrono::milliseconds(100), std::chrono::milliseconds(1000));
-  EXPECT_TRUE(topology.AddRequestClass("shop", "buy", target, front).ok());
-  std::mt19937 random(seed);
-  const auto poisson = [&](double mean) {
-    return static_cast<double>(std::poisson_distribution<int>(mean)(random));
-  };
-  bool at_store = false;
-  for (int i = 0; i < 6000; ++i) {
-    const int into = i % 600 - 300;
-    if (into == 0) at_store = random() % 2 == 0;
-    const double backlog = into >= 0 && into < 20 ? 8.0 * into : 0;
-    ClusterTick tick;
-    tick.tick = i;
-    tick.Reset(3, 3, 1);
-    const double c = poisson(4) + (at_store ? 0 : backlog);
-    const double s = poisson(6) + (at_store ? backlog : 0);
-    tick.edges.SetDepth(to_cache, c);
-    tick.edges.SetDepth(to_store, s);
-    tick.edges.SetDepth(in, poisson(3) + c + s);
-    for (const EdgeId edge : {in, to_cache, to_store}) {
-      tick.edges.SetMade(edge, static_cast<std::uint32_t>(poisson(50)));
-    }
-    run.ticks.push_back(std::move(tick));
-    if (into == 10) {
-      ViolationRow row;
-      row.start_ms = (i + 1) * 100;
-      row.end_ms = row.start_ms + 1500;
-      row.request_class = "shop/buy";
-      row.culprit = at_store ? "store" : "cache";
-      violations->push_back(row);
-    }
-  }
-  return run;
-}
 
 TEST(Logistic, FindsTheWeightsThatMadeTheData) {
   std::mt19937 random(4);
@@ -154,7 +106,7 @@ TEST(Trees, WrongDumpsAreRefused) {
 void CheckForesees(const char* name, const ServiceModel& model) {
   Recording recording;
   std::vector<ViolationRow> violations;
-  const RecordedRun run = Faulty(99, &violations);
+  const RecordedRun run = FaultyRun(99, &violations);
   recording.Of(run.name).violations = violations;
   recording.Of(run.name).end_ms = 600'000;
   const auto rival = MakeTrainedRival(name, model, 500, 0.5);
@@ -169,7 +121,7 @@ TrainingRows FourFaultyRuns() {
   TrainingRows rows(500);
   for (const unsigned seed : {1u, 2u, 3u, 4u}) {
     std::vector<ViolationRow> violations;
-    const RecordedRun run = Faulty(seed, &violations);
+    const RecordedRun run = FaultyRun(seed, &violations);
     rows.Add(run, violations);
   }
   return rows;
@@ -196,7 +148,7 @@ TEST(Trained, TreesForeseeOnARunTheyHaveNotSeen) {
 
 TEST(Trained, WhatIsOutOfOrderIsRefused) {
   std::vector<ViolationRow> violations;
-  const RecordedRun run = Faulty(1, &violations);
+  const RecordedRun run = FaultyRun(1, &violations);
   const auto rival = MakeTrainedRival(
       "never", [](auto) { return 0.0; }, 300, 0.5);
   Forecast forecast;

@@ -1,0 +1,194 @@
+#include "benchmarks/evaluation/contenders.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include "benchmarks/evaluation/simulate.h"
+#include "benchmarks/evaluation/trained.h"
+#include "benchmarks/evaluation/trees.h"
+#include "seer/predict/rivals.h"
+
+namespace seer::evaluation {
+namespace {
+
+constexpr std::int64_t kNsPerMs = 1'000'000;
+
+RivalOptions OptionsFor(const ScenarioSet& set) {
+  RivalOptions options;
+  options.alarm_horizon_ns = set.horizon_ms * kNsPerMs;
+  options.horizons_ns = {options.alarm_horizon_ns};
+  return options;
+}
+
+Contender Untrained(RivalKind kind, const ScenarioSet& set) {
+  Contender contender;
+  contender.name = std::string(RivalName(kind));
+  contender.scale = Scale::kRatio4;
+  // So far above the default that P is not so near to 1, nor so near to 0, that its score is lost.
+  contender.probe = 400 * DefaultThreshold(kind);
+  contender.usual = DefaultThreshold(kind);
+  contender.prepare = [kind, options = OptionsFor(set)](const TrainingData*) {
+    return MakePredictor([kind, options](double threshold) {
+      RivalOptions own = options;
+      own.threshold = threshold;
+      return MakeRival(kind, own);
+    });
+  };
+  return contender;
+}
+
+Contender Shared(std::string name, const ScenarioSet& set,
+                 std::function<absl::StatusOr<ServiceModel>(const TrainingData&)> train) {
+  Contender contender;
+  contender.name = name;
+  contender.scale = Scale::kProbability;
+  contender.probe = 0.5;
+  contender.trained = true;
+  contender.prepare = [name, horizon_ms = set.horizon_ms, train = std::move(train)](
+                          const TrainingData* data) -> absl::StatusOr<MakePredictor> {
+    auto model = train(*data);
+    if (!model.ok()) return model.status();
+    return MakePredictor([name, horizon_ms, model = *std::move(model)](double threshold) {
+      return absl::StatusOr<std::unique_ptr<TickPredictor>>(
+          MakeTrainedRival(name, model, horizon_ms, threshold));
+    });
+  };
+  return contender;
+}
+
+TreeOptions TreesFor(const TrainingPlan& plan, std::size_t seed) {
+  TreeOptions options;
+  options.rounds = plan.rounds;
+  options.depth = plan.depth;
+  options.subsample = 0.8;
+  options.seed = seed + 1;
+  return options;
+}
+
+}  // namespace
+
+std::vector<Contender> AllContenders(const ScenarioSet& set) {
+  std::vector<Contender> all;
+  for (const RivalKind kind : kAllRivals) {
+    if (kind != RivalKind::kRandom) all.push_back(Untrained(kind, set));
+  }
+  for (std::uint32_t seed = 0; seed < set.training.seeds; ++seed) {
+    const std::string at = seed == 0 ? "" : "@" + std::to_string(seed + 1);
+    all.push_back(Shared(
+        "logistic" + at, set, [seed](const TrainingData& data) -> absl::StatusOr<ServiceModel> {
+          auto model = LogisticRegression::Fit(data.shared[seed]);
+          if (!model.ok()) return model.status();
+          return ServiceModel(
+              [model = *std::move(model)](auto row) { return model.Probability(row); });
+        }));
+    all.push_back(
+        Shared("trees" + at, set, [seed](const TrainingData& data) -> absl::StatusOr<ServiceModel> {
+          auto model = TrainTrees(data.shared[seed], TreesFor(data.plan, seed));
+          if (!model.ok()) return model.status();
+          auto kept = std::make_shared<const Trees>(*std::move(model));
+          return ServiceModel([kept](auto row) { return kept->Probability(row); });
+        }));
+    Contender joint;
+    joint.name = "trees-joint" + at;
+    joint.scale = Scale::kProbability;
+    joint.probe = 0.5;
+    joint.trained = true;
+    joint.prepare = [name = joint.name, horizon_ms = set.horizon_ms,
+                     seed](const TrainingData* data) -> absl::StatusOr<MakePredictor> {
+      auto trained = TrainJoint(data->joint, TreesFor(data->plan, seed));
+      if (!trained.ok()) return trained.status();
+      auto model = std::make_shared<const JointModel>(*std::move(trained));
+      return MakePredictor([name, horizon_ms, model](double threshold) {
+        return absl::StatusOr<std::unique_ptr<TickPredictor>>(
+            MakeJointRival(name, model, horizon_ms, threshold));
+      });
+    };
+    all.push_back(std::move(joint));
+  }
+  return all;
+}
+
+Contender RandomContender(const ScenarioSet& set, double alarms_per_hour) {
+  Contender contender;
+  contender.name = std::string(RivalName(RivalKind::kRandom));
+  contender.prepare = [options = OptionsFor(set), alarms_per_hour](const TrainingData*) {
+    return MakePredictor([options, alarms_per_hour](double) {
+      RivalOptions own = options;
+      own.alarms_per_hour = alarms_per_hour;
+      return MakeRival(RivalKind::kRandom, own);
+    });
+  };
+  return contender;
+}
+
+absl::Status CollectTrainingData(const ScenarioSet& set, std::size_t jobs, TrainingData* data) {
+  const std::size_t seeds = set.training.seeds;
+  struct OfRun {
+    std::vector<TrainingRows> shared;
+    JointRows joint;
+  };
+  std::vector<OfRun> runs(
+      data->train.size(),
+      OfRun{std::vector<TrainingRows>(seeds, TrainingRows(set.horizon_ms, set.training.stride)),
+            JointRows(set.horizon_ms, set.training.joint_stride)});
+  const absl::Status status = ForEachInParallel(jobs, runs.size(), [&](std::size_t r) {
+    OfRun& own = runs[r];
+    const RunFiles files(data->folder, data->train[r]);
+    Recording recording;
+    if (absl::Status read = ReadTruth(files, &recording); !read.ok()) return read;
+    const std::vector<ViolationRow>& violations = recording.Of(data->train[r]).violations;
+    for (std::size_t k = 0; k < seeds; ++k) {
+      own.shared[k].Begin(k * set.training.stride / seeds + r);
+    }
+    own.joint.Begin();
+    return ForEachTick(files.ticks, [&](const ClusterTick& tick, const Topology& topology) {
+      for (TrainingRows& rows : own.shared) rows.Observe(tick, topology, violations);
+      own.joint.Observe(tick, topology, violations);
+      return absl::OkStatus();
+    });
+  });
+  if (!status.ok()) return status;
+  data->shared.assign(seeds, LabelledRows());
+  data->joint = JointRows(set.horizon_ms, set.training.joint_stride);
+  for (OfRun& own : runs) {
+    for (std::size_t k = 0; k < seeds; ++k) {
+      const LabelledRows& from = own.shared[k].data();
+      LabelledRows& to = data->shared[k];
+      to.columns = from.columns;
+      to.values.insert(to.values.end(), from.values.begin(), from.values.end());
+      to.labels.insert(to.labels.end(), from.labels.begin(), from.labels.end());
+      to.weights.insert(to.weights.end(), from.weights.begin(), from.weights.end());
+    }
+    data->joint.Append(own.joint);
+    own = OfRun{{}, JointRows(set.horizon_ms, 1)};
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ForEachInParallel(std::size_t jobs, std::size_t count,
+                               const std::function<absl::Status(std::size_t)>& handle) {
+  std::vector<absl::Status> statuses(count);
+  std::atomic<std::size_t> next{0};
+  std::atomic<bool> failed{false};
+  const auto work = [&] {
+    while (true) {
+      // relaxed: which index is whose is all that counts; join() orders the results.
+      const std::size_t i = next.fetch_add(1, std::memory_order_relaxed);
+      if (i >= count || failed.load(std::memory_order_relaxed)) return;
+      statuses[i] = handle(i);
+      if (!statuses[i].ok()) failed.store(true, std::memory_order_relaxed);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t t = 1; t < std::min(jobs, count); ++t) threads.emplace_back(work);
+  work();
+  for (std::thread& thread : threads) thread.join();
+  for (absl::Status& status : statuses) {
+    if (!status.ok()) return std::move(status);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace seer::evaluation

@@ -1,0 +1,475 @@
+#include "benchmarks/evaluation/evaluation.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <system_error>
+
+#include "benchmarks/cluster/sim/substream.h"
+#include "benchmarks/evaluation/csv.h"
+#include "benchmarks/evaluation/oracle.h"
+#include "benchmarks/evaluation/replay.h"
+#include "benchmarks/evaluation/report_text.h"
+#include "benchmarks/evaluation/simulate.h"
+#include "benchmarks/evaluation/splits.h"
+#include "benchmarks/evaluation/summary.h"
+#include "benchmarks/evaluation/trace.h"
+
+namespace seer::evaluation {
+namespace {
+
+std::string HashOf(std::string_view a, std::string_view b) {
+  char text[17];
+  std::snprintf(
+      text, sizeof text, "%016llx",
+      static_cast<unsigned long long>(cluster::Sub(cluster::KeyOf(a), cluster::KeyOf(b))));
+  return text;
+}
+
+absl::Status MakeFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return absl::UnavailableError(path + ": " + error.message());
+  return absl::OkStatus();
+}
+
+class Evaluator {
+ public:
+  explicit Evaluator(const EvaluationOptions& options) : options_(options) {}
+
+  absl::StatusOr<Evaluation> Everything() {
+    for (const auto step : {&Evaluator::MakePlan, &Evaluator::Simulate, &Evaluator::ReadTruths,
+                            &Evaluator::ReadOracle, &Evaluator::Contend, &Evaluator::ScoreCsvs}) {
+      if (absl::Status status = (this->*step)(); !status.ok()) return status;
+    }
+    return Conclude();
+  }
+
+ private:
+  // A contender, and what became of it.
+  struct Entry {
+    Contender contender;
+    MakePredictor make;
+    Fitted fitted;
+    std::unique_ptr<Score> score;
+    bool left_out = false;
+  };
+
+  void Say(const std::string& what) const {
+    if (options_.say) options_.say(what);
+  }
+
+  std::vector<std::string> NamesOf(std::string_view set) const {
+    std::vector<std::string> names;
+    for (const RunPlan& plan : runs_) {
+      if (plan.set == set) names.push_back(plan.name);
+    }
+    return names;
+  }
+
+  absl::Status MakePlan() {
+    auto json = ReadFile(options_.scenarios);
+    if (!json.ok()) return json.status();
+    auto set = ParseScenarioSet(options_.scenarios, *json);
+    if (!set.ok()) return set.status();
+    set_ = *std::move(set);
+    runs_ = RunsOf(set_);
+    const std::string runs_key = HashOf(*json, options_.runs_version);
+    runs_folder_ = options_.folder + "/runs-" + runs_key;
+    traces_folder_ = options_.folder + "/forecasts-" + HashOf(runs_key, options_.version);
+    for (const std::string& folder : {runs_folder_, traces_folder_}) {
+      if (absl::Status status = MakeFolder(folder); !status.ok()) return status;
+    }
+    // Nothing is simulated before it is sure that no run, placement, seed, load or schedule of
+    // faults is in two sets.
+    std::vector<SplitRow> splits(runs_.size());
+    const absl::Status prepared =
+        ForEachInParallel(options_.jobs, runs_.size(), [&](std::size_t i) {
+          auto run = Prepare(set_, runs_[i], options_.graphs);
+          if (run.ok()) splits[i] = std::move(run->split);
+          return run.status();
+        });
+    if (!prepared.ok()) return prepared;
+    if (absl::Status status = CheckSplits(splits); !status.ok()) return status;
+    std::string csv = "set,run,placement,seed,load,faults\n";
+    for (const SplitRow& row : splits) {
+      csv += row.set + "," + row.run;
+      for (const auto& [trait, value] : row.traits) csv += "," + value;
+      csv += "\n";
+    }
+    return WriteFile(runs_folder_ + "/splits.csv", csv);
+  }
+
+  absl::Status Simulate() {
+    const OraclePlan& plan = set_.oracle;
+    // The longest work first: test runs have the oracle.
+    std::vector<std::size_t> order(runs_.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = order.size() - 1 - i;
+    std::size_t missing = 0;
+    for (const RunPlan& run : runs_) missing += !RunFiles(runs_folder_, run.name).done();
+    if (missing > 0) {
+      Say("simulating " + std::to_string(missing) + " of " + std::to_string(runs_.size()) +
+          " runs");
+    }
+    return ForEachInParallel(options_.jobs, runs_.size(), [&](std::size_t i) {
+      const RunPlan& run = runs_[order[i]];
+      if (RunFiles(runs_folder_, run.name).done()) return absl::OkStatus();
+      auto prepared = Prepare(set_, run, options_.graphs);
+      if (!prepared.ok()) return prepared.status();
+      OracleOptions oracle;
+      oracle.futures = plan.futures;
+      oracle.leads_ms = plan.leads_ms;
+      oracle.horizon_ms = plan.horizon_ms;
+      oracle.violations = oracle.quiet_ticks = 0;
+      if (run.set == "test") {
+        const std::uint32_t runs = set_.test.runs;
+        oracle.violations = (plan.violations + runs - 1) / runs;
+        oracle.quiet_ticks = (plan.quiet_ticks + runs - 1) / runs;
+        oracle.ticks =
+            static_cast<std::uint32_t>(run.minutes * 60'000 / static_cast<double>(set_.tick_ms));
+      }
+      return SimulateRun(set_, *prepared, oracle, runs_folder_);
+    });
+  }
+
+  absl::Status ReadTruths() {
+    for (const auto& [set, truth] :
+         {std::pair("validation", &validation_), std::pair("test", &test_)}) {
+      for (const std::string& name : NamesOf(set)) {
+        const absl::Status status = ReadTruth(RunFiles(runs_folder_, name), truth);
+        if (!status.ok()) return status;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadOracle() {
+    for (const std::string& name : NamesOf("test")) {
+      const std::string path = RunFiles(runs_folder_, name).oracle;
+      auto bytes = ReadFile(path);
+      if (!bytes.ok()) return bytes.status();
+      auto rows = ReadOracleCsv(path, *bytes);
+      if (!rows.ok()) return rows.status();
+      std::vector<ViolationRow>& violations = test_.Of(name).violations;
+      std::map<std::pair<std::string, std::int64_t>, ViolationRow*> find;
+      for (ViolationRow& v : violations) find[{v.request_class, v.start_ms}] = &v;
+      std::map<const ViolationRow*, bool> foreseen;
+      for (OracleRow& row : *rows) {
+        OracleLook look{name, std::move(row), "", "", ""};
+        if (!look.row.quiet) {
+          const auto v = find.find({look.row.request_class, look.row.start_ms});
+          if (v == find.end()) continue;
+          look.cause = v->second->cause;
+          for (const auto& [column, value] : v->second->groups) {
+            if (column == "onset") look.onset = value;
+            if (column == "kind") look.kind = value;
+          }
+          bool& seen = foreseen[v->second];
+          seen = seen || (look.row.start_ms - look.row.time_ms >= 100 &&
+                          look.row.Alarms(set_.oracle.horizon_ms));
+        }
+        looks_.push_back(std::move(look));
+      }
+      for (ViolationRow& v : violations) {
+        const auto seen = foreseen.find(&v);
+        v.groups.emplace_back("foreseeable", seen == foreseen.end() ? "not asked"
+                                             : seen->second         ? "yes"
+                                                                    : "no");
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  std::string TracePath(const Entry& entry, const std::string& run) const {
+    return traces_folder_ + "/" + entry.contender.name + "/" + run + ".trace";
+  }
+
+  bool HasTraces(const Entry& entry, const std::vector<std::string>& runs) const {
+    return std::all_of(runs.begin(), runs.end(), [&](const std::string& run) {
+      std::error_code error;
+      return std::filesystem::exists(TracePath(entry, run), error);
+    });
+  }
+
+  // What each entry says of each run, unless it is there already; `validation`: at its probe.
+  absl::Status TraceAll(const std::vector<std::string>& runs, bool validation,
+                        std::vector<Entry>* entries) {
+    return ForEachInParallel(options_.jobs, runs.size(), [&](std::size_t r) {
+      std::vector<std::unique_ptr<TickPredictor>> predictors;
+      std::vector<const Entry*> whose;
+      for (const Entry& entry : *entries) {
+        if (entry.left_out || HasTraces(entry, {runs[r]})) continue;
+        auto made = entry.make(validation ? entry.contender.probe : entry.fitted.threshold);
+        if (!made.ok()) return made.status();
+        predictors.push_back(*std::move(made));
+        whose.push_back(&entry);
+      }
+      if (predictors.empty()) return absl::OkStatus();
+      auto traces = TraceRun(RunFiles(runs_folder_, runs[r]).ticks, set_.horizon_ms, predictors);
+      if (!traces.ok()) return traces.status();
+      for (std::size_t i = 0; i < traces->size(); ++i) {
+        const absl::Status saved = (*traces)[i].Save(TracePath(*whose[i], runs[r]));
+        if (!saved.ok()) return saved;
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status MakeReady(std::vector<Entry>* entries, const std::vector<std::string>& runs) {
+    for (const Entry& entry : *entries) {
+      const absl::Status status = MakeFolder(traces_folder_ + "/" + entry.contender.name);
+      if (!status.ok()) return status;
+    }
+    // Trained only where something that it says is missing.
+    TrainingData data;
+    std::vector<Entry*> wanted;
+    bool train = false;
+    for (Entry& entry : *entries) {
+      if (HasTraces(entry, runs)) continue;
+      wanted.push_back(&entry);
+      train = train || entry.contender.trained;
+    }
+    if (train) {
+      Say("reading the training runs");
+      data.folder = runs_folder_;
+      data.train = NamesOf("train");
+      data.validation = NamesOf("validation");
+      data.horizon_ms = set_.horizon_ms;
+      data.plan = set_.training;
+      const absl::Status status = CollectTrainingData(set_, options_.jobs, &data);
+      if (!status.ok()) return status;
+      Say("training");
+    }
+    return ForEachInParallel(options_.jobs, wanted.size(), [&](std::size_t i) {
+      auto make = wanted[i]->contender.prepare(&data);
+      if (make.ok()) wanted[i]->make = *std::move(make);
+      if (absl::IsUnimplemented(make.status())) {
+        wanted[i]->left_out = true;
+        return absl::OkStatus();
+      }
+      return make.status();
+    });
+  }
+
+  absl::Status Contend() {
+    std::vector<std::string> all = NamesOf("validation");
+    const std::vector<std::string> validation = all, test = NamesOf("test");
+    all.insert(all.end(), test.begin(), test.end());
+    for (Contender& contender : AllContenders(set_)) {
+      const auto& only = options_.only;
+      if (!only.empty() && std::count(only.begin(), only.end(), contender.name) == 0) continue;
+      entries_.push_back({std::move(contender), nullptr, {}, nullptr, false});
+    }
+    if (absl::Status status = MakeReady(&entries_, all); !status.ok()) return status;
+    Say("forecasts of the validation runs");
+    if (absl::Status status = TraceAll(validation, true, &entries_); !status.ok()) return status;
+    const absl::Status fitted =
+        ForEachInParallel(options_.jobs, entries_.size(),
+                          [&](std::size_t i) { return FitEntry(validation, &entries_[i]); });
+    if (!fitted.ok()) return fitted;
+    Say("forecasts of the test runs");
+    if (absl::Status status = TraceAll(test, false, &entries_); !status.ok()) return status;
+
+    // Random alarms, as many as the best on the validation runs raised there.
+    const Entry* best = Best();
+    if (best != nullptr) {
+      std::vector<Entry> random(1);
+      random[0].contender = RandomContender(set_, best->fitted.PerHour(best->fitted.alarms));
+      if (absl::Status status = MakeReady(&random, test); !status.ok()) return status;
+      if (absl::Status status = TraceAll(test, false, &random); !status.ok()) return status;
+      entries_.push_back(std::move(random[0]));
+    }
+    Say("scoring");
+    return ForEachInParallel(options_.jobs, entries_.size(),
+                             [&](std::size_t i) { return ScoreEntry(test, &entries_[i]); });
+  }
+
+  const Entry* Best() const {
+    const Entry* best = nullptr;
+    for (const Entry& entry : entries_) {
+      if (entry.left_out || entry.fitted.hours <= 0) continue;
+      if (best == nullptr || entry.fitted.hits > best->fitted.hits) best = &entry;
+    }
+    return best;
+  }
+
+  absl::Status FitEntry(const std::vector<std::string>& runs, Entry* entry) {
+    if (entry->left_out) return absl::OkStatus();
+    std::vector<Trace> traces;
+    for (const std::string& run : runs) {
+      auto trace = Trace::Load(TracePath(*entry, run));
+      if (!trace.ok()) return trace.status();
+      traces.push_back(*std::move(trace));
+    }
+    std::vector<TracedRun> traced;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      for (const Run& run : validation_.runs) {
+        if (run.name == runs[i]) traced.push_back({&run, &traces[i]});
+      }
+    }
+    ProbeOptions probe;
+    probe.scale = entry->contender.scale;
+    probe.probe = entry->contender.probe;
+    probe.usual = entry->contender.usual;
+    entry->fitted = FitThreshold(validation_.names, traced, probe, set_.false_alarms_per_hour);
+    return absl::OkStatus();
+  }
+
+  absl::Status ScoreEntry(const std::vector<std::string>& runs, Entry* entry) {
+    if (entry->left_out) return absl::OkStatus();
+    Recording recording = test_;
+    for (const std::string& run : runs) {
+      auto trace = Trace::Load(TracePath(*entry, run));
+      if (!trace.ok()) return trace.status();
+      trace->AddTo(run, set_.horizon_ms, &recording);
+    }
+    return ScoreOne(entry->contender.name, recording, &entry->score);
+  }
+
+  absl::Status ScoreOne(const std::string& name, const Recording& recording,
+                        std::unique_ptr<Score>* score) {
+    ScoreOptions options = score_options_;
+    options.name = name;
+    auto scored = ScoreForecasts(recording, options);
+    if (!scored.ok()) return scored.status();
+    *score = std::make_unique<Score>(*std::move(scored));
+    return absl::OkStatus();
+  }
+
+  absl::Status ScoreCsvs() {
+    for (const auto& [name, path] : options_.forecasts) {
+      auto bytes = ReadFile(path);
+      if (!bytes.ok()) return bytes.status();
+      Recording recording = test_;
+      if (absl::Status status = ReadForecasts(path, *bytes, &recording); !status.ok()) {
+        return status;
+      }
+      for (const Run& run : recording.runs) {
+        if (run.end_ms <= run.start_ms) {
+          return absl::InvalidArgumentError(path + ": there is no test run '" + run.name + "'");
+        }
+      }
+      Entry entry;
+      entry.contender.name = name;
+      entry.contender.scale = Scale::kOwn;
+      if (absl::Status status = ScoreOne(name, recording, &entry.score); !status.ok()) {
+        return status;
+      }
+      entries_.push_back(std::move(entry));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Evaluation> Conclude() {
+    Evaluation result;
+    result.runs_folder = runs_folder_;
+    for (const auto& [name, bytes] :
+         {std::pair("violations.csv", ViolationsCsv(test_)),
+          std::pair("tails.csv", TailsCsv(test_)), std::pair("runs.csv", RunsCsv(test_))}) {
+      const absl::Status status = WriteFile(runs_folder_ + "/" + name, bytes);
+      if (!status.ok()) return status;
+    }
+    Report& report = result.report;
+    report.title = "Foreseeing violations: " + set_.name;
+    const Entry* best = Best();
+    std::vector<Judged> judged;
+    for (const Entry& entry : entries_) {
+      if (entry.left_out) {
+        report.notes.push_back(entry.contender.name + " is left out: not in this build.");
+        continue;
+      }
+      judged.push_back({entry.contender.name, entry.score.get(), entry.fitted,
+                        entry.contender.scale != Scale::kOwn});
+    }
+    const OracleSummary oracle = Summarize(looks_, set_.oracle.horizon_ms);
+    AddNotes(judged, &report);
+    report.sections = Sections(judged, oracle);
+    // Everybody against the best on the validation runs.
+    for (const Entry& entry : entries_) {
+      if (entry.left_out || &entry == best || best == nullptr) continue;
+      auto comparison = Compare(*best->score, *entry.score, score_options_);
+      if (!comparison.ok()) return comparison.status();
+      report.comparisons.push_back(*std::move(comparison));
+    }
+    AddFigures(judged, oracle, &result.figures);
+    for (Entry& entry : entries_) {
+      if (!entry.left_out) report.scores.push_back(std::move(*entry.score));
+    }
+    return result;
+  }
+
+  void AddNotes(const std::vector<Judged>& judged, Report* report) const {
+    const auto describe = [&](const SetPlan& plan) {
+      return std::to_string(plan.runs) + " x " + Number(plan.minutes) + " min with " +
+             Number(plan.severe_per_hour) + " severe and " + Number(plan.harmless_per_hour) +
+             " harmless faults an hour";
+    };
+    report->notes.push_back(
+        "Simulated (benchmarks/cluster), never a cluster's result. Training: " +
+        describe(set_.train) + ". Validation: " + describe(set_.validation) +
+        ". Test: " + describe(set_.test) + ", each service's time changed by up to " +
+        Number(100 * set_.test.service_time_spread) +
+        " %. No run, placement, seed, load or schedule of faults is in two of them.");
+    if (!judged.empty()) {
+      const Score& first = *judged.front().score;
+      report->notes.push_back(
+          std::to_string(first.violations.size()) + " violations in " + Number(first.hours) +
+          " hours of the test runs, " +
+          Number(static_cast<double>(first.violations.size()) / std::max(first.hours, 1e-9)) +
+          " an hour, each request class counted for itself. Horizon of the forecasts: " +
+          std::to_string(set_.horizon_ms) +
+          " ms. Thresholds: the highest recall on the validation "
+          "runs with at most " +
+          Number(set_.false_alarms_per_hour) + " false alarms an hour besides near misses.");
+    }
+    std::string held = "Never in training or validation: ";
+    for (const std::string& name : set_.culprits) held += name + ", ";
+    for (const std::string& name : set_.causes) held += name + ", ";
+    if (!set_.culprits.empty() || !set_.causes.empty()) {
+      report->notes.push_back(held.substr(0, held.size() - 2) + ".");
+    }
+  }
+
+  void AddFigures(const std::vector<Judged>& judged, const OracleSummary& oracle,
+                  std::vector<EvaluationFigure>* figures) const {
+    figures->push_back({"oracle.recall", "", oracle.recall});
+    for (const Judged& j : judged) {
+      if (j.name.find('@') != std::string::npos) continue;
+      std::string id = "rival." + j.name;
+      std::replace(id.begin(), id.end(), '-', '_');
+      const Score& s = *j.score;
+      figures->push_back({id + ".recall", "", s.metric("recall")});
+      figures->push_back({id + ".precision", "", s.metric("precision")});
+      figures->push_back({id + ".false_alarms_per_hour", "/h", s.metric("false_alarms_per_hour")});
+      figures->push_back({id + ".near_misses_per_hour", "/h", s.metric("near_misses_per_hour")});
+      figures->push_back({id + ".culprit_top1", "", s.metric("culprit_top1")});
+    }
+  }
+
+  const EvaluationOptions& options_;
+  ScenarioSet set_;
+  std::vector<RunPlan> runs_;
+  std::string runs_folder_, traces_folder_;
+  Recording validation_, test_;
+  std::vector<OracleLook> looks_;
+  std::vector<Entry> entries_;
+  ScoreOptions score_options_;
+};
+
+}  // namespace
+
+absl::StatusOr<Evaluation> Evaluate(const EvaluationOptions& options) {
+  return Evaluator(options).Everything();
+}
+
+std::string FigureLine(const EvaluationFigure& figure) {
+  const Metric& m = figure.metric;
+  return "{\"id\": " + JsonString(figure.id) + ", \"value\": " + JsonNumber(m.value) +
+         ", \"unit\": " + JsonString(figure.unit) + ", \"low\": " + JsonNumber(m.low) +
+         ", \"high\": " + JsonNumber(m.high) + ", \"of\": " + std::to_string(m.of) +
+         ", \"peer\": \"\", \"goal\": \"\"}";
+}
+
+}  // namespace seer::evaluation

@@ -1,0 +1,45 @@
+// What stands at the head of an evaluation's report: who foresaw how much, by cause and by lead,
+// and what could be foreseen at all.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "benchmarks/evaluation/fit.h"
+#include "benchmarks/evaluation/oracle.h"
+#include "benchmarks/evaluation/report.h"
+
+namespace seer::evaluation {
+
+// What the oracle said of one violation or quiet tick, joined with the truth.
+struct OracleLook {
+  std::string run;
+  OracleRow row;
+  std::string cause, onset, kind;  // of the violation
+};
+
+struct OracleSummary {
+  std::int64_t horizon_ms = 2000;
+  Metric recall;        // violations foreseen at any of the leads of 100 ms and more
+  Metric quiet_alarms;  // share of the quiet ticks
+  std::vector<std::pair<std::int64_t, Metric>> by_lead;     // foreseen that early or earlier
+  std::vector<std::pair<std::int64_t, Metric>> by_horizon;  // at any lead
+  std::vector<std::pair<std::string, Metric>> by_cause;
+  std::vector<std::pair<std::string, Metric>> by_onset;
+};
+OracleSummary Summarize(absl::Span<const OracleLook> looks, std::int64_t horizon_ms);
+
+struct Judged {
+  std::string name;
+  const Score* score = nullptr;
+  Fitted fitted;  // on the validation runs
+  bool fits = false;
+};
+
+// Tables and plots for Report::sections.
+std::vector<Section> Sections(absl::Span<const Judged> judged, const OracleSummary& oracle);
+
+}  // namespace seer::evaluation

@@ -1,0 +1,193 @@
+#include "benchmarks/evaluation/evaluation.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "benchmarks/evaluation/csv.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/json.h"
+
+namespace seer::evaluation {
+namespace {
+
+namespace fs = std::filesystem;
+using seer::testing::Json;
+using ::testing::HasSubstr;
+
+class EvaluationTest : public ::testing::Test {
+ protected:
+  EvaluationTest() {
+    folder_ = ::testing::TempDir() + "/evaluation-" + std::to_string(getpid()) + "-" +
+              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    options_.scenarios = std::string(SEER_SOURCE) + "/benchmarks/evaluation/scenarios/tiny.json";
+    options_.graphs = std::string(SEER_SOURCE) + "/benchmarks/cluster/graphs";
+    options_.folder = folder_ + "/one";
+    // Enough of each sort; the others take as long again.
+    options_.only = {"largest-depth", "self-depth-z", "logistic",
+                     "logistic@2",    "trees",        "trees-joint"};
+  }
+  ~EvaluationTest() override { fs::remove_all(folder_); }
+
+  static std::string Everything(const Evaluation& e) {
+    std::string text = ToJson(e.report) + ToMarkdown(e.report) + ToHtml(e.report);
+    for (const EvaluationFigure& figure : e.figures) text += FigureLine(figure) + "\n";
+    return text;
+  }
+  std::string Run() {
+    auto done = Evaluate(options_);
+    EXPECT_TRUE(done.ok()) << done.status();
+    return done.ok() ? Everything(*done) : "";
+  }
+  // What is kept, and when it was written.
+  std::map<std::string, fs::file_time_type> Kept() const {
+    std::map<std::string, fs::file_time_type> files;
+    for (const auto& entry : fs::recursive_directory_iterator(options_.folder)) {
+      const std::string extension = entry.path().extension();
+      if (extension == ".seerdata" || extension == ".trace") {
+        files[entry.path()] = entry.last_write_time();
+      }
+    }
+    return files;
+  }
+
+  std::string folder_;
+  EvaluationOptions options_;
+};
+
+TEST_F(EvaluationTest, SameScenariosSameBytes) {
+  options_.jobs = 1;
+  const std::string once = Run();
+  options_.folder = folder_ + "/two";
+  options_.jobs = 3;
+  EXPECT_EQ(Run(), once);
+  EXPECT_THAT(once, HasSubstr("rival.self_depth_z.recall"));
+  EXPECT_THAT(once, HasSubstr("rival.random.false_alarms_per_hour"));
+  EXPECT_THAT(once, HasSubstr("oracle.recall"));
+}
+
+TEST_F(EvaluationTest, WhatIsThereIsUsedAndWhatIsMissingIsMadeAgain) {
+  const std::string whole = Run();
+  const auto kept = Kept();
+  ASSERT_GT(kept.size(), 10u);
+  EXPECT_EQ(Run(), whole);
+  EXPECT_EQ(Kept(), kept) << "nothing is made twice";
+
+  // As after a kill: a run without its truth and half a dataset, a forecast that is missing.
+  std::string runs, traces;
+  for (const auto& [path, time] : kept) {
+    if (path.find("/test-301.seerdata") != std::string::npos) runs = fs::path(path).parent_path();
+    if (path.find("/self-depth-z/test-302.trace") != std::string::npos) traces = path;
+  }
+  ASSERT_FALSE(runs.empty());
+  ASSERT_FALSE(traces.empty());
+  fs::remove(runs + "/test-301.violations.csv");
+  ASSERT_TRUE(WriteFile(runs + "/test-301.seerdata.tmp", "half").ok());
+  fs::remove(traces);
+  EXPECT_EQ(Run(), whole);
+  auto now = Kept();
+  ASSERT_EQ(now.size(), kept.size());
+  int made_anew = 0;
+  for (const auto& [path, time] : kept) made_anew += now[path] != time;
+  EXPECT_EQ(made_anew, 2) << "the run and the forecast, nothing else";
+}
+
+TEST_F(EvaluationTest, KilledAtAnyStageItGoesOn) {
+  options_.jobs = 1;
+  options_.only = {"self-depth-z", "logistic"};
+  int stages = 0;
+  options_.say = [&](std::string_view) { ++stages; };
+  const std::string whole = Run();
+  ASSERT_GE(stages, 5);
+  options_.folder = folder_ + "/killed";
+  for (int stage = 1; stage <= stages; ++stage) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      int left = stage;
+      options_.say = [&](std::string_view) {
+        if (--left == 0) kill(getpid(), SIGKILL);
+      };
+      const bool good = Evaluate(options_).ok();
+      _exit(good ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+  }
+  options_.say = nullptr;
+  EXPECT_EQ(Run(), whole);
+}
+
+TEST_F(EvaluationTest, ASeedInTwoSetsIsRefusedBeforeAnythingIsSimulated) {
+  std::string json = ReadFile(options_.scenarios).value();
+  const std::string from = "\"first_seed\": 301";
+  json.replace(json.find(from), from.size(), "\"first_seed\": 102");
+  options_.scenarios = folder_ + "/overlapping.json";
+  ASSERT_TRUE(WriteFile(options_.scenarios, json).ok());
+  const auto done = Evaluate(options_);
+  EXPECT_EQ(done.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(done.status().message()), HasSubstr("seed '102'"));
+  EXPECT_TRUE(Kept().empty());
+}
+
+TEST_F(EvaluationTest, AnybodysForecastsAreJudgedBesideTheOthers) {
+  options_.only = {"self-depth-z"};
+  const auto first = Evaluate(options_);
+  ASSERT_TRUE(first.ok()) << first.status();
+  // Somebody who knows it all.
+  Recording truth;
+  const std::string path = first->runs_folder + "/violations.csv";
+  ASSERT_TRUE(ReadViolations(path, ReadFile(path).value(), &truth).ok());
+  std::string csv = "run," + std::string(kForecastColumns) + "\n";
+  std::size_t violations = 0;
+  std::map<std::string, std::string> lines;  // one each
+  for (const seer::evaluation::Run& run : truth.runs) {
+    for (const ViolationRow& v : run.violations) {
+      ++violations;
+      lines[run.name + std::to_string(v.start_ms) + v.request_class] =
+          run.name + "," + std::to_string(v.start_ms - 500) + ",300," + v.request_class +
+          ",0.9,1," + v.culprit + ",1\n";
+    }
+  }
+  ASSERT_GT(violations, 0u);
+  for (const auto& [key, line] : lines) csv += line;
+  ASSERT_TRUE(WriteFile(folder_ + "/seer.csv", csv).ok());
+  options_.forecasts = {{"know-all", folder_ + "/seer.csv"}};
+  const auto second = Evaluate(options_);
+  ASSERT_TRUE(second.ok()) << second.status();
+  double recall = -1, top1 = -1;
+  for (const EvaluationFigure& figure : second->figures) {
+    if (figure.id == "rival.know_all.recall") recall = figure.metric.value;
+    if (figure.id == "rival.know_all.culprit_top1") top1 = figure.metric.value;
+  }
+  EXPECT_EQ(recall, 1);
+  EXPECT_EQ(top1, 1);
+
+  ASSERT_TRUE(WriteFile(folder_ + "/other.csv", "run," + std::string(kForecastColumns) +
+                                                    "\nnone,1000,300,hotel/reserve,0.5,0,,0\n")
+                  .ok());
+  options_.forecasts = {{"other", folder_ + "/other.csv"}};
+  EXPECT_THAT(std::string(Evaluate(options_).status().message()),
+              HasSubstr("there is no test run 'none'"));
+}
+
+TEST(EvaluationFigures, AreLinesOfJson) {
+  EvaluationFigure figure{"oracle.recall", "/h", {0.5, 0.25, 0.75, 10}};
+  auto json = Json::Parse(FigureLine(figure));
+  ASSERT_TRUE(json);
+  EXPECT_EQ((*json)["id"].text, "oracle.recall");
+  EXPECT_EQ((*json)["value"].text, "0.5");
+  EXPECT_EQ((*json)["of"].text, "10");
+}
+
+}  // namespace
+}  // namespace seer::evaluation

@@ -1,0 +1,132 @@
+#include "benchmarks/evaluation/scenario_set.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "benchmarks/evaluation/csv.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace seer::evaluation {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kScenarios[] = SEER_SOURCE "/benchmarks/evaluation/scenarios/";
+constexpr char kGraphs[] = SEER_SOURCE "/benchmarks/cluster/graphs";
+
+ScenarioSet Shipped(const std::string& name) {
+  const std::string json = ReadFile(kScenarios + name).value();
+  auto set = ParseScenarioSet(name, json);
+  EXPECT_TRUE(set.ok()) << set.status();
+  return *std::move(set);
+}
+
+std::string Error(std::string_view json) {
+  return std::string(ParseScenarioSet("set.json", json).status().message());
+}
+
+TEST(ScenarioSet, WrongFilesAreRefusedWithTheField) {
+  EXPECT_EQ(Error(R"({"version": 1, "apps": ["hotel"]})"), "");
+  EXPECT_THAT(Error("[]"), HasSubstr("not a JSON object"));
+  EXPECT_THAT(Error("{"), HasSubstr("not a JSON object"));
+  EXPECT_THAT(Error(R"({"apps": ["hotel"]})"), HasSubstr("version"));
+  EXPECT_THAT(Error(R"({"version": 2, "apps": ["hotel"]})"), HasSubstr("version"));
+  EXPECT_THAT(Error(R"({"version": 1})"), HasSubstr("apps"));
+  EXPECT_THAT(Error(R"({"version": 1, "apps": ["hotel"], "raet": 1})"),
+              HasSubstr("set.json: raet: there is no such field"));
+  EXPECT_THAT(Error(R"({"version": 1, "apps": ["hotel"], "train": {"runs": 0}})"),
+              HasSubstr("train.runs: give a number from 1"));
+  EXPECT_THAT(Error(R"({"version": 1, "apps": ["hotel"], "train": {"runs": 1.5}})"),
+              HasSubstr("train.runs: give a whole number"));
+  EXPECT_THAT(Error(R"({"version": 1, "apps": ["hotel"], "test": 3})"), HasSubstr("test: "));
+  EXPECT_THAT(Error(R"({"version": 1, "apps": [1]})"), HasSubstr("apps: "));
+  EXPECT_THAT(Error(R"({"version": 1, "apps": ["hotel"], "oracle": {"leads_ms": [150]}})"),
+              HasSubstr("multiples of tick_ms"));
+  EXPECT_THAT(Error(R"({"version": 1, "apps": ["hotel"], "held_out": {"causes": ["rain"]}})"),
+              HasSubstr("'rain'"));
+}
+
+// What is shipped: no run, placement, seed, load or schedule of faults in two sets.
+TEST(ScenarioSet, SetsOfTheShippedFilesShareNothing) {
+  for (const char* name : {"quick.json", "full.json", "tiny.json"}) {
+    SCOPED_TRACE(name);
+    const ScenarioSet set = Shipped(name);
+    std::vector<SplitRow> rows;
+    std::vector<RunPlan> plans = RunsOf(set);
+    EXPECT_EQ(plans.size(), set.train.runs + set.validation.runs + set.test.runs);
+    // Of hundreds the first and last few of each set; seeds of all.
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+      const bool edge = i < 2 || i + 2 >= plans.size() || plans[i].set != plans[i - 1].set ||
+                        plans[i].set != plans[i + 1].set;
+      if (!edge) continue;
+      auto run = Prepare(set, plans[i], kGraphs);
+      ASSERT_TRUE(run.ok()) << run.status();
+      rows.push_back(run->split);
+    }
+    EXPECT_TRUE(CheckSplits(rows).ok()) << CheckSplits(rows);
+    std::vector<std::uint64_t> seeds;
+    for (const RunPlan& plan : plans) seeds.push_back(plan.seed);
+    std::sort(seeds.begin(), seeds.end());
+    EXPECT_EQ(std::adjacent_find(seeds.begin(), seeds.end()), seeds.end());
+  }
+}
+
+TEST(ScenarioSet, ASeedInTwoSetsIsFound) {
+  ScenarioSet set = Shipped("tiny.json");
+  set.test.first_seed = set.train.first_seed;
+  std::vector<SplitRow> rows;
+  for (const RunPlan& plan : RunsOf(set)) rows.push_back(Prepare(set, plan, kGraphs)->split);
+  const std::string message(CheckSplits(rows).message());
+  EXPECT_THAT(message, HasSubstr("seed '"));
+  EXPECT_THAT(message, HasSubstr("placement '"));
+}
+
+TEST(ScenarioSet, WhatIsHeldOutOccursInTheTestAlone) {
+  ScenarioSet set = Shipped("tiny.json");
+  ASSERT_FALSE(set.culprits.empty());
+  ASSERT_FALSE(set.causes.empty());
+  int seen[2] = {0, 0};
+  for (const std::string name : {"train", "test"}) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      const auto run = Prepare(set, {name, name + std::to_string(seed), seed, 60}, kGraphs);
+      ASSERT_TRUE(run.ok()) << run.status();
+      for (const cluster::Fault& fault : run->scenario.simulator.faults) {
+        const bool culprit =
+            fault.service != cluster::kNone &&
+            run->model->topology.service(ServiceId(fault.service)).name == set.culprits[0];
+        const bool cause = cluster::FaultKindName(fault.kind) == set.causes[0];
+        seen[name == "test"] += culprit || cause;
+      }
+    }
+  }
+  EXPECT_EQ(seen[0], 0);
+  EXPECT_GT(seen[1], 20);
+}
+
+TEST(ScenarioSet, TheTestsServiceTimesAreOthersAndAllOfARunHangsOnItsSeed) {
+  ScenarioSet set = Shipped("tiny.json");
+  const auto prepare = [&](const char* name, std::uint64_t seed) {
+    return Prepare(set, {name, "run", seed, 2}, kGraphs).value();
+  };
+  const PreparedRun train = prepare("train", 1), test = prepare("test", 1);
+  const PreparedRun again = prepare("test", 1), other = prepare("test", 2);
+  EXPECT_EQ(again.split.traits, test.split.traits);
+  for (std::size_t i = 0; i < test.split.traits.size(); ++i) {
+    EXPECT_NE(other.split.traits[i], test.split.traits[i]) << test.split.traits[i].first;
+  }
+  const double most = 1 + set.test.service_time_spread;
+  int changed = 0;
+  for (std::size_t s = 0; s < train.model->services.size(); ++s) {
+    const double factor = test.model->services[s].spec.mean_service_us /
+                          train.model->services[s].spec.mean_service_us;
+    EXPECT_LE(factor, most * 1.000001);
+    EXPECT_GE(factor, 1 / most * 0.999999);
+    changed += factor > 1.01 || factor < 0.99;
+  }
+  EXPECT_GT(changed, static_cast<int>(train.model->services.size()) / 2);
+}
+
+}  // namespace
+}  // namespace seer::evaluation
