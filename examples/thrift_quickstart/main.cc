@@ -2,15 +2,12 @@
 // and has two workers. Eight users come at once. Prints the depth of each queue while they wait,
 // and where the slowest request spent its time.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <thread>
 
-#include <thrift/concurrency/ThreadFactory.h>
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/server/TNonblockingServer.h>
 #include <thrift/transport/TNonblockingServerSocket.h>
-#include <thrift/transport/TSocket.h>
 
 #include "HomeTimeline.h"
 #include "PostStorage.h"
@@ -22,8 +19,7 @@
 #include "seer/trace/drainer.h"
 
 using namespace apache::thrift;
-
-using NbSocket = transport::TNonblockingServerSocket;
+using Socket = transport::TNonblockingServerSocket;
 
 // A service on a port of its own, whose requests wait in a queue for its workers.
 struct Service {
@@ -37,7 +33,7 @@ struct Service {
     thread = std::thread([this] { server.serve(); });
   }
   ~Service() { server.stop(), thread.join(); }
-  std::shared_ptr<NbSocket> socket{new NbSocket("127.0.0.1", 0)};
+  std::shared_ptr<Socket> socket = std::make_shared<Socket>("127.0.0.1", 0);
   std::shared_ptr<concurrency::ThreadManager> threads;
   server::TNonblockingServer server;
   std::thread thread;
@@ -47,23 +43,15 @@ struct Service {
 std::shared_ptr<protocol::TProtocol> To(const char* name, const Service& service) {
   auto socket = std::make_shared<transport::TSocket>("127.0.0.1", service.socket->getListenPort());
   socket->open();
-  return seer::MakeTraced<protocol::TBinaryProtocol>(
-      name, std::make_shared<transport::TFramedTransport>(socket));
+  auto framed = std::make_shared<transport::TFramedTransport>(socket);
+  return seer::MakeTraced<protocol::TBinaryProtocol>(name, framed);
 }
 
-using Posts = std::vector<std::string>;
-using S = seer::ServerStamp;
-struct PostStorage : timeline::PostStorageIf {
-  void ReadPosts(Posts& posts, const std::int64_t user) override {
+struct Storage : PostStorageIf {
+  void ReadPosts(std::vector<std::string>& posts, const std::int64_t user) override {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));  // the disk
     posts = {"a post of user " + std::to_string(user)};
   }
-};
-struct HomeTimeline : timeline::HomeTimelineIf {
-  void ReadTimeline(Posts& posts, const std::int64_t user) override {
-    timeline::PostStorageClient(To("post-storage", *storage)).ReadPosts(posts, user);
-  }
-  const Service* storage = nullptr;
 };
 
 void PrintDepths() {
@@ -85,36 +73,36 @@ void PrintSlowestTrace() {
   for (const auto& b : sink->Take()) spans.insert(spans.end(), b.spans.begin(), b.spans.end());
   std::sort(spans.begin(), spans.end(),  // from the outside inwards
             [](const auto& a, const auto& b) { return a.duration_ns() > b.duration_ns(); });
+  using S = seer::ServerStamp;
   for (const seer::Span& span : spans) {
     if (span.trace_id() != spans[0].trace_id()) continue;
+    const auto ms = [&](S a, S b) { return 1e-6 * double(*span.stamp(b) - *span.stamp(a)); };
     const char* method = drainer->topology().method(span.method()).name.c_str();
     if (span.side() == seer::SpanSide::kClient) {
       std::printf("call   %-13s %6.1f ms\n", method, 1e-6 * double(span.duration_ns()));
     } else {
-      const auto ns = [&](S s) { return double(*span.stamp(s)); };
       std::printf("server %-13s %6.1f ms queued, then %.1f ms of service\n", method,
-                  (ns(S::kDequeued) - ns(S::kReceived)) / 1e6,
-                  (ns(S::kHandlerEnd) - ns(S::kHandlerStart)) / 1e6);
+                  ms(S::kReceived, S::kDequeued), ms(S::kHandlerStart, S::kHandlerEnd));
     }
   }
 }
 
 int main() {
+  GlobalOutput.setOutputFunction([](const char*) {});  // no log lines of Thrift's
   // Not in /dev/shm, where the node's agent would read along.
-  seer::RegistryOptions options;
-  options.directory = "";
-  if (!seer::QueueRegistry::SetGlobalOptions(options).ok()) return 1;
+  if (!seer::QueueRegistry::SetGlobalOptions({""}).ok()) return 1;
   seer::SetThriftCaller("users");
-  Service storage("post-storage",
-                  new timeline::PostStorageProcessor(std::make_shared<PostStorage>()), 2);
-  auto handler = std::make_shared<HomeTimeline>();
-  handler->storage = &storage;
-  Service home("home-timeline", new timeline::HomeTimelineProcessor(handler), 8);
+  static Service posts("post-storage", new PostStorageProcessor(std::make_shared<Storage>()), 2);
+  struct HomeTimeline : HomeTimelineIf {
+    void ReadTimeline(std::vector<std::string>& read, const std::int64_t user) override {
+      PostStorageClient(To("post-storage", posts)).ReadPosts(read, user);
+    }
+  };
+  Service home("home-timeline", new HomeTimelineProcessor(std::make_shared<HomeTimeline>()), 8);
   std::vector<std::thread> users;
   for (int user = 1; user <= 8; ++user) {
-    users.emplace_back([&home, user] {
-      Posts read;
-      timeline::HomeTimelineClient(To("home-timeline", home)).ReadTimeline(read, user);
+    users.emplace_back([&home, user, read = std::vector<std::string>()]() mutable {
+      HomeTimelineClient(To("home-timeline", home)).ReadTimeline(read, user);
     });
   }
   std::this_thread::sleep_for(std::chrono::milliseconds(60));
