@@ -90,7 +90,7 @@ void PrintSlowestTrace() {
 int main() {
   GlobalOutput.setOutputFunction([](const char*) {});  // no log lines of Thrift's
   // Not in /dev/shm, where the node's agent would read along.
-  if (!seer::QueueRegistry::SetGlobalOptions({""}).ok()) return 1;
+  if (!seer::QueueRegistry::SetGlobalOptions({"", "example"}).ok()) return 1;
   seer::SetThriftCaller("users");
   static Service posts("post-storage", new PostStorageProcessor(std::make_shared<Storage>()), 2);
   struct HomeTimeline : HomeTimelineIf {
