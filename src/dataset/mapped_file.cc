@@ -41,30 +41,36 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
     return absl::InvalidArgumentError(path + " is no regular file: name a file");
   }
   MappedFile file;
-  file.size_ = static_cast<std::size_t>(facts.st_size);
-  if (file.size_ > 0) {
-    void* const data = ::mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, fd, 0);
-    if (data == MAP_FAILED) {
-      file.size_ = 0;
-      const int error = errno;
-      ::close(fd);
-      return SystemError(path, "cannot be mapped", error);
-    }
+  file.fd_ = fd;
+  if (facts.st_size > 0) {
+    const auto size = static_cast<std::size_t>(facts.st_size);
+    void* const data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED) return SystemError(path, "cannot be mapped", errno);
     file.data_ = static_cast<const char*>(data);
+    file.size_ = size;
   }
-  ::close(fd);
   return file;
 }
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
+  if (fd_ >= 0) ::close(fd_);
 }
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(fd_, other.fd_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+bool MappedFile::Holds(std::uint64_t end) const {
+  struct stat facts;
+  return end <= size_ && ::fstat(fd_, &facts) == 0 &&
+         end <= static_cast<std::uint64_t>(facts.st_size);
 }
 
 }  // namespace internal

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -25,8 +26,12 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
 
   std::string_view bytes() const { return {data_, size_}; }
+  // Whether the file still has its first `end` bytes. A writer may cut its end, and to touch a page
+  // that is gone would kill the program.
+  bool Holds(std::uint64_t end) const;
 
  private:
+  int fd_ = -1;
   const char* data_ = nullptr;
   std::size_t size_ = 0;
 };

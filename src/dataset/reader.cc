@@ -44,7 +44,7 @@ class DatasetReader::Impl {
       return absl::NotFoundError(path_ + ": there is no block " + std::to_string(i) + " of " +
                                  std::to_string(blocks_.size()));
     }
-    const auto header = internal::ReadRecordHeader(file_.bytes(), blocks_[i].offset);
+    const auto header = HeaderAt(blocks_[i].offset);
     absl::Status status = header && internal::RecordBodyIsSound(file_.bytes(), *header)
                               ? block->Decode(Body(*header))
                               : absl::DataLossError("dataset: a block's checksum does not hold");
@@ -83,7 +83,7 @@ class DatasetReader::Impl {
     std::vector<DatasetEvent> events;
     for (const Kept& kept : events_) {
       if (kept.run != run) continue;
-      const auto header = internal::ReadRecordHeader(file_.bytes(), kept.offset);
+      const auto header = HeaderAt(kept.offset);
       std::optional<DatasetEvent> event;
       if (header && internal::RecordBodyIsSound(file_.bytes(), *header)) {
         event = internal::DecodeEvent(Body(*header));
@@ -111,12 +111,20 @@ class DatasetReader::Impl {
     std::uint64_t offset;
   };
 
+  // Nothing also where a writer has taken the record back since: AbandonRun() cuts the file.
+  std::optional<RecordHeader> HeaderAt(std::uint64_t offset) const {
+    if (!file_.Holds(offset + internal::kRecordHeaderBytes)) return std::nullopt;
+    std::optional<RecordHeader> header = internal::ReadRecordHeader(file_.bytes(), offset);
+    if (header && !file_.Holds(header->end())) header.reset();
+    return header;
+  }
+
   std::string_view Body(const RecordHeader& header) const {
     return file_.bytes().substr(header.offset + internal::kRecordHeaderBytes, header.body_bytes);
   }
 
   absl::StatusOr<Topology> DecodeTopology(const Kept& kept) const {
-    const auto header = internal::ReadRecordHeader(file_.bytes(), kept.offset);
+    const auto header = HeaderAt(kept.offset);
     if (!header || !internal::RecordBodyIsSound(file_.bytes(), *header)) {
       return absl::DataLossError(path_ + ": the topology at byte " + std::to_string(kept.offset) +
                                  " is damaged: record the run again");

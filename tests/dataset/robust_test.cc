@@ -294,6 +294,33 @@ TEST(DatasetReader, ReadsANewerMinorVersion) {
   EXPECT_EQ(AllTicks(dir / "a"), (std::vector<ClusterTick>{tick}));
 }
 
+// An import that fails takes its run back while somebody has the file open.
+TEST(DatasetReader, WhatIsTakenBackMeanwhileIsDataLoss) {
+  const TempDir dir;
+  std::mt19937 random(1);
+  const Topology topology = SomeTopology(40);  // more than a page
+  DatasetWriterOptions options;
+  options.ticks_per_block = 64;
+  auto writer = DatasetWriter::Create(dir / "a", options);
+  for (int run = 0; run < 2; ++run) {
+    ASSERT_TRUE(writer->BeginRun({}).ok());
+    for (int i = 0; i < 128; ++i) {
+      ASSERT_TRUE(writer->Append(RandomTick(&random, topology, i), topology).ok());
+    }
+    ASSERT_TRUE(writer->AddEvent(DatasetEvent()).ok());
+  }
+  const auto reader = DatasetReader::Open(dir / "a");
+  ASSERT_EQ(reader->blocks().size(), 4u);
+  ASSERT_TRUE(writer->AbandonRun().ok());
+  TickBlock block;
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(reader->ReadBlock(i, &block).ok(), i < 2);
+  EXPECT_EQ(reader->ReadBlock(2, &block).code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(reader->LatestTopology(0).ok());
+  EXPECT_EQ(reader->LatestTopology(1).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(reader->Events(0).ok());
+  EXPECT_EQ(reader->Events(1).status().code(), absl::StatusCode::kDataLoss);
+}
+
 // One program records, others look at what is there meanwhile.
 TEST(DatasetReaderConcurrency, ALiveDatasetShowsWholeBlocksOnly) {
   const TempDir dir;

@@ -16,7 +16,8 @@
 // newer major version), DataLoss (a damaged block: Next() goes on behind it when called again).
 //
 // Threads: any number may read; a cursor belongs to one. The file must not be shortened by anybody
-//   but DatasetWriter while it is open. Cost: 64 bytes in memory per block of ticks.
+//   but DatasetWriter while it is open: what that takes back (AbandonRun()) is DataLoss. Cost: 64
+//   bytes in memory per block of ticks, and an open file.
 #pragma once
 
 #include <cstddef>
