@@ -12,6 +12,7 @@
 
 #include "cob/Echo.h"
 #include "seer/thrift/node.h"
+#include "seer/trace/propagation.h"
 #include "tests/thrift/echo_handler.h"
 #include "tests/thrift/in_memory.h"
 #include "tests/thrift/support.h"
@@ -116,6 +117,32 @@ TEST(TraceAsync, Case22OneStartAndOneFinishForEachCall) {
   EXPECT_TRUE(seen.span.stamp(ServerStamp::kHandlerStart).has_value());
   EXPECT_TRUE(seen.span.stamp(ServerStamp::kReplySent).has_value());
   EXPECT_FALSE(CurrentContext().valid());
+}
+
+TEST(TraceAsync, Case18AFieldThatComesLastIsFoundWhereItIsSearchedFor) {
+  using namespace apache::thrift::protocol;
+  Service service("async-search");
+  ThriftTraceOptions options;
+  options.search_arguments = true;
+  service.processor = Trace(service.name, std::shared_ptr<TAsyncProcessor>(service.inner), options);
+  const TraceContext caller = NewRoot();
+  const auto text = FormatTraceparent(caller);
+  TProtocol& out = *service.memory.client();
+  out.writeMessageBegin("echo", T_CALL, 1);
+  out.writeFieldBegin("text", T_STRING, 1);
+  out.writeString(std::string("x"));
+  out.writeFieldBegin("context", T_MAP, 8888);
+  out.writeMapBegin(T_STRING, T_STRING, 1);
+  out.writeString(std::string("traceparent"));
+  out.writeString(std::string(text.data(), text.size()));
+  out.writeMapEnd();
+  out.writeFieldStop();
+  out.writeMessageEnd();
+  service.Process();
+  std::string answer;
+  service.client.recv_echo(answer);
+  EXPECT_EQ(answer, "x");
+  EXPECT_EQ(service.only_span().span.parent_id(), caller.span_id);
 }
 
 TEST(TraceAsync, Case22CompletedOnAnotherThread) {
