@@ -2,6 +2,8 @@
 #include <CLI/CLI.hpp>
 
 #include "examples/seer/args.h"
+#include "examples/seer/forecast_command.h"
+#include "examples/seer/model_commands.h"
 #include "seer/core/version.h"
 
 namespace {
@@ -17,6 +19,7 @@ constexpr char kExamples[] =
     "  seer label tables.seerdata --horizons-ms 100,300 --ticks labels.csv\n"
     "  seer stats friday.seerdata --svg depths.svg\n"
     "  seer export friday.seerdata --run 0 -o folder/\n"
+    "  seer forecast self-depth-z friday.seerdata\n"
     "exit codes: 0 done, 1 the input or the system said no, 2 the command line makes no sense,\n"
     "3 done, but a part of the dataset is damaged";
 
@@ -120,11 +123,19 @@ int main(int argc, char** argv) {
   out->add_option("-o,--output", export_args.output, "a folder that is not there yet")->required();
   out->add_flag("--json", export_args.json);
 
+  ModelCommands models(app);
+  const ForecastCommand forecast(app);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }
+  if (const int code = models.Run(); code >= 0) return code;
+  if (*inspect && IsModel(inspect_args.dataset)) {
+    return RunInspectModel(inspect_args.dataset, inspect_args.json);
+  }
+  if (const int code = forecast.Run(); code >= 0) return code;
   if (*import) return RunImport(import_args);
   if (*label) return RunLabel(label_args);
   if (*stats) return RunStats(stats_args);

@@ -55,6 +55,15 @@ at_least 0.1 "$(number 'validation told in vain' "$said")" 'told in vain, at mos
 "$seer" inspect model.seer | grep -q '^reads  *.*depth(queued)' || fail inspect
 "$seer" inspect model.seer --json | grep -q '"training": "finished"' || fail 'inspect --json'
 
+# What it would have said of the run that it has not seen: 40 violations.
+"$seer" forecast model.seer held_out.seerdata --json >foreseen.json || fail forecast
+at_least "$(grep -o '"lead_ms"' foreseen.json | wc -l)" 30 'violations foreseen'
+at_least "$(grep -oE '"culprit": "(s[0-4])", "p_culprit": [^,]*, "lead_ms": [0-9]*, "truth": "\1"' foreseen.json | wc -l)" 28 \
+  'and their initiators named'
+"$seer" forecast model.seer held_out.seerdata --csv >foreseen.csv || fail 'forecast --csv'
+grep -qE '^[0-9]+,300,all,[0-9.e-]+,1,s[0-4],[0-9.e-]+$' foreseen.csv || fail "no alarm in foreseen.csv"
+"$seer" forecast self-depth-z held_out.seerdata | grep -q ' s[0-4] .* s$\| s[0-4]$' || fail 'without a model'
+
 # A round more, and an ending that is not the end.
 "${train[@]}" --epochs 1 --resume --json | grep -q '"epochs": 1' || fail 'a further round'
 interrupt() { # as Ctrl-C does, until it has ended
@@ -84,6 +93,9 @@ expect() { # expect CODE MESSAGE command...
 sed -i '2,$d' held_out/violations.csv
 "$seer" import --from csv held_out -o quiet.seerdata >/dev/null
 expect 1 'label the dataset' "$seer" train quiet.seerdata -o none.seer
+expect 1 'self-depth-z' "$seer" forecast nonsense training.seerdata
+expect 1 'none.seerdata' "$seer" forecast model.seer none.seerdata
+expect 1 'no run 7' "$seer" forecast model.seer training.seerdata --run 7
 expect 1 'one of cnn' "$seer" train training.seerdata -o none.seer --config nonsense
 expect 1 'none.seerdata' "$seer" train none.seerdata -o none.seer
 expect 1 'backend' "$seer" train training.seerdata -o none.seer --backend tpu
