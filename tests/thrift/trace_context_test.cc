@@ -18,6 +18,7 @@
 #include <thrift/transport/TZlibTransport.h>
 
 #include "seer/thrift/make_traced.h"
+#include "seer/thrift/node.h"
 #include "seer/thrift/trace.h"
 #include "seer/trace/context.h"
 #include "seer/trace/propagation.h"
@@ -152,6 +153,7 @@ void JoinsTheCallersTrace(const std::string& service, apache::thrift::TProcessor
                           const std::shared_ptr<TTransport>& written,
                           const std::shared_ptr<TTransport>& read, bool by_name = false) {
   SCOPED_TRACE(service);
+  SetThriftCaller("trace-context-client");
   const auto client = MakeTraced<Protocol>(service, written);
   const TraceContext root = NewRoot();
   {
