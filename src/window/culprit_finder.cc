@@ -29,6 +29,7 @@ struct Spent {
   float square = 0;                           // of the sum of both, request by request, in us^2
   float slow_own = 0, slow_queue = 0;         // of the slow requests
   std::uint32_t visits = 0, slow_visits = 0;  // requests on whose path it lay
+  std::uint32_t failures = 0;                 // requests that failed because it did
 };
 
 // What they spent on the way between two services, both ways: no worker had them. Part of the
@@ -79,7 +80,7 @@ class CulpritFinder::Impl {
     std::uint64_t requests = 0, slow = 0;
     double latency = 0, slow_latency = 0;
     // By service.
-    std::vector<double> own, queue, square, slow_own, slow_queue, visits, slow_visits;
+    std::vector<double> own, queue, square, slow_own, slow_queue, visits, slow_visits, failures;
     std::map<std::pair<std::uint32_t, std::uint32_t>, LinkSums> links;  // by caller and callee
   };
   // Forgets what is too old to be asked for.
@@ -95,6 +96,7 @@ class CulpritFinder::Impl {
   }
   Tick TickAt(std::int64_t ns) const { return options_.period.TickAt(ns); }
 
+  static void NoteFailure(ServiceId service, Bucket* bucket);
   Sums Sum(const Buckets& ring, const Ranges& ranges) const;
   double RateGrowth(const Buckets& ring, const Ranges& usual, const Violation& violation,
                     double* spreads) const;
@@ -120,6 +122,23 @@ class CulpritFinder::Impl {
 };
 
 namespace {
+
+bool Fails(const Hop& hop) {
+  return hop.outcome == Outcome::kFailed || hop.outcome == Outcome::kTimedOut ||
+         hop.outcome == Outcome::kTransport || hop.outcome == Outcome::kRejected;
+}
+
+// Of a request that failed: the service at the end of the calls that failed one because of the
+// other. None where it did not fail.
+ServiceId WhereItFailed(const RequestTrace& trace) {
+  if (!Fails(trace.hops[0])) return ServiceId();
+  std::size_t at = 0;
+  for (std::size_t i = 1; i < trace.hops.size(); ++i) {  // parents come before their children
+    const Hop& hop = trace.hops[i];
+    if (hop.parent == static_cast<std::int32_t>(at) && Fails(hop) && !hop.async) at = i;
+  }
+  return trace.hops[at].callee;
+}
 
 // The part of a hop's waiting that neither side can have caused by itself.
 void ObserveLink(const Hop& hop, bool slow, Bucket* bucket) {
@@ -175,6 +194,8 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
     ++bucket.slow;
     bucket.slow_latency += latency;
   }
+  const ServiceId failed = WhereItFailed(trace);
+  if (failed.valid()) NoteFailure(failed, &bucket);
   // A request may come to a service several times: its parts are one value.
   std::vector<std::pair<std::uint32_t, std::pair<double, double>>> parts;
   for (const Hop& hop : trace.hops) {
@@ -208,12 +229,22 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   }
 }
 
+void CulpritFinder::Impl::NoteFailure(ServiceId service, Bucket* bucket) {
+  auto spent = std::find_if(bucket->spent.begin(), bucket->spent.end(),
+                            [&](const Spent& row) { return row.service == service.value(); });
+  if (spent == bucket->spent.end()) {
+    spent = bucket->spent.insert(bucket->spent.end(), Spent());
+    spent->service = service.value();
+  }
+  ++spent->failures;
+}
+
 CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const Buckets& ring,
                                                    const Ranges& ranges) const {
   Sums sums;
   const std::size_t services = topology_->services().size();
   for (auto* column : {&sums.own, &sums.queue, &sums.square, &sums.slow_own, &sums.slow_queue,
-                       &sums.visits, &sums.slow_visits}) {
+                       &sums.visits, &sums.slow_visits, &sums.failures}) {
     column->assign(services, 0);
   }
   for (const Range& range : ranges) {
@@ -233,6 +264,7 @@ CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const Buckets& ring,
         sums.slow_queue[spent.service] += spent.slow_queue;
         sums.visits[spent.service] += spent.visits;
         sums.slow_visits[spent.service] += spent.slow_visits;
+        sums.failures[spent.service] += spent.failures;
       }
       for (const Between& between : bucket->between) {
         LinkSums& link = sums.links[{between.caller, between.callee}];
@@ -356,11 +388,13 @@ void CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, doub
     const Growth growth{ends.first, ends.second,
                         (sums.slow_link - sums.slow_calls * usual_link) / slow,
                         (sums.slow_reply - sums.slow_calls * usual_reply) / slow};
-    if (growth.reply <= 0 || growth.callee >= suspicions->size()) continue;
+    if ((growth.link <= 0 && growth.reply <= 0) || growth.callee >= suspicions->size()) continue;
     grown.push_back(growth);
-    all += growth.reply;
-    as_callee[growth.callee] += growth.reply;
-    if (growth.caller < suspicions->size()) as_caller[growth.caller] += growth.reply;
+    all += std::max(growth.reply, 0.0);
+    as_callee[growth.callee] += std::max(growth.link, growth.reply);
+    if (growth.caller < suspicions->size()) {
+      as_caller[growth.caller] += std::max(growth.link, growth.reply);
+    }
   }
   if (all < kNetworkShare * latency_growth) return;
   std::uint32_t worst = 0;
@@ -411,7 +445,26 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
   std::vector<internal::Suspicion> suspicions(depths.size());
   std::vector<double> errors(depths.size(), 0);
   std::vector<Usual> usuals(depths.size());
-  const double weight = slow / (slow + kPoolWeight);
+  // A request that failed is as bad as one that took twice its target. Only failures that are more
+  // than usual count.
+  std::vector<double> failures(depths.size(), 0);
+  double failed = 0;
+  const double more_requests =
+      static_cast<double>(now.requests) / static_cast<double>(before.requests);
+  for (std::size_t s = 0; s < failures.size(); ++s) {
+    const double usual = before.failures[s] * more_requests;
+    const double excess = now.failures[s] - usual;
+    if (excess < static_cast<double>(options_.min_slow) ||
+        excess < options_.min_spread * std::sqrt(usual)) {
+      continue;
+    }
+    failures[s] = excess;
+    failed += excess;
+  }
+  found.slow_requests += static_cast<std::uint64_t>(failed);
+  const double bad = slow + failed;
+  const double weight = bad / (bad + kPoolWeight);
+  const auto late_ns = 2 * static_cast<double>(topology_->request_class(id).target.latency_ns);
   double total_growth = 0;
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
     internal::Suspicion& at = suspicions[s];
@@ -419,13 +472,15 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
     // those that go a longer way, as they always did.
     const double visits = std::max(before.visits[s], 1.0);
     const double slow_visits = now.slow_visits[s];
-    const double per_slow = slow > 0 ? 1 / slow : 0;
+    const double per_slow = bad > 0 ? 1 / bad : 0;
     const double own = (now.slow_own[s] - slow_visits * before.own[s] / visits) * per_slow;
     const double queue = (now.slow_queue[s] - slow_visits * before.queue[s] / visits) * per_slow;
     const double comes = before.visits[s] / static_cast<double>(before.requests);
     const double pooled = pool.visits[s] > 0 ? comes / pool.visits[s] : 0;
-    const double own_growth = weight * own + (1 - weight) * pooled * pool.own_excess[s];
-    at.growth = weight * (own + queue) + (1 - weight) * pooled * pool.excess[s];
+    const double by_failing = failures[s] * late_ns * per_slow;
+    const double own_growth =
+        weight * (own + by_failing) + (1 - weight) * pooled * pool.own_excess[s];
+    at.growth = weight * (own + queue + by_failing) + (1 - weight) * pooled * pool.excess[s];
     at.suspect.own_growth_ns = static_cast<std::int64_t>(own_growth);
     total_growth += std::max(at.growth, 0.0);
 
@@ -482,7 +537,7 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
   const internal::Choice choice =
       internal::ChooseCulprit(*topology_, suspicions, slack_ns, may_wait_for, &found.suspects);
 
-  const double enough = std::min(1.0, 0.2 + 0.08 * slow);
+  const double enough = std::min(1.0, 0.2 + 0.08 * bad);
   if (found.request_rate_growth >= options_.load_growth && rate_spreads >= options_.min_spread) {
     found.initiation = Initiation::kLoad;
     const double over = found.request_rate_growth / options_.load_growth - 1;

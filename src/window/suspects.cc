@@ -109,6 +109,7 @@ Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspi
   const std::vector<std::vector<std::uint32_t>> callees = SyncCallees(topology);
   std::vector<std::vector<bool>> below(suspicions.size());
   double abnormal_growth = 0;
+  bool any_deepest = false;
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
     if (!suspicions[s].abnormal) continue;
     below[s] = Below(callees, s);
@@ -129,7 +130,15 @@ Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspi
       deepest = deepest && suspicions[other].suspect.since_ns > at.suspect.since_ns + slack_ns;
     }
     if (!deepest) continue;
+    any_deepest = true;
     if (choice.culprit == nullptr || Better(at, *choice.culprit, slack_ns)) choice.culprit = &at;
+  }
+  // Where all call each other in a circle: who grew most.
+  for (std::uint32_t s = 0; s < suspicions.size() && !any_deepest; ++s) {
+    if (!suspicions[s].abnormal) continue;
+    if (choice.culprit == nullptr || suspicions[s].growth > choice.culprit->growth) {
+      choice.culprit = &suspicions[s];
+    }
   }
   if (choice.culprit != nullptr && abnormal_growth > 0) {
     const std::uint32_t culprit = choice.culprit->suspect.service.value();

@@ -305,6 +305,34 @@ TEST_F(CulpritTest, RetriesBlameTheOneWhoDoesNotAnswer) {
   EXPECT_EQ(Find(fault).culprit, deep) << "also where it says nothing at all";
 }
 
+TEST_F(CulpritTest, RequestsThatFailBlameTheServiceThatFailsFirst) {
+  // Nobody becomes slower; from 40 s on deep turns every third request away.
+  int n = 0;
+  const auto request = [&](double at, bool fails) {
+    RequestTrace trace;
+    trace.request_class = page;
+    const ServiceId services[] = {front, right, deep};
+    for (int i = 0; i < 3; ++i) {
+      Hop hop;
+      hop.parent = i - 1;
+      hop.callee = services[i];
+      hop.start_ns = static_cast<std::int64_t>((at + i) * 1e6);
+      hop.end_ns = static_cast<std::int64_t>((at + 12 - i) * 1e6);
+      hop.critical_own_ns = 2 * kMs;
+      hop.outcome = !fails ? Outcome::kOk : i == 2 ? Outcome::kRejected : Outcome::kFailed;
+      trace.hops.push_back(hop);
+    }
+    finder_.Observe(trace);
+  };
+  for (double at = 0; at < 40000; at += 10) request(at, ++n % 50 == 0);  // as always
+  EXPECT_EQ(finder_.Find(At(39900, 40000, page)).initiation, Initiation::kUnknown);
+  for (double at = 40000; at < 43000; at += 10) request(at, ++n % 3 == 0);
+  const Attribution found = finder_.Find(At(40500, 43000, page));
+  EXPECT_EQ(found.initiation, Initiation::kService);
+  EXPECT_EQ(found.culprit, deep);
+  EXPECT_NEAR(static_cast<double>(found.slow_requests), 45, 10);
+}
+
 TEST_F(CulpritTest, WhatIsDoneAsynchronouslyDelaysNobody) {
   Spends fault;
   fault.mailer = 500;

@@ -14,15 +14,17 @@
 // known where the recording ends before that, or where the violation that would follow cannot be
 // told apart because one lasts at the tick's end.
 //
-// CulpritFinder. It keeps, for each class and tick, how much of the requests' critical path each
-// service was: its own time, and the queue in front of it. For a violation it compares the slow
-// requests around its start with the time before. Walking from the service where the requests enter
-// along the calls that became slower, it names the deepest service whose own time or queue grew
-// beyond its usual spread, and early, and by a part of the whole growth that counts: back-pressure
-// makes the callers' queues grow too, but the initiator is below them. Where replies take longer on
-// their way, the network is in trouble, and it is the service at the end of most of these ways,
-// caller or callee, that they are booked on. "load" where the requests themselves became that many
-// more before it; "unknown" where traces are too few or say nothing.
+// CulpritFinder. A request that failed counts as one that took twice its target, at the service
+// that failed first, where more fail than usual. It keeps, for each class and tick, how much of the
+// requests' critical path each service was: its own time, and the queue in front of it. For a
+// violation it compares the slow requests around its start with the time before. Walking from the
+// service where the requests enter along the calls that became slower, it names the deepest service
+// whose own time or queue grew beyond its usual spread, and early, and by a part of the whole
+// growth that counts: back-pressure makes the callers' queues grow too, but the initiator is below
+// them. Where replies take longer on their way, the network is in trouble, and it is the service at
+// the end of most of these ways, caller or callee, that they are booked on. "load" where the
+// requests themselves became that many more before it; "unknown" where traces are too few or say
+// nothing.
 //
 // Threads: one at a time. Cost: Observe() one pass over the hops; Find() reads the kept ticks of
 // one class. Memory: 50 bytes for each class, kept tick, and service or edge that was seen there.
@@ -93,8 +95,8 @@ struct Attribution {
     std::uint32_t depth = 0;           // calls from where requests enter
   };
   std::vector<Suspect> suspects;
-  std::uint64_t slow_requests = 0;
-  double request_rate_growth = 1;  // requests before the violation over those of the time before
+  std::uint64_t slow_requests = 0;  // that it rests on, those that failed more than usual too
+  double request_rate_growth = 1;   // requests before the violation over those of the time before
 };
 
 // Writes what was found into the violation.
