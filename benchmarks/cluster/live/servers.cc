@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include <thrift/TOutput.h>
 #include <thrift/concurrency/ThreadFactory.h>
 #include <thrift/concurrency/ThreadManager.h>
 #include <thrift/protocol/TBinaryProtocol.h>
@@ -270,6 +271,8 @@ absl::StatusOr<std::unique_ptr<LiveServers>> LiveServers::Start(
     const std::vector<LiveTierSpec>& tiers) {
   if (tiers.empty()) return absl::InvalidArgumentError("tiers: none: give one at least");
   SetThriftCaller(kOutside);
+  // Every start and stop of a server is a line otherwise, in the midst of a table.
+  apache::thrift::GlobalOutput.setOutputFunction([](const char*) {});
   auto sink = std::make_shared<MemorySink>(std::size_t{1} << 20);
   auto drainer = SpanDrainer::Create(SpanRecorder::Global(), sink);
   if (!drainer.ok()) return drainer.status();

@@ -17,14 +17,15 @@ std::int64_t Ns(double us) { return static_cast<std::int64_t>(us * 1000); }
 void SetTime(double mean_us, double cv, Model::Node* node) {
   const double mean = mean_us * 1000;
   if (cv <= 1) {
-    node->tail_ns = node->tail2_ns = mean * cv;
-    node->base_ns = mean - node->tail_ns;
+    node->tail_ns = node->tail2_ns = static_cast<float>(mean * cv);
+    node->base_ns = static_cast<float>(mean * (1 - cv));
     return;
   }
   const double c2 = cv * cv;
-  node->p1 = 0.5 * (1 + std::sqrt((c2 - 1) / (c2 + 1)));
-  node->tail_ns = mean / (2 * node->p1);
-  node->tail2_ns = mean / (2 * (1 - node->p1));
+  const double p1 = 0.5 * (1 + std::sqrt((c2 - 1) / (c2 + 1)));
+  node->p1 = static_cast<float>(p1);
+  node->tail_ns = static_cast<float>(mean / (2 * p1));
+  node->tail2_ns = static_cast<float>(mean / (2 * (1 - p1)));
 }
 
 // What a busy core of ours takes of a resource, in parts of what a core's share would be. Assumed.
@@ -103,17 +104,17 @@ class Unroller {
       node.key = key;
       node.service = service;
       node.edge = *edge;
-      node.p = call.p;
-      node.copies = call.n;
+      node.p = static_cast<float>(call.p);
+      node.copies = static_cast<std::uint16_t>(call.n);
       node.async = call.async;
-      node.request_bytes = spec.request_bytes;
-      node.response_bytes = spec.response_bytes;
+      node.request_bytes = static_cast<float>(spec.request_bytes);
+      node.response_bytes = static_cast<float>(spec.response_bytes);
       node.first_step = first_step;
       node.steps = static_cast<std::uint32_t>(call.then.size());
       SetTime(call.us < 0 ? spec.mean_service_us : call.us, spec.cv, &node);
       if (call.us < 0) {
         node.first_time = model_->services[service].first_time;
-        node.times = model_->services[service].times;
+        node.measured = model_->services[service].times > 0;
       }
     }
     std::unordered_map<std::string, std::uint64_t> same;  // how often a callee came up before

@@ -90,18 +90,21 @@ struct Model {
   };
   // A call in a tree. Its own time: base + exponential of mean tail (tail2 with probability 1 -
   // p1).
-  struct Node {
-    std::uint64_t key = 0;  // stable under changes elsewhere in the tree
-    double p = 1;
-    double base_ns = 0, tail_ns = 0, tail2_ns = 0, p1 = 1;
-    std::uint32_t first_time = 0, times = 0;  // rows of times_ns instead, where there are any
-    double request_bytes = 0, response_bytes = 0;
+  struct alignas(64) Node {  // a cache line
+    std::uint64_t key = 0;   // stable under changes elsewhere in the tree
+    float p = 1;
+    float base_ns = 0, tail_ns = 0, tail2_ns = 0, p1 = 1;
+    float request_bytes = 0, response_bytes = 0;
     std::uint32_t service = 0, edge = 0;
     std::uint32_t first_step = 0, steps = 0;
-    std::uint32_t copies = 1;
-    std::uint32_t cache = kNone;  // the cache asked just before: its cold part raises p
+    std::uint32_t cache = kNone;   // the cache asked just before: its cold part raises p
+    std::uint32_t first_time = 0;  // where measured: from here on in times_ns, as many as of the
+                                   // service
+    std::uint16_t copies = 1;
     bool async = false;
+    bool measured = false;
   };
+  static_assert(sizeof(Node) == 64);
   struct Step {
     std::uint32_t first_node = 0, nodes = 0;
   };

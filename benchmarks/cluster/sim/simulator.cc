@@ -351,9 +351,10 @@ void Simulator::StartService(std::uint32_t id) {
   if (node.p1 < 1 && Uniform(Mix(visit.key ^ salt_ ^ kBranch)) >= node.p1) tail = node.tail2_ns;
   double time = node.base_ns;
   if (tail > 0) time += tail * Exponential(Mix(visit.key ^ salt_ ^ kTime));
-  if (node.times > 0) {  // measured ones, each as likely
+  if (node.measured) {  // each of the times as likely
     const double u = Uniform(Mix(visit.key ^ salt_ ^ kTime));
-    time = model_->times_ns[node.first_time + static_cast<std::uint32_t>(u * node.times)];
+    time = model_->times_ns[node.first_time +
+                            static_cast<std::uint32_t>(u * model_->services[node.service].times)];
   }
   const auto own = static_cast<std::int64_t>(time);
   const auto taken = static_cast<std::int64_t>(time * station.slow);

@@ -27,8 +27,8 @@
 // that a fault, an action or another application changes none of the others' draws.
 //
 // Threads: a value; one at a time. Copies are independent and share the model.
-// Cost: about 100 ns an event, 3 events a call; memory 100 bytes for each open call, and the
-// stations.
+// Cost: about 85 ns an event, 3 events a call (benchmarks/cluster). Memory: 64 bytes for each open
+// call, and the stations.
 #pragma once
 
 #include <cstdint>
