@@ -162,7 +162,8 @@ class EventQueue {
   // Now and then: narrower slots where lists are long, wider ones where the wheel is too short.
   void Review() {
     const bool crowded = 5 * looked_at_ > 9 * std::uint64_t{kReview};
-    const bool short_reach = far_pushed_ > kReview / 4 && 2 * looked_at_ < 3 * std::uint64_t{kReview};
+    const bool short_reach =
+        far_pushed_ > kReview / 4 && 2 * looked_at_ < 3 * std::uint64_t{kReview};
     popped_ = 0;
     looked_at_ = far_pushed_ = 0;
     if (crowded && shift_ > kMinShift) {
