@@ -47,6 +47,11 @@ struct Kernels {
   // before: cells of the tick before; null: zeros.
   void (*lstm)(std::size_t rows, std::size_t units, float* gates, const float* before, float* cells,
                float* tanh_cells, float* out);
+  // All ticks of an LSTM for one window: `ticks` rows of gates (sums of the inputs in, activated
+  // values out), cells, tanh_cells and out; w: units x 4 units. False: not for so many units, and
+  // nothing was done.
+  bool (*recurrence)(std::size_t ticks, std::size_t units, const float* w, float* gates,
+                     float* cells, float* tanh_cells, float* out);
   // gates: activated values in, gradients of the sums out. d_cells: carried from tick to tick.
   void (*lstm_backward)(std::size_t rows, std::size_t units, float* gates, const float* before,
                         const float* tanh_cells, const float* d_out, float* d_cells);

@@ -45,9 +45,10 @@ inline std::size_t Least(std::size_t a, std::size_t b) { return a < b ? a : b; }
 // ---- The matrix product of few rows: b is read where it stands, once for each tile of rows.
 
 // c (rows x vectors * kLanes) = or += a * b over k. Element (i, j) of a is a[i * ars + j * aks].
+// `ahead`: how far behind each value of b the one stands that is fetched for later; 0: none.
 template <std::size_t rows, std::size_t vectors, typename Vector>
 void Tile(std::size_t k, const float* a, std::size_t ars, std::size_t aks, const float* b,
-          std::size_t ldb, bool add, float* c, std::size_t ldc) {
+          std::size_t ldb, std::size_t ahead, bool add, float* c, std::size_t ldc) {
   constexpr std::size_t kLanes = sizeof(Vector) / sizeof(float);  // may be a narrower one
   Vector sum[rows][vectors];
   for (std::size_t i = 0; i < rows; ++i) {
@@ -58,6 +59,11 @@ void Tile(std::size_t k, const float* a, std::size_t ars, std::size_t aks, const
   for (std::size_t j = 0; j < k; ++j) {
     Vector row[vectors];
     for (std::size_t v = 0; v < vectors; ++v) row[v] = Load<Vector>(b + j * ldb + v * kLanes);
+    if (ahead != 0) {
+      for (std::size_t v = 0; v < vectors; ++v) {
+        __builtin_prefetch(b + j * ldb + ahead + v * kLanes, 0, 2);
+      }
+    }
     for (std::size_t i = 0; i < rows; ++i) {
       const float x = a[i * ars + j * aks];
       for (std::size_t v = 0; v < vectors; ++v) sum[i][v] += x * row[v];
@@ -68,29 +74,41 @@ void Tile(std::size_t k, const float* a, std::size_t ars, std::size_t aks, const
   }
 }
 
+// As many whole vectors of columns at once as are left of `n`; returns where it ended.
+template <std::size_t rows, std::size_t vectors, typename Vector>
+std::size_t Columns(std::size_t j, std::size_t n, std::size_t k, const float* a, std::size_t ars,
+                    std::size_t aks, const float* b, std::size_t ldb, std::size_t ahead, bool add,
+                    float* c, std::size_t ldc) {
+  constexpr std::size_t kWidth = vectors * sizeof(Vector) / sizeof(float);
+  for (; j + kWidth <= n; j += kWidth) {
+    Tile<rows, vectors, Vector>(k, a, ars, aks, b + j, ldb, ahead, add, c + j, ldc);
+  }
+  return j;
+}
+
 template <std::size_t rows>
 void RowsOfTiles(std::size_t n, std::size_t k, const float* a, std::size_t ars, std::size_t aks,
-                 const float* b, std::size_t ldb, bool add, float* c, std::size_t ldc) {
-  // One row has registers for more vectors, and needs them: a sum waits for the one before it.
-  constexpr std::size_t kWide = rows == 1 ? 8 : rows == 2 ? 4 : 2;
+                 const float* b, std::size_t ldb, std::size_t ahead, bool add, float* c,
+                 std::size_t ldc) {
+  // One row has registers for more vectors, and needs them: a sum waits for the one before it, and
+  // long pieces of b are fetched by themselves.
   std::size_t j = 0;
-  for (; j + kWide * kLanes <= n; j += kWide * kLanes) {
-    Tile<rows, kWide, Vector>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
+  if constexpr (rows == 1 && kLanes == 16) {
+    j = Columns<1, 16, Vector>(j, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
   }
-  for (; j + kLanes <= n; j += kLanes) {
-    Tile<rows, 1, Vector>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
+  if constexpr (rows == 1) {
+    j = Columns<1, 8, Vector>(j, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
   }
+  if constexpr (rows <= 2) {
+    j = Columns<rows, 4, Vector>(j, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+  }
+  j = Columns<rows, 2, Vector>(j, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+  j = Columns<rows, 1, Vector>(j, n, k, a, ars, aks, b, ldb, 0, add, c, ldc);
   if constexpr (kLanes > 8) {
-    if (j + 8 <= n) {
-      Tile<rows, 1, VectorOf<8>::Type>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
-      j += 8;
-    }
+    j = Columns<rows, 1, VectorOf<8>::Type>(j, n, k, a, ars, aks, b, ldb, 0, add, c, ldc);
   }
   if constexpr (kLanes > 4) {
-    if (j + 4 <= n) {
-      Tile<rows, 1, VectorOf<4>::Type>(k, a, ars, aks, b + j, ldb, add, c + j, ldc);
-      j += 4;
-    }
+    j = Columns<rows, 1, VectorOf<4>::Type>(j, n, k, a, ars, aks, b, ldb, 0, add, c, ldc);
   }
   for (; j < n; ++j) {
     for (std::size_t i = 0; i < rows; ++i) {
@@ -103,28 +121,32 @@ void RowsOfTiles(std::size_t n, std::size_t k, const float* a, std::size_t ars, 
 
 template <std::size_t rows>
 void LastRows(std::size_t left, std::size_t n, std::size_t k, const float* a, std::size_t ars,
-              std::size_t aks, const float* b, std::size_t ldb, bool add, float* c,
-              std::size_t ldc) {
+              std::size_t aks, const float* b, std::size_t ldb, std::size_t ahead, bool add,
+              float* c, std::size_t ldc) {
   if constexpr (rows > 0) {
-    if (left == rows) return RowsOfTiles<rows>(n, k, a, ars, aks, b, ldb, add, c, ldc);
-    LastRows<rows - 1>(left, n, k, a, ars, aks, b, ldb, add, c, ldc);
+    if (left == rows) return RowsOfTiles<rows>(n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+    LastRows<rows - 1>(left, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
   }
 }
 
 void DirectGemm(std::size_t m, std::size_t n, std::size_t k, const float* a, std::size_t ars,
                 std::size_t aks, const float* b, std::size_t ldb, bool add, float* c,
                 std::size_t ldc) {
-  // A slice of b of this depth stays in the second cache while all rows pass over it.
+  // A slice of b of this depth stays in the second cache while all rows pass over it. The first
+  // rows fetch the next slice meanwhile; one or two rows read b in pieces so long that the
+  // processor fetches by itself.
   constexpr std::size_t kDepth = 128;
   for (std::size_t j = 0; j < k || j == 0; j += kDepth) {
     const std::size_t depth = Least(kDepth, k - j);
+    std::size_t ahead = m > 2 && j + 2 * kDepth <= k ? kDepth * ldb : 0;
     std::size_t i = 0;
     for (; i + kTile <= m; i += kTile) {
-      RowsOfTiles<kTile>(n, depth, a + i * ars + j * aks, ars, aks, b + j * ldb, ldb, add,
+      RowsOfTiles<kTile>(n, depth, a + i * ars + j * aks, ars, aks, b + j * ldb, ldb, ahead, add,
                          c + i * ldc, ldc);
+      ahead = 0;
     }
-    LastRows<kTile - 1>(m - i, n, depth, a + i * ars + j * aks, ars, aks, b + j * ldb, ldb, add,
-                        c + i * ldc, ldc);
+    LastRows<kTile - 1>(m - i, n, depth, a + i * ars + j * aks, ars, aks, b + j * ldb, ldb, ahead,
+                        add, c + i * ldc, ldc);
     add = true;
   }
 }
@@ -249,6 +271,8 @@ void Lstm(std::size_t rows, std::size_t units, float* gates, const float* before
     Array(out + r * units, n) = output * tanh_cell;
   }
 }
+
+#include "nn/kernels_recurrence.h"
 
 void LstmBackward(std::size_t rows, std::size_t units, float* gates, const float* before,
                   const float* tanh_cells, const float* d_out, float* d_cells) {
@@ -554,8 +578,8 @@ void ConvBackward(const ConvShape& s, const float* in, const float* w, const flo
 }
 
 constexpr Kernels MakeKernels(const char* name) {
-  return {name, Gemm,         Conv,     ConvBackward, Activate, ActivateBackward,
-          Lstm, LstmBackward, FillRows, AddColumns,   Dropout};
+  return {name, Gemm,       Conv,         ConvBackward, Activate,   ActivateBackward,
+          Lstm, Recurrence, LstmBackward, FillRows,     AddColumns, Dropout};
 }
 
 }  // namespace

@@ -272,6 +272,11 @@ void Pass::LstmInputs(const Stage& stage, const float* p, const float* in, std::
 
 void Pass::LstmRecurrence(const Stage& stage, const float* p, StageMemory& memory) {
   const std::size_t units = stage.layer.units, step = windows_ * units;
+  if (windows_ == 1 &&
+      kernels_.recurrence(stage.in_ticks, units, p + stage.recurrent, memory.gates.get(),
+                          memory.cells.get(), memory.tanh_cells.get(), memory.out.get())) {
+    return;
+  }
   for (std::size_t t = 0; t < stage.in_ticks; ++t) {
     float* const now = memory.gates.get() + t * 4 * step;
     float* const out = memory.out.get() + t * step;
