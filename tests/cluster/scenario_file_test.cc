@@ -162,6 +162,48 @@ TEST(ScenarioFile, ErrorsNameThePathAndTheFix) {
   EXPECT_EQ(LoadScenario("/nowhere.json").status().code(), absl::StatusCode::kNotFound);
 }
 
+// A byte changed, a piece cut out or doubled: an error or another scenario, never a crash.
+TEST(ScenarioFile, DamagedFilesAreReadOrRefused) {
+  const std::string whole = kSmall;
+  std::uint64_t random = 1;
+  const auto below = [&](std::size_t n) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::size_t>(random >> 33) % n;
+  };
+  int read = 0, refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string json = whole;
+    for (std::size_t n = 1 + below(3); n > 0; --n) {
+      const std::size_t at = below(json.size());
+      switch (below(4)) {
+        case 0:
+          json[at] = static_cast<char>(below(256));
+          break;
+        case 1:
+          json[at] = "0123456789-.eE{}[],:\"\\ "[below(23)];
+          break;
+        case 2:
+          json.erase(at, below(40));
+          break;
+        default:
+          json.insert(at, json.substr(below(json.size()), below(40)));
+      }
+      if (json.empty()) json = "{";
+    }
+    const auto spec = ScenarioFromJson(json);
+    ++(spec.ok() ? read : refused);
+    if (spec.ok()) {
+      const auto again = ScenarioFromJson(ScenarioToJson(*spec));
+      ASSERT_TRUE(again.ok()) << again.status() << json;
+      EXPECT_EQ(ScenarioToJson(*again), ScenarioToJson(*spec));
+    } else {
+      EXPECT_FALSE(spec.status().message().empty());
+    }
+  }
+  EXPECT_GT(read, 50);
+  EXPECT_GT(refused, 1000);
+}
+
 TEST(ScenarioFile, NamesThatDoNotExistAreNotFound) {
   struct Case {
     const char* from;
