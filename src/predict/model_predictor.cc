@@ -288,58 +288,54 @@ class ModelPredictor final : public TickPredictor {
       for (std::size_t m = 0; m < masked; ++m) std::fill_n(to + top_[m].place * each, each, 0.0f);
     }
     if (!engine_->Run(window_, 1, workspace_.get(), absl::MakeSpan(masked_)).ok()) return;
-    // What of these services stands furthest from usual now.
-    struct Candidate {
-      ForecastEvidence evidence;
-      float size;
-    };
-    Candidate best[kMostEvidence];
-    std::size_t found = 0;
+    // What of these services stands furthest from usual now; weights are that distance at first.
     for (std::size_t m = 0; m < masked; ++m) {
       for (std::size_t c = 0; c < each; ++c) {
         const WindowInput& input = inputs_.inputs.list()[c];
-        Candidate candidate{{}, row_[top_[m].place * each + c]};
-        if (!(candidate.size > 0)) continue;
+        ForecastEvidence found;
+        found.weight = row_[top_[m].place * each + c];
+        if (!(found.weight > 0)) continue;
         if (input.kind <= WindowInput::Kind::kMeanWait) {
-          candidate.evidence.service = top_[m].service;
-          candidate.evidence.channel = input.channel;
+          found.service = top_[m].service;
+          found.channel = input.channel;
         } else {
-          candidate.evidence.edge = EdgeOf(topology, top_[m].service, input.kind);
-          if (!candidate.evidence.edge.valid()) continue;
+          found.edge = EdgeOf(topology, top_[m].service, input.kind);
+          if (!found.edge.valid()) continue;
         }
-        bool twice = false;
-        for (std::size_t i = 0; i < found; ++i) {
-          const ForecastEvidence& other = best[i].evidence;
-          if (other.service != candidate.evidence.service ||
-              other.edge != candidate.evidence.edge ||
-              other.channel != candidate.evidence.channel) {
-            continue;
-          }
-          twice = true;
-          best[i].size = std::max(best[i].size, candidate.size);
-        }
-        if (twice) continue;
-        if (found < kMostEvidence) {
-          best[found++] = candidate;
-        } else {
-          Candidate& least = *std::min_element(
-              best, best + found, [](const auto& a, const auto& b) { return a.size < b.size; });
-          if (least.size < candidate.size) least = candidate;
-        }
+        Keep(found, &row->evidence);
       }
     }
-    if (found == 0) return;
     const double sum = Rank(id, masked_);  // top_ is of the masked window from here on
     const double fall =
         alarm - Probability(classes_[id.index()], masked_, sum, calibration_.alarm_horizon_ns);
-    if (!(fall > 0)) return;
-    std::sort(best, best + found, [](const auto& a, const auto& b) { return a.size > b.size; });
-    float all = 0;
-    for (std::size_t i = 0; i < found; ++i) all += best[i].size;
-    for (std::size_t i = 0; i < found; ++i) {
-      best[i].evidence.weight = static_cast<float>(fall) * (best[i].size / all);
-      row->evidence.push_back(best[i].evidence);
+    if (!(fall > 0)) {
+      row->evidence.clear();
+      return;
     }
+    float all = 0;
+    for (const ForecastEvidence& one : row->evidence) all += one.weight;
+    for (ForecastEvidence& one : row->evidence) {
+      one.weight = static_cast<float>(fall) * (one.weight / all);
+    }
+  }
+
+  // Into the list of the kMostEvidence weightiest, each measurement once.
+  static void Keep(const ForecastEvidence& found, std::vector<ForecastEvidence>* list) {
+    const auto same = std::find_if(list->begin(), list->end(), [&](const auto& other) {
+      return other.service == found.service && other.edge == found.edge &&
+             other.channel == found.channel;
+    });
+    if (same != list->end()) {
+      if (same->weight >= found.weight) return;
+      list->erase(same);
+    } else if (list->size() == kMostEvidence) {
+      if (list->back().weight >= found.weight) return;
+      list->pop_back();
+    }
+    const auto place =
+        std::upper_bound(list->begin(), list->end(), found,
+                         [](const auto& a, const auto& b) { return a.weight > b.weight; });
+    list->insert(place, found);
   }
 
   // The first edge into the service, or for calls that it makes the first out of it.
