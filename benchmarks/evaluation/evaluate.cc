@@ -19,6 +19,8 @@ constexpr std::string_view kUsage = R"(evaluate --scenarios FILE --graphs FOLDER
                                         versions is not used
   --jobs N                              threads; 0: as many as there are cores
   --forecasts [NAME=]FILE               a CSV of forecasts of the test runs, judged too
+  --per-application                     each application as one, not each request class; the
+                                        reports are called report-applications
   --only NAME                           contenders, for a quick look; once for each
   --figures FILE                        a line of JSON for each figure
 
@@ -57,7 +59,9 @@ int Main(int argc, char** argv) {
         take("--figures", &figures)) {
       continue;
     }
-    if (take("--forecasts", &value)) {
+    if (option == "--per-application") {
+      options.per_application = true;
+    } else if (take("--forecasts", &value)) {
       const std::size_t equals = value.find('=');
       const bool named = equals != std::string::npos;
       options.forecasts.emplace_back(named ? value.substr(0, equals) : Stem(value),
@@ -83,11 +87,12 @@ int Main(int argc, char** argv) {
   }
   std::string lines;
   for (const EvaluationFigure& figure : done->figures) lines += FigureLine(figure) + "\n";
-  std::pair<std::string, std::string> outputs[] = {
-      {options.folder + "/report.md", ToMarkdown(done->report)},
-      {options.folder + "/report.html", ToHtml(done->report)},
-      {options.folder + "/report.json", ToJson(done->report)},
-      {figures, lines}};
+  const std::string report =
+      options.folder + (options.per_application ? "/report-applications" : "/report");
+  const std::pair<std::string, std::string> outputs[] = {{report + ".md", ToMarkdown(done->report)},
+                                                         {report + ".html", ToHtml(done->report)},
+                                                         {report + ".json", ToJson(done->report)},
+                                                         {figures, lines}};
   for (const auto& [path, bytes] : outputs) {
     if (path.empty()) continue;
     const absl::Status status = WriteFile(path, bytes);

@@ -35,6 +35,8 @@ struct EvaluationOptions {
   std::string folder;     // made where it is not there
   // Of the simulator, and of everything: runs and forecasts of other versions are not used.
   std::string runs_version = "0", version = "0";
+  // Each application as one, instead of each request class for itself (by_application.h).
+  bool per_application = false;
   std::size_t jobs = 2;
   std::vector<std::pair<std::string, std::string>> forecasts;  // name, CSV file: judged too
   std::vector<std::string> only;              // contenders of these names; empty: all

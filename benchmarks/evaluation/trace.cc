@@ -88,6 +88,14 @@ void Trace::Observe(const Forecast& forecast, std::int64_t horizon_ms, const Top
   }
 }
 
+void Trace::Add(std::int64_t time_ms, absl::Span<const Cell> cells) {
+  times_ms_.push_back(time_ms);
+  for (const Cell& cell : cells) {
+    p_.push_back(cell.known ? cell.p : std::numeric_limits<float>::quiet_NaN());
+    blame_.push_back(static_cast<std::uint16_t>(cell.culprit | (cell.alarm ? kAlarm : 0)));
+  }
+}
+
 Trace::Cell Trace::at(std::size_t tick, std::size_t request_class) const {
   const std::size_t i = tick * classes_.size() + request_class;
   Cell cell;

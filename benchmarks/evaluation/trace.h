@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,6 +31,12 @@ class Trace {
     bool alarm = false;
     std::uint32_t culprit = 0;  // in culprits()
   };
+
+  Trace() = default;
+  Trace(std::vector<std::string> classes, std::vector<std::string> culprits)
+      : classes_(std::move(classes)), culprits_(std::move(culprits)) {}
+  // A cell for each class. Ticks in order.
+  void Add(std::int64_t time_ms, absl::Span<const Cell> cells);
 
   // Ticks in order, all of one topology and period.
   void Observe(const Forecast& forecast, std::int64_t horizon_ms, const Topology& topology);

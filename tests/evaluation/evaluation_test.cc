@@ -180,6 +180,21 @@ TEST_F(EvaluationTest, AnybodysForecastsAreJudgedBesideTheOthers) {
               HasSubstr("there is no test run 'none'"));
 }
 
+TEST_F(EvaluationTest, EachApplicationAsOneHasFewerViolationsAndTheSameRuns) {
+  options_.only = {"self-depth-z"};
+  const auto classes = Evaluate(options_);
+  ASSERT_TRUE(classes.ok()) << classes.status();
+  options_.per_application = true;
+  const auto applications = Evaluate(options_);
+  ASSERT_TRUE(applications.ok()) << applications.status();
+  EXPECT_EQ(applications->runs_folder, classes->runs_folder);
+  EXPECT_LT(applications->report.scores[0].violations.size(),
+            classes->report.scores[0].violations.size());
+  for (const ScoredViolation& v : applications->report.scores[0].violations) {
+    EXPECT_EQ(v.row.request_class, "hotel");
+  }
+}
+
 TEST(EvaluationFigures, AreLinesOfJson) {
   EvaluationFigure figure{"oracle.recall", "/h", {0.5, 0.25, 0.75, 10}};
   auto json = Json::Parse(FigureLine(figure));
