@@ -88,6 +88,12 @@ struct WireFormat<apache::thrift::protocol::TCompactProtocolT<Transport>> {
 
 }  // namespace internal
 
+#if defined(__clang__)
+// TCompactProtocol declares two of these functions virtual, TBinaryProtocol does not.
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Winconsistent-missing-override"
+#endif
+
 // Made by MakeTraced(). Protocol is one of Thrift's or the host's own.
 template <typename Protocol>
 class Traced final : public internal::TracedStructs<Traced<Protocol>, Protocol,
@@ -188,6 +194,10 @@ class Traced final : public internal::TracedStructs<Traced<Protocol>, Protocol,
   // Null: what is written has to go through the transport's functions.
   apache::thrift::transport::TBufferBase* buffer_;
 };
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
 // The protocol of a client that calls the service `callee`; `args` as for Protocol's constructor:
 // the transport, perhaps limits. A name that QueueRegistry would refuse counts nowhere; the calls

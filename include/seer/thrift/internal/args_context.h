@@ -230,9 +230,10 @@ inline bool Hex16(const char* text, std::uint64_t* value) noexcept {
 inline bool OwnTraceparent(const char* text, TraceContext* context) noexcept {
   TraceId trace_id;
   std::uint64_t span_id = 0;
-  const bool hex = Hex16(text + 3, &trace_id.high) & Hex16(text + 19, &trace_id.low) &
-                   Hex16(text + 36, &span_id);  // no branch between them
-  if (!hex || !trace_id.valid() || span_id == 0) return false;
+  // No branch between them: there is none to predict wrongly.
+  const int digits = int{Hex16(text + 3, &trace_id.high)} + int{Hex16(text + 19, &trace_id.low)} +
+                     int{Hex16(text + 36, &span_id)};
+  if (digits != 3 || !trace_id.valid() || span_id == 0) return false;
   // Of the flags only those that seer carries: 00 to 03.
   std::uint16_t dash = 0;
   std::memcpy(&dash, text + 52, sizeof(dash));
