@@ -412,7 +412,7 @@ absl::Status Train(const TrainArgs& args) {
     checkpoint.provenance[absl::StrCat("dataset ", i)] = args.datasets[i];
   }
   checkpoint.provenance["made by"] = "seer train";
-  checkpoint.provenance["configuration"] = args.config;
+  checkpoint.provenance["asked for"] = args.config;
   if (const absl::Status status = seer::SaveCheckpoint(checkpoint, args.output); !status.ok()) {
     return status;
   }

@@ -64,6 +64,12 @@ at_least "$(grep -oE '"culprit": "(s[0-4])", "p_culprit": [^,]*, "lead_ms": [0-9
 grep -qE '^[0-9]+,300,all,[0-9.e-]+,1,s[0-4],[0-9.e-]+$' foreseen.csv || fail "no alarm in foreseen.csv"
 "$seer" forecast self-depth-z held_out.seerdata | grep -q ' s[0-4] .* s$\| s[0-4]$' || fail 'without a model'
 
+# The bar, on a terminal.
+if command -v script >/dev/null; then
+  script -qec "$(printf '%q ' "${train[@]}") --epochs 1" bar.txt >/dev/null </dev/null || fail 'train on a terminal'
+  tr '\r' '\n' <bar.txt | grep -q '^\[#* *\] epoch 1/1  loss [0-9.]*  validation .* windows/s  [0-9]* s left' || fail 'the bar'
+fi
+
 # A round more, and an ending that is not the end.
 "${train[@]}" --epochs 1 --resume --json | grep -q '"epochs": 1' || fail 'a further round'
 interrupt() { # as Ctrl-C does, until it has ended
