@@ -87,10 +87,10 @@ std::string CurvesSvg(std::string_view title, std::string_view x, std::string_vi
 }
 
 std::string TradeOffSvg(absl::Span<const Curve> curves) {
-  return Draw(
-      Plot("Recall against false alarms", "false alarms an hour", "recall", -1, 3, 1,
-           Beside(curves.size()), {{-1, "0.1"}, {0, "1"}, {1, "10"}, {2, "100"}, {3, "1000"}}),
-      curves, [](double value) { return std::log10(std::max(value, 0.1)); });
+  return Draw(Plot("Recall against false alarms", "false alarms an hour", "recall", -1, 4, 1,
+                   Beside(curves.size()),
+                   {{-1, "0.1"}, {0, "1"}, {1, "10"}, {2, "100"}, {3, "1000"}, {4, "10000"}}),
+              curves, [](double value) { return std::log10(std::max(value, 0.1)); });
 }
 
 std::string BarsSvg(std::string_view title, absl::Span<const std::string> names,

@@ -54,7 +54,7 @@ struct Curve {
 };
 std::string CurvesSvg(std::string_view title, std::string_view x, std::string_view y, double x_most,
                       absl::Span<const Curve> curves);
-// Recall (y) against false alarms an hour (x, logarithmic from 0.1 to 1000).
+// Recall (y) against false alarms an hour (x, logarithmic from 0.1 to 10000).
 std::string TradeOffSvg(absl::Span<const Curve> curves);
 // For each group as many bars, 0 to 1, as there are names; NaN: none.
 struct BarGroup {

@@ -71,6 +71,12 @@ Section Main(absl::Span<const Judged> judged) {
         curve.points.push_back({p.false_alarms_per_hour, p.recall});
       }
     }
+    // The best recall that can be had for so many false alarms.
+    std::sort(curve.points.begin(), curve.points.end(),
+              [](const CurvePoint& a, const CurvePoint& b) { return a.x < b.x; });
+    for (std::size_t i = 1; i < curve.points.size(); ++i) {
+      curve.points[i].y = std::max(curve.points[i].y, curve.points[i - 1].y);
+    }
     const double rate = j.score->metric("false_alarms_per_hour").value;
     const double recall = j.score->metric("recall").value;
     if (!std::isnan(rate) && !std::isnan(recall)) curve.marks.push_back({rate, recall});
