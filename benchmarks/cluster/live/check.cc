@@ -49,7 +49,7 @@ absl::Status Check(const System& system, bool quick, int* retries, std::vector<L
   }
   if (!times.ok()) return times.status();
   for (double rate : system.rates) {
-    const auto due = Moments(rate, quick ? 2 : 16, static_cast<std::uint64_t>(rate));
+    const auto due = Moments(rate, quick ? 2 : 14, static_cast<std::uint64_t>(rate));
     const auto simulated = SimulateTiers(system.tiers, *times, due, quick ? 3 : 30);
     if (!simulated.ok()) return simulated.status();
     LiveRow row;
