@@ -194,8 +194,10 @@ TEST(DatasetReader, HostileRecordsAreDamage) {
       header.kind = static_cast<RecordKind>(random() % 9);
       header.run = static_cast<std::uint32_t>(random() % 2 == 0 ? random() % 4 : random());
       header.ticks = random() % 2 == 0 ? 4 : static_cast<std::uint32_t>(random());
-      header.first = static_cast<std::int64_t>(random()) * (random() % 2 == 0 ? 1 : -4'000'000'000);
-      header.last = header.first + static_cast<std::int64_t>(random() % 5) - 1;
+      // In unsigned, as any bits may stand there.
+      const std::uint64_t first = random() % 2 == 0 ? random() : random() * 0xfffffffb00000007u;
+      header.first = static_cast<std::int64_t>(first);
+      header.last = static_cast<std::int64_t>(first + random() % 5 - 1);
       header.offset = bytes.size();
       std::string body(random() % 200, '\0');
       for (char& c : body) c = static_cast<char>(random() % 3 == 0 ? random() : 0);
