@@ -103,4 +103,4 @@ SEER_THRIFT_PACKAGES=(libthrift-dev libboost-dev thrift@thrift-compiler libevent
 # What the tests need besides. Without the last ones the tests of optional parts are left out:
 # libprotobuf judges the OTLP that seer writes, python3 runs an example, CLI11 is the tool's.
 SEER_TEST_PACKAGES=(libgtest-dev libgmock-dev libprotobuf-dev protobuf-compiler python3@python3
-  libcli11-dev libopentracing-dev libxgboost-dev "${SEER_THRIFT_PACKAGES[@]}")
+  libcli11-dev libopentracing-dev libxgboost-dev libdnnl-dev "${SEER_THRIFT_PACKAGES[@]}")
