@@ -143,7 +143,7 @@ build_tree() {
 moved() {
   cp -a "$prefix" "$out/elsewhere"
   prefix=$out/elsewhere
-  hide OpenTracing Thrift Boost ZLIB zstd simdjson  # of the components that are installed
+  hide OpenTracing Thrift Boost ZLIB zstd simdjson DNNL dnnl  # of the components that are installed
   configure host -DSEER_PROGRAM="$here/control_plane/main.cc"
   grep -q "^seer_DIR:PATH=$out/elsewhere/" "$out/build/CMakeCache.txt" || fail 'found another one'
   build_and_run
