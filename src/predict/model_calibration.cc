@@ -1,9 +1,8 @@
-#include <charconv>
 #include <cmath>
 #include <string>
-#include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "predict/fact_text.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
 #include "seer/predict/model_predictor.h"
@@ -11,18 +10,13 @@
 SEER_BEGIN_NAMESPACE
 namespace {
 
-template <typename Number>
-void AppendFact(const char* key, Number value, std::string* text) {
-  char digits[64];
-  const auto end = std::to_chars(digits, digits + sizeof(digits), value).ptr;  // exact, shortest
-  text->append(key).push_back(' ');
-  text->append(digits, end).push_back('\n');
-}
+using internal::ToNumber;
 
 template <typename Number>
-bool ToNumber(std::string_view text, Number* value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty();
+void AppendFact(const char* key, Number value, std::string* text) {
+  text->append(key).push_back(' ');
+  internal::AppendNumber(value, text);
+  text->push_back('\n');
 }
 
 }  // namespace

@@ -1,11 +1,10 @@
 #include "seer/predict/model_inputs.h"
 
-#include <charconv>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "predict/fact_text.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
 #include "seer/window/labels.h"
@@ -13,24 +12,18 @@
 SEER_BEGIN_NAMESPACE
 namespace {
 
+using internal::ToNumber;
+
 constexpr std::size_t kMaxClasses = 1024;
 constexpr std::int64_t kMaxHorizonNs = 3'600'000'000'000;
 
 void AppendScale(const char* key, const Normalizer::Scale& scale, std::string* text) {
-  char digits[64];
   absl::StrAppend(text, key);
   for (const float value : {scale.middle, scale.spread}) {
-    const auto end = std::to_chars(digits, digits + sizeof(digits), value).ptr;  // exact, shortest
     text->push_back(' ');
-    text->append(digits, end);
+    internal::AppendNumber(value, text);
   }
   text->push_back('\n');
-}
-
-template <typename Number>
-bool ToNumber(std::string_view text, Number* value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
 bool ToScale(std::string_view text, Normalizer::Scale* scale) {

@@ -34,19 +34,31 @@ absl::Status Validate(const PredictorOptions& options) {
   return absl::OkStatus();
 }
 
-// The share of the live services of which some depth was known.
-double ServicesSeen(const ClusterTick& tick, const Topology& topology) {
-  std::size_t live = 0, seen = 0;
-  for (std::size_t i = 0; i < topology.services().size() && i < tick.services.size(); ++i) {
+// The share of the live services of which some depth was known, at the service or by its callers.
+// `seen` is scratch.
+double ServicesSeen(const ClusterTick& tick, const Topology& topology,
+                    std::vector<std::uint8_t>* seen) {
+  const std::size_t services = std::min(topology.services().size(), tick.services.size());
+  seen->assign(services, 0);
+  for (const Channel channel : kAllChannels) {
+    const absl::Span<const std::uint8_t> known = tick.services.known(channel);
+    for (std::size_t i = 0; i < services; ++i) {
+      if ((known[i] & ServiceTable::kDepth) != 0) (*seen)[i] = 1;
+    }
+  }
+  for (std::size_t e = 0; e < tick.edges.size() && e < topology.edges().size(); ++e) {
+    const ServiceId callee = topology.edges()[e].callee;
+    if ((tick.edges.known()[e] & EdgeTickTable::kDepth) == 0 || callee.index() >= services)
+      continue;
+    (*seen)[callee.index()] = 1;
+  }
+  std::size_t live = 0, with_depth = 0;
+  for (std::size_t i = 0; i < services; ++i) {
     if (topology.services()[i].removed) continue;
     ++live;
-    bool known = false;
-    for (std::size_t c = 0; c < kChannels && !known; ++c) {
-      known = (tick.services.known(static_cast<Channel>(c))[i] & ServiceTable::kDepth) != 0;
-    }
-    seen += known ? 1 : 0;
+    with_depth += (*seen)[i] != 0 ? 1 : 0;
   }
-  return live == 0 ? 0 : static_cast<double>(seen) / static_cast<double>(live);
+  return live == 0 ? 0 : static_cast<double>(with_depth) / static_cast<double>(live);
 }
 
 }  // namespace
@@ -191,7 +203,7 @@ class Predictor::Impl {
     last_end_ns_ = tick.period.EndNs(tick.tick);
     health_.nodes_seen = tick.nodes_seen;
     health_.nodes_expected = tick.nodes_expected;
-    health_.services_seen = ServicesSeen(tick, topology_);
+    health_.services_seen = ServicesSeen(tick, topology_, &seen_);
     Keep(tick);
 
     if (next_ != nullptr) {
@@ -239,6 +251,7 @@ class Predictor::Impl {
   std::int64_t last_end_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<ClusterTick> kept_ ABSL_GUARDED_BY(mutex_);  // a ring, once it is full
   std::size_t oldest_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<std::uint8_t> seen_ ABSL_GUARDED_BY(mutex_);  // scratch
   std::shared_ptr<const Topology> shown_ ABSL_GUARDED_BY(mutex_);
   PredictorHealth health_ ABSL_GUARDED_BY(mutex_);
 };

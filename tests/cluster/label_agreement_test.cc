@@ -159,9 +159,14 @@ TEST(LabelAgreement, LabelsFromTracesAgreeWithTheCounterfactualTruth) {
   // For those who work on it: other seeds, and each label that is wrong.
   const char* const seeds = std::getenv("SEER_LABEL_SEEDS");  // first-last
   // Seeds that nobody looked at while the labeller was written are 201 to 203 (1 to 3 and 101 to
-  // 104 were): 73.6 % and 87.4 %, by depths 68.6 % (2026-11-21). For the sake of time only the
-  // first is asked here: 62.5 %, 78.1 % and 56.2 %.
-  std::uint64_t first = 201, last = 201;
+  // 104 were): 73.6 % and 87.4 %, by depths 68.6 % (2026-11-21). Without the optimiser they take
+  // five minutes, and only the first is asked: 62.5 %, 78.1 % and 56.2 %.
+  std::uint64_t first = 201;
+#ifdef NDEBUG
+  std::uint64_t last = 203;
+#else
+  std::uint64_t last = 201;
+#endif
   if (seeds != nullptr) {
     unsigned long long from = 0, to = 0;
     ASSERT_EQ(std::sscanf(seeds, "%llu-%llu", &from, &to), 2);
@@ -176,12 +181,12 @@ TEST(LabelAgreement, LabelsFromTracesAgreeWithTheCounterfactualTruth) {
   Print("labels by traces", by_traces);
   Print("labels by depths", by_depths);
   ASSERT_GE(by_traces.all.violations, 20);
-  if (seeds != nullptr) return;
   // What is wrong: the truth names one service of a server in trouble, and the label another that
   // the same fault slows; it calls the caller of a circle, and a switch that fails "load".
-  EXPECT_GE(by_traces.all.share(), 0.6);
-  EXPECT_GE(by_traces.same_server.share(), 0.75);
-  EXPECT_GE(by_depths.all.share(), 0.5);
+  const bool all = last > first;
+  EXPECT_GE(by_traces.all.share(), all ? 0.7 : 0.6);
+  EXPECT_GE(by_traces.same_server.share(), all ? 0.85 : 0.75);
+  EXPECT_GE(by_depths.all.share(), all ? 0.6 : 0.5);
 }
 
 }  // namespace

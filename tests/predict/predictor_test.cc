@@ -211,8 +211,17 @@ TEST_F(PredictorTest, ASilentNodeIsWaitedForAndThenMissing) {
   clock.Set(EndOf(tick) + 60 * kMs);
   EXPECT_EQ(predictor->Predict().tick, tick);
   EXPECT_EQ(predictor->health().nodes_seen, 1u);
+  EXPECT_EQ(predictor->health().services_seen, 1.0) << "the store is seen by who calls it";
   ASSERT_TRUE(predictor->Observe(b).ok()) << "late: counted, no error";
   EXPECT_EQ(predictor->health().merger.late, 1u);
+
+  ++tick;
+  const auto [silent, other] = nodes.At(tick);
+  clock.Set(EndOf(tick) + 5 * kMs);
+  ASSERT_TRUE(predictor->Observe(other).ok());
+  clock.Set(EndOf(tick) + 60 * kMs);
+  EXPECT_EQ(predictor->Predict().tick, tick);
+  EXPECT_EQ(predictor->health().services_seen, 0.5) << "nobody tells of the front";
 
   ++tick;
   predictor->RemoveNode("node-b");

@@ -83,7 +83,7 @@ struct PredictorHealth {
   std::int64_t lag_ns = 0;  // from its end to now; 0 before the first
   std::uint32_t nodes_seen = 0;
   std::uint32_t nodes_expected = 0;
-  double services_seen = 0;  // share of the services of which some depth was known
+  double services_seen = 0;  // share of those of which some depth is known, if only to callers
   TickMergerStats merger;
 };
 
