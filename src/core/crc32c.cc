@@ -45,17 +45,26 @@ std::uint64_t Load64(const char* p) {
 // The crc32 instruction takes three cycles but one can start every cycle: three stretches of the
 // input run side by side and their checksums are joined. Joining needs "the checksum of these bytes
 // followed by n zero bytes", which is linear: four table look-ups.
-constexpr std::size_t kStretch = 1024;
+constexpr std::size_t kStretch = 1024;  // a power of two
 
 class ZeroAppender {
  public:
   explicit constexpr ZeroAppender(std::size_t zero_bytes) {
-    // Column b of the operator is its effect on the single bit b.
+    // Column b of the operator is its effect on the single bit b: first for one zero byte, then
+    // for twice as many each time. The number is a power of two.
     std::array<std::uint32_t, 32> columns = {};
     for (std::size_t b = 0; b < 32; ++b) {
-      std::uint32_t crc = std::uint32_t{1} << b;
-      for (std::size_t i = 0; i < zero_bytes; ++i) crc = (crc >> 8) ^ kSlices[0][crc & 0xff];
-      columns[b] = crc;
+      const std::uint32_t crc = std::uint32_t{1} << b;
+      columns[b] = (crc >> 8) ^ kSlices[0][crc & 0xff];
+    }
+    for (; zero_bytes > 1; zero_bytes /= 2) {
+      std::array<std::uint32_t, 32> twice = {};
+      for (std::size_t b = 0; b < 32; ++b) {
+        for (std::size_t bit = 0; bit < 32; ++bit) {
+          if ((columns[b] >> bit & 1) != 0) twice[b] ^= columns[bit];
+        }
+      }
+      columns = twice;
     }
     for (std::size_t k = 0; k < 4; ++k) {
       for (std::size_t byte = 1; byte < 256; ++byte) {
@@ -77,7 +86,7 @@ class ZeroAppender {
 
 __attribute__((target("sse4.2"))) std::uint32_t Crc32cSse42(const char* p, std::size_t size,
                                                             std::uint32_t so_far) {
-  static const ZeroAppender append_stretch(kStretch);
+  static constexpr ZeroAppender kAppendStretch(kStretch);
   std::uint64_t crc = ~so_far;
   while (size >= 3 * kStretch) {
     std::uint64_t second = 0;
@@ -87,8 +96,8 @@ __attribute__((target("sse4.2"))) std::uint32_t Crc32cSse42(const char* p, std::
       second = _mm_crc32_u64(second, Load64(p + kStretch + i));
       third = _mm_crc32_u64(third, Load64(p + 2 * kStretch + i));
     }
-    crc = append_stretch(static_cast<std::uint32_t>(crc)) ^ second;
-    crc = append_stretch(static_cast<std::uint32_t>(crc)) ^ third;
+    crc = kAppendStretch(static_cast<std::uint32_t>(crc)) ^ second;
+    crc = kAppendStretch(static_cast<std::uint32_t>(crc)) ^ third;
     p += 3 * kStretch;
     size -= 3 * kStretch;
   }

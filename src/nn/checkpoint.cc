@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -232,22 +234,28 @@ absl::StatusOr<std::string> EncodeCheckpoint(const Checkpoint& checkpoint) {
   return out;
 }
 
-absl::StatusOr<Checkpoint> DecodeCheckpoint(std::string_view all) {
-  if (all.size() < kMagicBytes || std::memcmp(all.data(), kMagic, kMagicBytes) != 0) {
+namespace internal {
+
+absl::StatusOr<Checkpoint> ReadCheckpoint(CheckpointSource& source) {
+  const std::uint64_t all = source.left();
+  char header[kHeaderBytes] = {};
+  const std::size_t there = std::min<std::size_t>(all, kHeaderBytes);
+  if (!source.Read(header, there)) return Damaged("the header cannot be read");
+  if (there < kMagicBytes || std::memcmp(header, kMagic, kMagicBytes) != 0) {
     return Wrong("does not begin with its mark: is it the right file?");
   }
-  if (all.size() < kHeaderBytes) return Damaged("the header is cut off");
-  Bytes bytes(all.substr(kMagicBytes));
-  const auto major = bytes.Get<std::uint16_t>();
-  bytes.Get<std::uint16_t>();  // of a later minor version: has sections that this one passes over
-  const auto mark = bytes.Get<std::uint32_t>();
-  const auto size = bytes.Get<std::uint64_t>();
-  const auto sections = bytes.Get<std::uint32_t>();
-  const auto header_crc = bytes.Get<std::uint32_t>();
+  if (there < kHeaderBytes) return Damaged("the header is cut off");
+  Bytes fields(std::string_view(header, kHeaderBytes).substr(kMagicBytes));
+  const auto major = fields.Get<std::uint16_t>();
+  fields.Get<std::uint16_t>();  // of a later minor version: has sections that this one passes over
+  const auto mark = fields.Get<std::uint32_t>();
+  const auto size = fields.Get<std::uint64_t>();
+  const auto sections = fields.Get<std::uint32_t>();
+  const auto header_crc = fields.Get<std::uint32_t>();
   if (mark == 0x04030201u) {
     return Wrong("written on a machine of another byte order: write it on a little-endian one");
   }
-  if (header_crc != Crc32c(all.substr(0, kHeaderBytes - 4)) || mark != kOrderMark) {
+  if (header_crc != Crc32c(std::string_view(header, kHeaderBytes - 4)) || mark != kOrderMark) {
     return Damaged("the header's checksum is wrong");
   }
   if (major != kMajor) {
@@ -255,23 +263,45 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(std::string_view all) {
                                                  ", this seer reads ", kMajor,
                                                  ": use the seer that wrote it"));
   }
-  if (size != all.size()) {
-    return Damaged(absl::StrCat("has ", all.size(), " bytes instead of ", size));
-  }
+  if (size != all) return Damaged(absl::StrCat("has ", all, " bytes instead of ", size));
+
   Checkpoint checkpoint;
-  std::string_view weights, training;
+  std::optional<Network> network;
+  std::uint64_t weights_bytes = 0;
+  std::string name, payload, training;
   bool has_training = false;
   std::uint32_t last = 0;
   for (std::uint32_t i = 0; i < sections; ++i) {
-    const std::string_view rest = all.substr(all.size() - bytes.left());
-    const auto kind = bytes.Get<std::uint32_t>();
-    const auto name_size = bytes.Get<std::uint32_t>();
-    const auto payload_size = bytes.Get<std::uint64_t>();
-    const std::string_view name = bytes.Take(name_size), payload = bytes.Take(payload_size);
-    const auto crc = bytes.Get<std::uint32_t>();
-    const char* label = kind <= kOpaque ? kKindNames[kind] : "of a later version";
-    if (!bytes.ok()) return Damaged(absl::StrCat("section ", i, " is cut off"));
-    if (crc != Crc32c(rest.substr(0, kSectionHeaderBytes + name.size() + payload.size()))) {
+    CheckedReader in(source);
+    char start[kSectionHeaderBytes] = {};
+    bool ok = in.Read(start, sizeof(start));
+    Bytes sizes(std::string_view(start, sizeof(start)));
+    const auto kind = sizes.Get<std::uint32_t>();
+    const auto name_bytes = sizes.Get<std::uint32_t>();
+    const auto payload_bytes = sizes.Get<std::uint64_t>();
+    // Nothing is allocated for what is not there.
+    ok = ok && name_bytes <= source.left() && payload_bytes <= source.left() - name_bytes;
+    if (ok) {
+      name.resize(name_bytes);
+      ok = in.Read(name.data(), name.size());
+    }
+    // Straight to where they belong: of all bytes of a checkpoint nearly all are weights.
+    const bool weights =
+        ok && kind == kWeights && network && payload_bytes == network->parameters() * sizeof(float);
+    if (weights) {
+      checkpoint.parameters.resize(network->parameters());
+      ok = in.Read(reinterpret_cast<char*>(checkpoint.parameters.data()),
+                   static_cast<std::size_t>(payload_bytes));
+    } else if (ok) {
+      payload.resize(static_cast<std::size_t>(payload_bytes));
+      ok = in.Read(payload.data(), payload.size());
+    }
+    const std::uint32_t computed = in.crc();
+    std::uint32_t crc = 0;
+    ok = ok && source.Read(reinterpret_cast<char*>(&crc), sizeof(crc));
+    const char* const label = kind <= kOpaque ? kKindNames[kind] : "of a later version";
+    if (!ok) return Damaged(absl::StrCat("section ", i, " is cut off"));
+    if (crc != computed) {
       return Damaged(absl::StrCat("the checksum of section ", i, ", ", label, ", is wrong"));
     }
     if (kind < last || (kind == last && kind < kOpaque)) {
@@ -283,46 +313,63 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(std::string_view all) {
     switch (kind) {
       case kConfig: {
         SEER_ASSIGN_OR_RETURN(checkpoint.config, ModelConfig::Parse(payload));
+        SEER_ASSIGN_OR_RETURN(network, Network::Create(checkpoint.config));
         break;
       }
       case kWeights:
-        weights = payload;
+        weights_bytes = payload_bytes;
         break;
       case kServices:
         SEER_RETURN_IF_ERROR(DecodeServices(payload, &checkpoint.services));
         break;
       case kTraining:
-        training = payload;
+        training.swap(payload);
         has_training = true;
         break;
       case kProvenance:
         SEER_RETURN_IF_ERROR(DecodeProvenance(payload, &checkpoint.provenance));
         break;
       case kOpaque:
-        if (!checkpoint.sections.empty() &&
-            std::string(name) <= checkpoint.sections.rbegin()->first) {
+        if (!checkpoint.sections.empty() && name <= checkpoint.sections.rbegin()->first) {
           return Wrong("opaque sections are not in order");
         }
-        checkpoint.sections.emplace(std::string(name), std::string(payload));
+        checkpoint.sections.emplace(name, payload);
         break;
       default:
         break;
     }
   }
-  if (!bytes.done()) return Damaged("there are bytes behind the last section");
-  if (checkpoint.config.blocks.empty()) return Wrong("has no configuration");
-  SEER_ASSIGN_OR_RETURN(const Network network, Network::Create(checkpoint.config));
-  if (weights.size() != network.parameters() * sizeof(float)) {
-    return Wrong(absl::StrCat("has ", weights.size(), " bytes of weights: its configuration needs ",
-                              network.parameters() * sizeof(float)));
+  if (source.left() != 0) return Damaged("there are bytes behind the last section");
+  if (!network) return Wrong("has no configuration");
+  if (weights_bytes != network->parameters() * sizeof(float)) {
+    return Wrong(absl::StrCat("has ", weights_bytes, " bytes of weights: its configuration needs ",
+                              network->parameters() * sizeof(float)));
   }
-  checkpoint.parameters = Bytes(weights).GetFloats(network.parameters());
   if (has_training) {
     checkpoint.training.emplace();
-    SEER_RETURN_IF_ERROR(DecodeTraining(training, network.parameters(), &*checkpoint.training));
+    SEER_RETURN_IF_ERROR(DecodeTraining(training, network->parameters(), &*checkpoint.training));
   }
   SEER_RETURN_IF_ERROR(Check(checkpoint));
   return checkpoint;
+}
+
+}  // namespace internal
+
+absl::StatusOr<Checkpoint> DecodeCheckpoint(std::string_view all) {
+  class Memory final : public internal::CheckpointSource {
+   public:
+    explicit Memory(std::string_view bytes) : CheckpointSource(bytes.size()), bytes_(bytes) {}
+
+   private:
+    bool ReadNext(char* to, std::size_t bytes) override {
+      std::memcpy(to, bytes_.data(), bytes);
+      bytes_.remove_prefix(bytes);
+      return true;
+    }
+    std::string_view bytes_;
+  };
+  Memory memory(all);
+  return internal::ReadCheckpoint(memory);
 }
 
 SEER_END_NAMESPACE

@@ -9,7 +9,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/crc32c.h"
+#include "seer/nn/checkpoint.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -64,6 +67,52 @@ class Bytes {
   std::string_view left_;
   bool ok_ = true;
 };
+
+// Where the bytes of a checkpoint come from, front to back.
+class CheckpointSource {
+ public:
+  explicit CheckpointSource(std::uint64_t bytes) : left_(bytes) {}
+  virtual ~CheckpointSource() = default;
+  CheckpointSource(const CheckpointSource&) = delete;
+  CheckpointSource& operator=(const CheckpointSource&) = delete;
+
+  std::uint64_t left() const { return left_; }
+  // False: there are not so many, or they cannot be read.
+  bool Read(char* to, std::size_t bytes) {
+    if (bytes > left_ || (bytes != 0 && !ReadNext(to, bytes))) return false;
+    left_ -= bytes;
+    return true;
+  }
+
+ private:
+  virtual bool ReadNext(char* to, std::size_t bytes) = 0;  // bytes > 0
+  std::uint64_t left_;
+};
+
+// Computes the checksum of what it reads, piece by piece while that is in the cache.
+class CheckedReader {
+ public:
+  explicit CheckedReader(CheckpointSource& source) : source_(source) {}
+  bool Read(char* to, std::size_t bytes) {
+    constexpr std::size_t kPiece = 64 << 10;
+    if (bytes > source_.left()) return false;
+    while (bytes > 0) {
+      const std::size_t piece = bytes < kPiece ? bytes : kPiece;
+      if (!source_.Read(to, piece)) return false;
+      crc_ = Crc32c(std::string_view(to, piece), crc_);
+      to += piece;
+      bytes -= piece;
+    }
+    return true;
+  }
+  std::uint32_t crc() const { return crc_; }
+
+ private:
+  CheckpointSource& source_;
+  std::uint32_t crc_ = 0;
+};
+
+absl::StatusOr<Checkpoint> ReadCheckpoint(CheckpointSource& source);
 
 }  // namespace internal
 SEER_END_NAMESPACE

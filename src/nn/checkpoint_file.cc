@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "nn/checkpoint_bytes.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/nn/checkpoint.h"
 
@@ -49,6 +50,29 @@ bool WriteAll(int descriptor, const std::string& bytes) {
   }
   return true;
 }
+
+// Not the whole file at once: a copy of the weights costs more in page faults than to read them.
+class FileSource final : public internal::CheckpointSource {
+ public:
+  FileSource(int descriptor, std::uint64_t bytes)
+      : CheckpointSource(bytes), descriptor_(descriptor) {}
+  int error() const { return error_; }  // 0: none
+
+ private:
+  bool ReadNext(char* to, std::size_t bytes) override {
+    while (bytes > 0) {
+      const ssize_t got = read(descriptor_, to, bytes);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) error_ = errno;
+      if (got <= 0) return false;  // 0: it has become shorter
+      to += got;
+      bytes -= static_cast<std::size_t>(got);
+    }
+    return true;
+  }
+  const int descriptor_;
+  int error_ = 0;
+};
 
 }  // namespace
 
@@ -101,17 +125,12 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& path, std::size_t m
                                                      " bytes, above ", max_bytes,
                                                      ": allow more if it is meant to be so large"));
   }
-  std::string bytes(static_cast<std::size_t>(size), '\0');
-  std::size_t at = 0;
-  while (at < bytes.size()) {
-    const ssize_t got = read(file.get(), &bytes[at], bytes.size() - at);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return SystemError("cannot be read", path);
-    if (got == 0) break;  // it has become shorter
-    at += static_cast<std::size_t>(got);
+  FileSource source(file.get(), size);
+  auto checkpoint = internal::ReadCheckpoint(source);
+  if (source.error() != 0) {
+    errno = source.error();
+    return SystemError("cannot be read", path);
   }
-  bytes.resize(at);
-  auto checkpoint = DecodeCheckpoint(bytes);
   if (!checkpoint.ok()) {
     return absl::Status(checkpoint.status().code(),
                         absl::StrCat("'", path, "': ", checkpoint.status().message()));
