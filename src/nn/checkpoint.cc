@@ -12,6 +12,7 @@
 #include "nn/backends.h"
 #include "nn/checkpoint_bytes.h"
 #include "nn/finite.h"
+#include "nn/prefault.h"
 #include "seer/core/internal/crc32c.h"
 #include "seer/core/internal/status_macros.h"
 
@@ -289,6 +290,9 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(CheckpointSource& source) {
     const bool weights =
         ok && kind == kWeights && network && payload_bytes == network->parameters() * sizeof(float);
     if (weights) {
+      if (checkpoint.parameters.empty()) {
+        ReservePrefaulted(network->parameters(), &checkpoint.parameters);
+      }
       checkpoint.parameters.resize(network->parameters());
       ok = in.Read(reinterpret_cast<char*>(checkpoint.parameters.data()),
                    static_cast<std::size_t>(payload_bytes));

@@ -8,6 +8,7 @@
 #include "nn/backends.h"
 #include "nn/kernels.h"
 #include "nn/pass.h"
+#include "nn/prefault.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/nn/backend.h"
 
@@ -55,7 +56,7 @@ class EigenInference : public InferenceEngine {
                  const InferenceOptions& options)
       : InferenceEngine(network, options),
         kernels_(kernels),
-        parameters_(parameters.begin(), parameters.end()) {}
+        parameters_(PrefaultedCopy(parameters)) {}
   std::string_view backend() const override { return "eigen"; }
   absl::StatusOr<std::unique_ptr<Workspace>> NewWorkspace(std::size_t max_windows) const override {
     SEER_RETURN_IF_ERROR(
