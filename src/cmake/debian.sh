@@ -101,6 +101,7 @@ SEER_BUILD_PACKAGES=(cmake@cmake ninja@ninja-build g++@g++ pkg-config@pkg-config
 # Services of Thrift, and their generated code.
 SEER_THRIFT_PACKAGES=(libthrift-dev libboost-dev thrift@thrift-compiler libevent-dev)
 # What the tests need besides. Without the last ones the tests of optional parts are left out:
-# libprotobuf judges the OTLP that seer writes, python3 runs an example, CLI11 is the tool's.
+# libprotobuf judges the OTLP that seer writes, python3 runs an example, CLI11 is the tool's, OpenSSL is
+# for services over TLS.
 SEER_TEST_PACKAGES=(libgtest-dev libgmock-dev libprotobuf-dev protobuf-compiler python3@python3
-  libcli11-dev libopentracing-dev libxgboost-dev libdnnl-dev "${SEER_THRIFT_PACKAGES[@]}")
+  libcli11-dev libopentracing-dev libxgboost-dev libdnnl-dev libssl-dev "${SEER_THRIFT_PACKAGES[@]}")
