@@ -1,0 +1,121 @@
+#include "seer/hwmon/attribution.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "seer/hwmon/monitor.h"
+
+SEER_BEGIN_NAMESPACE
+namespace {
+
+// Of the stall that a probe's slowdown suggests, what the instance itself feels: the part of its
+// processor time that a request did not need before. By convention (monitor.h, probe_monitor.h) the
+// delay is that time times the saturation.
+double FeltByInstance(const HwReading& reading, const StallBaseline& baseline, double now_us) {
+  const double share = reading.instance[Resource::kCache].saturation.value;
+  const double busy = BusyUsPerRequest(reading);
+  const HealthyValue healthy = baseline.BusyUs();
+  if (!(share > 0) || busy <= 0 || !healthy.known()) return 0;
+  const double run_us = now_us / share;
+  const double more = std::max(0.0, 1 - healthy.median / busy);
+  return std::min(now_us, run_us * more);
+}
+
+void AddSignal(const HwSignal& next, double total_weight, double next_weight, bool is_share,
+               HwSignal* total) {
+  if (!total->usable() || !next.usable()) {
+    // What is missing in a part is missing in the whole.
+    if (total->usable()) *total = next;
+    return;
+  }
+  total->value = is_share ? (total->value * total_weight + next.value * next_weight) /
+                                (total_weight + next_weight)
+                          : total->value + next.value;
+  if (next.quality < total->quality) {
+    total->quality = next.quality;
+    total->reason = next.reason;
+  }
+  total->scope = std::max(total->scope, next.scope);
+}
+
+}  // namespace
+
+void AddReading(const HwReading& reading, HwReading* total) {
+  if (reading.interval_ns <= 0) return;
+  if (total->interval_ns <= 0) {
+    *total = reading;
+    return;
+  }
+  const auto before = static_cast<double>(total->interval_ns);
+  const auto next = static_cast<double>(reading.interval_ns);
+  for (std::size_t i = 0; i < kResources; ++i) {
+    for (const auto& [from, to] :
+         {std::make_pair(&reading.instance.by_resource[i], &total->instance.by_resource[i]),
+          std::make_pair(&reading.node.by_resource[i], &total->node.by_resource[i])}) {
+      AddSignal(from->delay_us, before, next, false, &to->delay_us);
+      AddSignal(from->utilisation, before, next, true, &to->utilisation);
+      AddSignal(from->saturation, before, next, true, &to->saturation);
+    }
+  }
+  total->end_ns = reading.end_ns;
+  total->interval_ns += reading.interval_ns;
+  total->requests += reading.requests;
+}
+
+Attribution Attribute(const HwReading& reading, const StallBaseline& baseline,
+                      const AttributionRules& rules) {
+  Attribution found;
+  const bool enough =
+      reading.interval_ns > 0 && reading.requests >= std::max<std::uint64_t>(1, rules.min_requests);
+  const auto requests = static_cast<double>(std::max<std::uint64_t>(1, reading.requests));
+  const double least = std::max(rules.min_rise_us, rules.min_rise_share * rules.healthy_latency_us);
+  for (Resource resource : kAllResources) {
+    const auto r = static_cast<std::size_t>(resource);
+    const ResourceReading& signals = reading.instance[resource];
+    const HealthyValue healthy = baseline.StallUs(resource);
+    if (!enough || !signals.delay_us.usable() ||
+        healthy.samples < std::max<std::uint32_t>(1, rules.min_samples)) {
+      found.unobserved[r] = true;
+      continue;
+    }
+    StallRise rise;
+    rise.resource = resource;
+    rise.now_us = signals.delay_us.value / requests;
+    rise.healthy_us = healthy.median;
+    rise.rise_us = std::max(0.0, rise.now_us - healthy.median);
+    if (resource == Resource::kCache && signals.delay_us.scope == Scope::kHost) {
+      rise.rise_us = std::min(rise.rise_us, FeltByInstance(reading, baseline, rise.now_us));
+    }
+    rise.blamed = rise.rise_us >= std::max(least, rules.min_rise_spreads * healthy.spread) &&
+                  rise.rise_us > 0;
+    found.by_rise[found.compared++] = rise;
+  }
+  if (found.compared == 0) return found;
+
+  std::stable_sort(found.by_rise.begin(), found.by_rise.begin() + found.compared,
+                   [](const StallRise& a, const StallRise& b) {
+                     return a.blamed != b.blamed ? a.blamed : a.rise_us > b.rise_us;
+                   });
+  const HealthyValue rate = baseline.RequestsPerSecond();
+  if (rate.known() && rate.median > 0) {
+    found.request_ratio = requests * 1e9 / static_cast<double>(reading.interval_ns) / rate.median;
+  }
+  found.verdict = Attribution::Verdict::kNone;
+  if (!found.worst().blamed) return found;
+  found.verdict = Attribution::Verdict::kResource;
+  const Resource worst = found.worst().resource;
+  if (worst == Resource::kCpu) {
+    found.quota = IsQuota(reading.instance[Resource::kCpu]);
+    // Its own threads wait for each other: there is more to do, not less to do it with.
+    const HwSignal& use = reading.instance[Resource::kCpu].utilisation;
+    constexpr double kAllOfIt = 0.85;
+    if (found.request_ratio >= rules.load_ratio && use.usable() && use.value >= kAllOfIt) {
+      found.verdict = Attribution::Verdict::kLoad;
+    }
+  }
+  found.memory_merged = worst == Resource::kCache &&
+                        found.unobserved[static_cast<std::size_t>(Resource::kMemoryBandwidth)];
+  return found;
+}
+
+SEER_END_NAMESPACE
