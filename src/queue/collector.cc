@@ -102,14 +102,18 @@ class Collector::Impl {
 
   void Declare(const DeclaredInstance& instance) {
     internal::MutexLock lock(&mutex_);
-    changes_.push_back({instance, true});
+    changes_.push_back({Change::kDeclare, instance, {}});
+  }
+  void DeclareClass(const DeclaredClass& request_class) {
+    internal::MutexLock lock(&mutex_);
+    changes_.push_back({Change::kDeclareClass, {}, request_class});
   }
   void Withdraw(std::string_view service, std::string_view instance) {
     internal::MutexLock lock(&mutex_);
     DeclaredInstance which;
     which.service = service;
     which.instance = instance;
-    changes_.push_back({std::move(which), false});
+    changes_.push_back({Change::kWithdraw, std::move(which), {}});
   }
 
   bool MakeSnapshot();
@@ -128,8 +132,10 @@ class Collector::Impl {
 
  private:
   struct Change {
+    enum What { kDeclare, kWithdraw, kDeclareClass };
+    What what;
     DeclaredInstance instance;
-    bool declared;
+    DeclaredClass request_class;
   };
 
   std::int64_t Now() const { return std::clamp(clock_.NowNs(), -kFarNs, kFarNs); }
@@ -182,10 +188,16 @@ void Collector::Impl::ApplyChanges(std::int64_t now_ns) {
     applied_.swap(changes_);
   }
   for (const Change& change : applied_) {
-    if (change.declared) {
-      rows_.Declare(change.instance);
-    } else {
-      rows_.Withdraw(change.instance.service, change.instance.instance, now_ns);
+    switch (change.what) {
+      case Change::kDeclare:
+        rows_.Declare(change.instance);
+        break;
+      case Change::kWithdraw:
+        rows_.Withdraw(change.instance.service, change.instance.instance, now_ns);
+        break;
+      case Change::kDeclareClass:
+        rows_.DeclareClass(change.request_class);
+        break;
     }
   }
 }
@@ -403,6 +415,12 @@ absl::Status Collector::Declare(const DeclaredInstance& instance) {
 }
 void Collector::Withdraw(std::string_view service, std::string_view instance) {
   impl_->Withdraw(service, instance);
+}
+
+absl::Status Collector::DeclareClass(const DeclaredClass& request_class) {
+  SEER_RETURN_IF_ERROR(internal::NodeRows::Check(request_class));
+  impl_->DeclareClass(request_class);
+  return absl::OkStatus();
 }
 
 const Snapshot& Collector::Tick() {

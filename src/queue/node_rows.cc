@@ -160,6 +160,31 @@ void NodeRows::Declare(const DeclaredInstance& instance) {
   if (presence.pids_declared) (void)topology_.SetPids(id, instance.pids);
 }
 
+absl::Status NodeRows::Check(const DeclaredClass& request_class) {
+  Topology scratch;
+  ServiceId entry;
+  if (!request_class.service.empty()) {
+    SEER_ASSIGN_OR_RETURN(entry, scratch.AddService(request_class.service));
+  }
+  return scratch
+      .AddRequestClass(request_class.application, request_class.name, request_class.target, entry)
+      .status();
+}
+
+void NodeRows::DeclareClass(const DeclaredClass& wanted) {
+  ServiceId entry;
+  if (!wanted.service.empty()) entry = FindOrAddService(wanted.service);
+  // Check() has seen the values, and the entry is a live row or none.
+  if (const auto known = topology_.FindRequestClass(wanted.application, wanted.name)) {
+    (void)topology_.SetTarget(*known, wanted.target);
+    (void)topology_.SetEntry(*known, entry);
+  } else if (topology_.live_classes() >= max_rows_ ||
+             !topology_.AddRequestClass(wanted.application, wanted.name, wanted.target, entry)
+                  .ok()) {
+    ++unplaced_;
+  }
+}
+
 void NodeRows::Withdraw(std::string_view service, std::string_view instance, std::int64_t now_ns) {
   const auto service_id = topology_.FindService(service);
   if (!service_id) return;
@@ -203,6 +228,9 @@ void NodeRows::RemoveUnusedServices() {
     if (row.removed) continue;
     if (row.caller.valid()) used[row.caller.index()] = true;
     used[row.callee.index()] = true;
+  }
+  for (const RequestClass& row : topology_.classes()) {
+    if (!row.removed && row.entry.valid()) used[row.entry.index()] = true;
   }
   for (std::uint32_t i = 0; i < used.size(); ++i) {
     if (!used[i] && topology_.IsLive(ServiceId(i))) (void)topology_.RemoveService(ServiceId(i));

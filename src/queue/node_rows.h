@@ -3,7 +3,8 @@
 //
 // A row is present while a process publishes a queue of it, or the host declared it. Once it is
 // not, it stays for the grace period, so that a service that restarts keeps its ids; then it
-// becomes a tombstone, and so does a service that has neither instances nor edges left. When
+// becomes a tombstone, and so does a service that has neither instances nor edges left and is no
+// class's entry. When
 // tombstones outnumber the living by far, the topology is numbered anew in another epoch.
 //
 // Threads: one at a time. Cost: Place() three hash lookups per queue; the others nothing while
@@ -50,6 +51,8 @@ class NodeRows {
   // Whether the topology could take it as it is.
   static absl::Status Check(const DeclaredInstance& instance);
   void Declare(const DeclaredInstance& instance);
+  static absl::Status Check(const DeclaredClass& request_class);
+  void DeclareClass(const DeclaredClass& request_class);
   void Withdraw(std::string_view service, std::string_view instance, std::int64_t now_ns);
 
   // Buries what has been gone for the grace period.

@@ -57,6 +57,40 @@ TEST_F(CollectorTest, RowsOutliveTheirLastProcessByTheGracePeriod) {
   EXPECT_NE(collector->topology().FindInstance(cart, "cart-0"), id) << "an id is given once";
 }
 
+TEST_F(CollectorTest, ClassesStayWithTheirEntriesUntilTheyAreChanged) {
+  options_.grace = seconds(0);
+  const auto collector = Make();
+  DeclaredClass checkout;
+  checkout.application = "shop";
+  checkout.name = "checkout";
+  checkout.target = QosTarget::Percentile(0.99, std::chrono::milliseconds(20), seconds(1));
+  checkout.service = "frontend";
+  ASSERT_TRUE(collector->DeclareClass(checkout).ok());
+  for (int i = 0; i < 3; ++i) NextTick(*collector);
+  const Topology& topology = collector->topology();
+  const auto id = topology.FindRequestClass("shop", "checkout");
+  ASSERT_TRUE(id.has_value());
+  EXPECT_EQ(topology.request_class(*id).target, checkout.target);
+  EXPECT_EQ(topology.request_class(*id).entry, topology.FindService("frontend"));
+  EXPECT_TRUE(collector->Tick().classes.empty()) << "nobody fills them in: not zero";
+
+  checkout.target = QosTarget::Percentile(0.99, std::chrono::milliseconds(50), seconds(1));
+  checkout.service = "gateway";
+  ASSERT_TRUE(collector->DeclareClass(checkout).ok());
+  NextTick(*collector);
+  EXPECT_EQ(topology.FindRequestClass("shop", "checkout"), id);
+  EXPECT_EQ(topology.request_class(*id).target, checkout.target);
+  EXPECT_EQ(topology.request_class(*id).entry, topology.FindService("gateway"));
+
+  checkout.target.allowed_ppm = 1'000'000;
+  const absl::Status bad = collector->DeclareClass(checkout);
+  EXPECT_TRUE(absl::IsInvalidArgument(bad));
+  EXPECT_THAT(std::string(bad.message()), ::testing::HasSubstr("allowed_ppm"));
+  checkout.target.allowed_ppm = 0;
+  checkout.name = "";
+  EXPECT_TRUE(absl::IsInvalidArgument(collector->DeclareClass(checkout)));
+}
+
 TEST_F(CollectorTest, TooManyTombstonesBeginAnEpochAndCountsGoOn) {
   options_.grace = seconds(0);
   const auto process = Process("cart-0");

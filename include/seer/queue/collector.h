@@ -33,10 +33,10 @@
 // more than one look during the tick: samples_per_tick with Start(), Sample() with Tick(). Means
 // are of timed queues only, and only where all queues of the channel are timed.
 //
-// Threads: one at a time, and no other while started, except: Declare() and Withdraw() from any
-//          thread at any time, Stop() from any one thread. The callback runs on the collector's
-//          thread, under no lock; it may call everything but Start(), and must not destroy the
-//          collector.
+// Threads: one at a time, and no other while started, except: Declare(), DeclareClass() and
+//          Withdraw() from any thread at any time, Stop() from any one thread. The callback runs on
+//          the collector's thread, under no lock; it may call everything but Start(), and must not
+//          destroy the collector.
 // Cost:    that of Reader::Read() and 20 ns for each queue on a 2.6 GHz EPYC guest, 9 us for 387
 //          queues of one process (benchmarks/queue/collector_bench.cc). No allocation while the
 //          queues stay the same, but for the reader's look through the directory once a second.
@@ -92,6 +92,15 @@ struct DeclaredInstance {
   std::vector<std::int32_t> pids;
 };
 
+// A class of requests that come in on this node, for whoever fills in Snapshot::classes
+// (trace/span_probe.h does).
+struct DeclaredClass {
+  std::string application;  // may be empty
+  std::string name;
+  QosTarget target;
+  std::string service;  // where its requests come in; may be empty: not known
+};
+
 // Monotone counts for exporters (open_metrics.h): of all queues that the collector ever saw, since
 // they were added. What a process counted stays when it ends.
 struct ChannelTotal {
@@ -140,6 +149,8 @@ class Collector {
   [[nodiscard]] absl::Status Declare(const DeclaredInstance& instance);
   // It goes after the grace period, unless a process publishes it.
   void Withdraw(std::string_view service, std::string_view instance);
+  // From the next look on, for good; the same application and name again change the rest.
+  [[nodiscard]] absl::Status DeclareClass(const DeclaredClass& request_class);
 
   // The snapshot of the tick that ended last. Valid until the next call.
   const Snapshot& Tick();
