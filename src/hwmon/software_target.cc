@@ -148,11 +148,12 @@ absl::Status TargetSource::OpenCgroup() {
        {&paths->cpu, &paths->cpuacct, &paths->memory, &paths->unified}) {
     if (d->mount.empty()) continue;
     d->path = d->mount + target_.cgroup;
-    if (const Reading id = CgroupId(d->path); id.ok()) {
+    const Reading id = CgroupId(d->path);
+    if (!id.ok()) {
+      *d = {};
+    } else if (first_directory_.empty()) {
       first_directory_ = d->path;
       directory_id_ = id.value;
-    } else {
-      *d = {};
     }
   }
   if (first_directory_.empty()) {

@@ -1,0 +1,438 @@
+#include "seer/hwmon/software_monitor.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+
+#include "seer/core/clock.h"
+#include "tests/hwmon/samples.h"
+#include "tests/probe/fake_root.h"
+#include "tests/support/allocations.h"
+
+namespace seer {
+namespace {
+
+using testing::FakeRoot;
+
+constexpr std::int64_t kTick = 100'000'000;
+
+// A machine of files: process 77 with one thread, in the cgroup /pods/a of a hierarchy of v1, v2 or
+// both.
+enum class Hierarchy { kV1, kV2, kHybrid };
+
+struct Machine {
+  explicit Machine(Hierarchy hierarchy) : kind(hierarchy) {
+    std::string mounts, membership;
+    if (kind != Hierarchy::kV2) {
+      mounts +=
+          "30 1 0:1 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+          "31 1 0:2 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+      membership += "4:memory:/pods/a\n1:cpu:/pods/a\n";
+    }
+    if (kind != Hierarchy::kV1) {
+      mounts += "32 1 0:3 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+      membership += "0::/pods/a\n";
+    }
+    root.Write("/proc/1/mountinfo", mounts);
+    root.Write("/proc/1/cgroup", "4:memory:/\n1:cpu:/\n0::/\n");
+    root.Write("/proc/77/cgroup", membership);
+    root.Write("/proc/77/stat",
+               "77 (cart) S 1 77 77 0 -1 4194560 100 0 3 0 5 6 0 0 20 0 1 0 900 1000 200 1\n");
+    Quota(-1, 100'000);
+    Throttled(0, 0, 0);
+    Memory(50'000'000, 100'000'000, 0);
+    Thread(1'000'000, 2'000'000);
+    Pressure(0, 0, 0);
+    HostPressure(0, 0, 0);
+    root.Write("/proc/stat", "cpu 100 0 100 800 0 0 0 0 0 0\n");
+    root.Write("/proc/net/softnet_stat", "0a 0 0 0 0 0 0 0 0 0 0 0 0\n");
+    Disk(0, 0, 0);
+    if (kind != Hierarchy::kV2) root.Write("/sys/fs/cgroup/cpu/pods/a/cgroup.procs", "77\n");
+    if (kind != Hierarchy::kV1) root.Write("/sys/fs/cgroup/unified/pods/a/cgroup.procs", "77\n");
+  }
+
+  std::string CpuDirectory() const {
+    return kind == Hierarchy::kV2 ? "/sys/fs/cgroup/unified/pods/a" : "/sys/fs/cgroup/cpu/pods/a";
+  }
+  std::string MemoryDirectory() const {
+    return kind == Hierarchy::kV2 ? "/sys/fs/cgroup/unified/pods/a"
+                                  : "/sys/fs/cgroup/memory/pods/a";
+  }
+  void Quota(int quota_us, int period_us) {
+    const std::string period = std::to_string(period_us);
+    if (kind == Hierarchy::kV2) {
+      root.Write(CpuDirectory() + "/cpu.max",
+                 (quota_us < 0 ? "max" : std::to_string(quota_us)) + " " + period + "\n");
+    } else {
+      root.Write(CpuDirectory() + "/cpu.cfs_quota_us", std::to_string(quota_us) + "\n");
+      root.Write(CpuDirectory() + "/cpu.cfs_period_us", period + "\n");
+    }
+  }
+  void Throttled(int periods, int throttled, std::uint64_t us) {
+    const std::string counts = "nr_periods " + std::to_string(periods) + "\nnr_throttled " +
+                               std::to_string(throttled) + "\n";
+    root.Write(CpuDirectory() + "/cpu.stat",
+               kind == Hierarchy::kV2
+                   ? "usage_usec 5000\n" + counts + "throttled_usec " + std::to_string(us) + "\n"
+                   : counts + "throttled_time " + std::to_string(us * 1000) + "\n");
+  }
+  void Memory(std::uint64_t bytes, std::uint64_t limit, int refaults) {
+    const bool v2 = kind == Hierarchy::kV2;
+    const std::string d = MemoryDirectory(), plain = v2 ? "" : "total_";
+    root.Write(d + (v2 ? "/memory.current" : "/memory.usage_in_bytes"),
+               std::to_string(bytes) + "\n");
+    root.Write(d + (v2 ? "/memory.max" : "/memory.limit_in_bytes"), std::to_string(limit) + "\n");
+    root.Write(d + "/memory.stat", plain + "workingset_refault_anon 0\n" + plain +
+                                       "workingset_refault_file " + std::to_string(refaults) +
+                                       "\n" + plain + "pgmajfault 3\n");
+  }
+  void Thread(std::uint64_t run_ns, std::uint64_t delay_ns) {
+    root.Write("/proc/77/task/77/schedstat",
+               std::to_string(run_ns) + " " + std::to_string(delay_ns) + " 7\n");
+  }
+  static std::string Psi(std::uint64_t us) {
+    return "some avg10=0.00 avg60=0.00 avg300=0.00 total=" + std::to_string(us) +
+           "\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
+  }
+  void Pressure(std::uint64_t cpu, std::uint64_t memory, std::uint64_t io) {
+    if (kind == Hierarchy::kV1) return;
+    const std::string d = "/sys/fs/cgroup/unified/pods/a/";
+    root.Write(d + "cpu.pressure", Psi(cpu));
+    root.Write(d + "memory.pressure", Psi(memory));
+    root.Write(d + "io.pressure", Psi(io));
+  }
+  void HostPressure(std::uint64_t cpu, std::uint64_t memory, std::uint64_t io) {
+    root.Write("/proc/pressure/cpu", Psi(cpu));
+    root.Write("/proc/pressure/memory", Psi(memory));
+    root.Write("/proc/pressure/io", Psi(io));
+  }
+  void Disk(int done, int wait_ms, int busy_ms) {
+    root.Write("/sys/block/vda/stat", std::to_string(done) + " 0 0 " + std::to_string(wait_ms) +
+                                          " 0 0 0 0 4 " + std::to_string(busy_ms) + " 0\n");
+  }
+
+  SoftwareMonitorOptions Options() {
+    SoftwareMonitorOptions options;
+    options.root = root.path();
+    options.clock = &clock;
+    options.processors = 2;
+    options.network = false;  // netlink asks the real kernel
+    return options;
+  }
+
+  const Hierarchy kind;
+  FakeRoot root;
+  ManualClock clock{1'700'000'000'000'000'000};
+};
+
+class SoftwareMonitorOf : public ::testing::TestWithParam<Hierarchy> {};
+
+TEST_P(SoftwareMonitorOf, TellsWhatHappenedBetweenTwoReads) {
+  Machine machine(GetParam());
+  SoftwareMonitor monitor(machine.Options());
+  HwTarget target = HwTarget::OfProcess(77);
+  target.instance = InstanceId(3);
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(reading.interval_ns, 0);
+  EXPECT_TRUE(testing::NothingObserved(reading));
+
+  machine.clock.Advance(kTick);
+  machine.Thread(31'000'000, 12'000'000);  // 30 ms more, 10 ms waited
+  machine.Pressure(7000, 4000, 9000);
+  machine.HostPressure(20'000, 5000, 10'000);
+  machine.root.Write("/proc/stat", "cpu 112 0 100 804 0 0 0 4 0 0\n");
+  machine.Disk(10, 50, 60);
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(reading.target, InstanceId(3));
+  EXPECT_EQ(reading.interval_ns, kTick);
+  EXPECT_EQ(reading.end_ns, machine.clock.NowNs());
+  const ResourceReading& cpu = reading.instance[Resource::kCpu];
+  EXPECT_EQ(cpu.delay_us, testing::Good(10'000));
+  EXPECT_NEAR(cpu.utilisation.value, 0.15, 1e-9);  // of two processors
+  EXPECT_NEAR(cpu.saturation.value, 0.25, 1e-9);
+  EXPECT_EQ(cpu.saturation.scope, Scope::kProcess);
+  EXPECT_NEAR(reading.instance[Resource::kMemoryCapacity].utilisation.value, 0.5, 1e-9);
+  const HwSignal& memory = reading.instance[Resource::kMemoryCapacity].delay_us;
+  const HwSignal& storage = reading.instance[Resource::kStorage].delay_us;
+  if (GetParam() == Hierarchy::kV1) {
+    EXPECT_FALSE(memory.usable());  // PSI is of v2
+    EXPECT_FALSE(storage.usable());
+  } else {
+    EXPECT_EQ(memory, testing::Good(4000, Scope::kCgroup));
+    EXPECT_EQ(storage, testing::Good(9000, Scope::kCgroup));
+  }
+  for (Resource hidden : {Resource::kCache, Resource::kMemoryBandwidth}) {
+    EXPECT_EQ(reading.instance[hidden].delay_us.reason, Reason::kNotObserved);
+  }
+  EXPECT_EQ(reading.node[Resource::kCpu].delay_us, testing::Good(20'000, Scope::kHost));
+  EXPECT_NEAR(reading.node[Resource::kCpu].utilisation.value, 16.0 / 20, 1e-9);
+  EXPECT_NEAR(reading.node[Resource::kCpu].saturation.value, 0.25, 1e-9);  // stolen: 4 of 16
+  EXPECT_NEAR(reading.node[Resource::kStorage].utilisation.value, 0.6, 1e-9);
+  EXPECT_NEAR(reading.node[Resource::kStorage].saturation.value, 0.1, 1e-9);
+  EXPECT_EQ(monitor.last().disk_await_us, Reading::Of(5000));
+  EXPECT_EQ(monitor.last().disk_in_flight, Reading::Of(4));
+  EXPECT_EQ(monitor.last().run_us, Reading::Of(30'000));
+  EXPECT_EQ(monitor.last().threads, 1u);
+}
+
+TEST_P(SoftwareMonitorOf, AQuotaIsSeenAsOne) {
+  Machine machine(GetParam());
+  machine.Quota(50'000, 100'000);
+  SoftwareMonitor monitor(machine.Options());
+  const HwTarget target = HwTarget::OfProcess(77);
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  machine.clock.Advance(kTick);
+  machine.Thread(51'000'000, 47'000'000);
+  machine.Throttled(1, 1, 40'000);
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  const ResourceReading& cpu = reading.instance[Resource::kCpu];
+  EXPECT_TRUE(IsQuota(cpu));
+  EXPECT_NEAR(cpu.utilisation.value, 1, 1e-9);  // of half a processor
+  EXPECT_NEAR(cpu.delay_us.value, 45'000, 1e-9);
+  EXPECT_EQ(monitor.last().throttled_us, Reading::Of(40'000));
+  // In force, but not used up.
+  machine.clock.Advance(kTick);
+  machine.Throttled(2, 1, 40'000);
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_FALSE(IsQuota(reading.instance[Resource::kCpu]));
+}
+
+TEST_P(SoftwareMonitorOf, StorageThatMemoryCausesIsMemorys) {
+  if (GetParam() == Hierarchy::kV1) GTEST_SKIP() << "without v2 there are no stalls";
+  Machine machine(GetParam());
+  machine.Memory(95'000'000, 100'000'000, 10);
+  SoftwareMonitor monitor(machine.Options());
+  const HwTarget target = HwTarget::OfProcess(77);
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  machine.clock.Advance(kTick);
+  machine.Pressure(0, 6000, 30'000);
+  machine.Memory(95'000'000, 100'000'000, 400);
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(reading.instance[Resource::kMemoryCapacity].delay_us.value, 30'000);
+  EXPECT_EQ(reading.instance[Resource::kStorage].delay_us.reason, Reason::kNotObserved);
+  // Full, but nothing comes back: the storage is slow for reasons of its own.
+  machine.clock.Advance(kTick);
+  machine.Pressure(0, 6000, 60'000);
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(reading.instance[Resource::kMemoryCapacity].delay_us.value, 0);
+  EXPECT_EQ(reading.instance[Resource::kStorage].delay_us.value, 30'000);
+}
+
+TEST_P(SoftwareMonitorOf, ACgroupsProcessesAreFoundAndFollowed) {
+  Machine machine(GetParam());
+  SoftwareMonitor monitor(machine.Options());
+  const HwTarget target = HwTarget::OfCgroup("/pods/a");
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(monitor.last().processes, 1u);
+  machine.clock.Advance(kTick);
+  machine.Thread(11'000'000, 5'000'000);
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(reading.instance[Resource::kCpu].delay_us.value, 3000);
+  EXPECT_EQ(reading.instance[Resource::kCpu].delay_us.scope, Scope::kCgroup);
+
+  // A second one begins; a second later it is known.
+  machine.root.Write("/proc/78/stat",
+                     "78 (x) S 1 78 78 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 950 1000 200 1\n");
+  machine.root.Write("/proc/78/task/78/schedstat", "900000000 900000000 7\n");
+  const std::string members = "77\n78\n";
+  machine.root.Write(machine.CpuDirectory() + "/cgroup.procs", members);
+  machine.clock.Advance(1'000'000'000);
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(monitor.last().processes, 2u);
+  // What it did before it was known is not of this interval.
+  EXPECT_EQ(reading.instance[Resource::kCpu].delay_us.value, 0);
+  machine.clock.Advance(kTick);
+  machine.root.Write("/proc/78/task/78/schedstat", "900000000 902000000 7\n");
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(reading.instance[Resource::kCpu].delay_us.value, 2000);
+  // The first ends: what it did stays counted.
+  machine.root.Write(machine.CpuDirectory() + "/cgroup.procs", "78\n");
+  machine.clock.Advance(1'000'000'000);
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(monitor.last().processes, 1u);
+  EXPECT_EQ(reading.instance[Resource::kCpu].delay_us.value, 0);
+}
+
+TEST_P(SoftwareMonitorOf, ACgroupThatIsMadeAgainIsAnother) {
+  Machine machine(GetParam());
+  SoftwareMonitor monitor(machine.Options());
+  const HwTarget target = HwTarget::OfCgroup("/pods/a");
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(target, &reading).ok());
+  EXPECT_EQ(monitor.targets(), 1u);
+  machine.root.Write("/sys/fs/cgroup/keep", "");
+  for (const char* at :
+       {"/sys/fs/cgroup/cpu/pods", "/sys/fs/cgroup/memory/pods", "/sys/fs/cgroup/unified/pods"}) {
+    machine.root.Remove(at);
+  }
+  machine.clock.Advance(kTick);
+  EXPECT_EQ(monitor.Read(target, &reading).code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(testing::NothingObserved(reading));
+  EXPECT_EQ(monitor.targets(), 0u);
+  EXPECT_EQ(monitor.Read(HwTarget::OfCgroup("/nowhere"), &reading).code(),
+            absl::StatusCode::kNotFound);
+}
+
+INSTANTIATE_TEST_SUITE_P(Hierarchies, SoftwareMonitorOf,
+                         ::testing::Values(Hierarchy::kV1, Hierarchy::kV2, Hierarchy::kHybrid));
+
+TEST(SoftwareMonitor, EverySourceMayFailAndTheRestIsRead) {
+  // Each file gone, empty, garbage, or endless: never a crash, never a number from nothing.
+  const std::string kFiles[] = {"/proc/77/task/77/schedstat",
+                                "/proc/stat",
+                                "/proc/pressure/cpu",
+                                "/proc/pressure/memory",
+                                "/proc/pressure/io",
+                                "/proc/net/softnet_stat",
+                                "/sys/block/vda/stat",
+                                "/proc/77/cgroup",
+                                "/proc/1/mountinfo",
+                                "/sys/fs/cgroup/cpu/pods/a/cpu.stat",
+                                "/sys/fs/cgroup/cpu/pods/a/cpu.cfs_quota_us",
+                                "/sys/fs/cgroup/cpu/pods/a/cpu.cfs_period_us",
+                                "/sys/fs/cgroup/memory/pods/a/memory.stat",
+                                "/sys/fs/cgroup/memory/pods/a/memory.usage_in_bytes",
+                                "/sys/fs/cgroup/memory/pods/a/memory.limit_in_bytes",
+                                "/sys/fs/cgroup/unified/pods/a/cpu.pressure",
+                                "/sys/fs/cgroup/unified/pods/a/memory.pressure",
+                                "/sys/fs/cgroup/unified/pods/a/io.pressure"};
+  const std::string kContents[] = {"",
+                                   "garbage\n",
+                                   "nan inf -1\n",
+                                   "some total=-5\n",
+                                   "99999999999999999999999999\n",
+                                   std::string(70'000, '7'),
+                                   std::string(100, '\0')};
+  Machine machine(Hierarchy::kHybrid);
+  for (const std::string& file : kFiles) {
+    std::ostringstream original;
+    original << std::ifstream(machine.root.path() + file).rdbuf();
+    for (int content = -1; content < static_cast<int>(std::size(kContents)); ++content) {
+      for (const bool from_the_start : {true, false}) {
+        SCOPED_TRACE(file + " " + std::to_string(content));
+        const auto spoil = [&] {
+          if (content < 0) machine.root.Remove(file);
+          if (content >= 0) machine.root.Write(file, kContents[content]);
+        };
+        machine.root.Write(file, original.str());
+        SoftwareMonitor monitor(machine.Options());
+        HwReading reading;
+        if (from_the_start) spoil();
+        absl::Status status = ReadGuarded(monitor, HwTarget::OfProcess(77), &reading);
+        machine.clock.Advance(kTick);
+        if (!from_the_start) spoil();
+        if (status.ok()) status = ReadGuarded(monitor, HwTarget::OfProcess(77), &reading);
+        if (!status.ok()) {
+          EXPECT_TRUE(testing::NothingObserved(reading));
+        }
+        for (const ResourceReadings* side : {&reading.instance, &reading.node}) {
+          for (const ResourceReading& r : side->by_resource) {
+            for (const HwSignal& s : {r.delay_us, r.utilisation, r.saturation}) {
+              if (s.usable()) {
+                EXPECT_LE(s.value, 1e9);
+              } else {
+                EXPECT_NE(s.reason, Reason::kNone);
+                EXPECT_EQ(s.value, 0);
+              }
+            }
+          }
+        }
+      }
+    }
+    machine.root.Write(file, original.str());
+  }
+}
+
+TEST(SoftwareMonitor, AClockThatGoesBackBeginsAnew) {
+  Machine machine(Hierarchy::kHybrid);
+  SoftwareMonitor monitor(machine.Options());
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
+  machine.clock.Advance(-5 * kTick);
+  ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
+  EXPECT_TRUE(testing::NothingObserved(reading));
+  machine.clock.Advance(kTick);
+  ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
+  EXPECT_EQ(reading.interval_ns, kTick);
+}
+
+TEST(SoftwareMonitor, TheTargetReadLongestAgoMakesRoom) {
+  Machine machine(Hierarchy::kHybrid);
+  SoftwareMonitorOptions options = machine.Options();
+  options.max_targets = 2;
+  SoftwareMonitor monitor(options);
+  HwReading reading;
+  const HwTarget a = HwTarget::OfProcess(77), b = HwTarget::OfCgroup("/pods/a"),
+                 c = HwTarget::OfHost();
+  for (const HwTarget& target : {a, b, a, c}) {
+    ASSERT_TRUE(monitor.Read(target, &reading).ok());
+    machine.clock.Advance(kTick);
+  }
+  EXPECT_EQ(monitor.targets(), 2u);
+  ASSERT_TRUE(monitor.Read(a, &reading).ok());
+  EXPECT_GT(reading.interval_ns, 0);  // still open
+  ASSERT_TRUE(monitor.Read(b, &reading).ok());
+  EXPECT_EQ(reading.interval_ns, 0);  // opened anew
+  monitor.Forget(b);
+  monitor.Forget(b);
+  EXPECT_EQ(monitor.targets(), 1u);
+}
+
+TEST(SoftwareMonitor, AHostHasNoInstance) {
+  Machine machine(Hierarchy::kHybrid);
+  SoftwareMonitor monitor(machine.Options());
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(HwTarget::OfHost(), &reading).ok());
+  machine.clock.Advance(kTick);
+  machine.HostPressure(0, 0, 50'000);
+  ASSERT_TRUE(monitor.Read(HwTarget::OfHost(), &reading).ok());
+  EXPECT_EQ(reading.node[Resource::kStorage].delay_us.value, 50'000);
+  for (const ResourceReading& r : reading.instance.by_resource) {
+    EXPECT_EQ(r.delay_us.reason, Reason::kNotObserved);
+  }
+}
+
+TEST(SoftwareMonitor, ThisProcessIsReadWithoutTheHeap) {
+  SoftwareMonitor monitor;
+  const HwTarget self = HwTarget::OfProcess(::getpid());
+  HwReading reading;
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(monitor.Read(self, &reading).ok());
+  const testing::Allocations allocations;
+  ASSERT_TRUE(monitor.Read(self, &reading).ok());
+  EXPECT_EQ(allocations.count(), 0u);
+  EXPECT_GT(reading.interval_ns, 0);
+  EXPECT_TRUE(reading.instance[Resource::kCpu].delay_us.usable())
+      << ReasonName(reading.instance[Resource::kCpu].delay_us.reason);
+}
+
+TEST(SoftwareMonitor, AProcessThatEndedIsNotFoundAndNoOtherTakesItsPlace) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  ASSERT_GT(child, 0);
+  SoftwareMonitor monitor;
+  HwReading reading;
+  const HwTarget target = HwTarget::OfProcess(child);
+  EXPECT_TRUE(monitor.Read(target, &reading).ok());
+  HwTarget another = target;
+  another.start_time = 1;  // one that began at boot, with this pid
+  EXPECT_EQ(monitor.Read(another, &reading).code(), absl::StatusCode::kNotFound);
+  ::kill(child, SIGKILL);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(monitor.Read(target, &reading).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(monitor.targets(), 0u);
+}
+
+}  // namespace
+}  // namespace seer
