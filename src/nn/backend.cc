@@ -129,6 +129,7 @@ struct BackendList {
 
   BackendList() {
     std::size_t built_in = 0;
+    all[built_in++] = internal::NativeBackend();
 #ifdef SEER_NN_EIGEN
     all[built_in++] = internal::EigenBackend();
 #endif

@@ -12,6 +12,10 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 
 const Backend* ReferenceBackend();
+const Backend* NativeBackend();
+// With kernels that the processor can run (native_kernels.h): for tests of the slower ones.
+struct NativeKernels;
+std::unique_ptr<Backend> MakeNativeBackend(const NativeKernels& kernels);
 #ifdef SEER_NN_EIGEN
 const Backend* EigenBackend();
 // With kernels that the processor can run (kernels.h): for tests of the slower ones.

@@ -6,9 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "nn/backends.h"
+#include "nn/eigen_kernels.h"
 #include "nn/kernels.h"
 #include "nn/pass.h"
+#include "nn/pass_training.h"
 #include "nn/prefault.h"
+#include "nn/processor.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/nn/backend.h"
 
@@ -138,35 +141,6 @@ absl::Status EigenSession::Push(absl::Span<const float> tick, absl::Span<float> 
   return status;
 }
 
-class EigenTraining : public TrainingEngine {
- public:
-  EigenTraining(const Network& network, const Kernels& kernels, std::size_t max_windows)
-      : network_(network),
-        max_windows_(max_windows),
-        pass_(network_, kernels, max_windows, /*training=*/true),
-        logits_(max_windows * network.outputs()),
-        d_logits_(max_windows * network.outputs()) {}
-  std::string_view backend() const override { return "eigen"; }
-  std::size_t max_windows() const override { return max_windows_; }
-  std::size_t bytes() const override {
-    return pass_.bytes() + (logits_.size() + d_logits_.size()) * sizeof(float);
-  }
-
-  void Gradient(absl::Span<const float> parameters, const TrainingBatch& batch, std::size_t first,
-                std::size_t count, const StepContext& step, absl::Span<float> gradient,
-                absl::Span<float> logits, LossSum* sum) noexcept override {
-    if (count == 0) return;
-    PassGradient(network_, &pass_, parameters, batch, first, count, step, gradient, logits,
-                 logits_.data(), d_logits_.data(), sum);
-  }
-
- private:
-  const Network network_;
-  const std::size_t max_windows_;
-  Pass pass_;
-  std::vector<float> logits_, d_logits_;
-};
-
 class EigenBackendImpl : public Backend {
  public:
   explicit EigenBackendImpl(const Kernels& kernels) : kernels_(kernels) {}
@@ -187,7 +161,7 @@ class EigenBackendImpl : public Backend {
     SEER_RETURN_IF_ERROR(
         CheckWorkspaceSize(Pass::ValuesPerWindow(network, /*training=*/true), max_windows));
     return std::unique_ptr<TrainingEngine>(
-        std::make_unique<EigenTraining>(network, kernels_, max_windows));
+        std::make_unique<PassTraining>("eigen", network, kernels_, max_windows));
   }
 
  private:
@@ -196,6 +170,12 @@ class EigenBackendImpl : public Backend {
 
 }  // namespace
 
+const Kernels* const* UsableEigenKernels(std::size_t* count) {
+  static const UsableTables<Kernels> usable(EigenV4(), EigenV3(), EigenBaseline());
+  *count = usable.count;
+  return usable.tables;
+}
+
 std::unique_ptr<Backend> MakeEigenBackend(const Kernels& kernels) {
   return std::make_unique<EigenBackendImpl>(kernels);
 }
@@ -203,7 +183,7 @@ std::unique_ptr<Backend> MakeEigenBackend(const Kernels& kernels) {
 const Backend* EigenBackend() {
   static const Backend* const backend = [] {
     std::size_t count;
-    return new EigenBackendImpl(*UsableKernels(&count)[0]);
+    return new EigenBackendImpl(*UsableEigenKernels(&count)[0]);
   }();
   return backend;
 }

@@ -2,38 +2,22 @@
 
 #include <cstddef>
 
+#include "nn/native_kernels.h"
+#include "nn/processor.h"
+
 SEER_BEGIN_NAMESPACE
 namespace internal {
-namespace {
-
-struct Usable {
-  const Kernels* kernels[3] = {};
-  std::size_t count = 0;
-
-  Usable() {
-    const auto add = [this](bool runs, const Kernels* table) {
-      if (runs && table != nullptr) kernels[count++] = table;
-    };
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi2");
-    add(v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl"),
-        KernelsV4());
-    add(v3, KernelsV3());
-#endif
-    add(true, KernelsBaseline());
-  }
-};
-
-}  // namespace
 
 const Kernels* const* UsableKernels(std::size_t* count) {
-  static const Usable usable;
+  static const UsableTables<Kernels> usable(KernelsV4(), KernelsV3(), KernelsBaseline());
   *count = usable.count;
-  return usable.kernels;
+  return usable.tables;
+}
+
+const NativeKernels* const* UsableNativeKernels(std::size_t* count) {
+  static const UsableTables<NativeKernels> usable(NativeV4(), NativeV3(), NativeBaseline());
+  *count = usable.count;
+  return usable.tables;
 }
 
 }  // namespace internal

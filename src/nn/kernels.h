@@ -1,6 +1,6 @@
-// What the backend eigen computes with: one table of functions for each instruction set, all made
-// from the same source (kernels_impl.h), the best that the processor has chosen when first asked
-// for.
+// What networks are trained with, and what the backends eigen and onednn compute with where they
+// have nothing of their own: one table of functions for each instruction set, all made from the
+// same source (kernels_impl.h), the best that the processor has chosen when first asked for.
 //
 // All matrices are row-major; `ld` is the distance between rows, in floats.
 #pragma once
@@ -65,6 +65,7 @@ struct Kernels {
                   std::uint64_t index, std::size_t n, const float* in, float* out);
 };
 
+inline constexpr std::size_t kDirectRows = 96;  // up to there gemm reads b where it stands
 inline constexpr std::size_t kGemmDepth = 256, kGemmRows = 192, kGemmColumns = 640;
 inline constexpr std::size_t kGemmScratch = kGemmDepth * (kGemmRows + kGemmColumns) + 32;
 

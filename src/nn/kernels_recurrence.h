@@ -4,38 +4,6 @@
 // cache: so the gates of some units are summed up and activated at once, and each tick begins with
 // the weights that the one before it ended with.
 
-typedef std::int32_t Integers __attribute__((vector_size(SEER_NN_LANES * 4)));
-
-inline Vector Each(float value) { return value - Vector{}; }
-
-// e^x to within 2e-7 of its value, for |x| <= 87; beyond as if it were 87.
-inline Vector Exponential(Vector x) {
-  const Vector most = Each(87.0f), least = Each(-87.0f);
-  x = x > most ? most : x;
-  x = x < least ? least : x;
-  // To the nearest whole number: it stands in the lowest bits once so large a number is added.
-  const Vector shift = Each(12582912.0f);
-  const Vector shifted = x * 1.44269504f + shift;
-  const Vector whole = shifted - shift;
-  Vector r = x - whole * 0.693359375f;
-  r = r + whole * 2.12194440e-4f;
-  Vector y = Each(1.9875691500e-4f);
-  y = y * r + 1.3981999507e-3f;
-  y = y * r + 8.3334519073e-3f;
-  y = y * r + 4.1665795894e-2f;
-  y = y * r + 1.6666665459e-1f;
-  y = y * r + 5.0000001201e-1f;
-  y = y * (r * r) + r + 1.0f;
-  Integers power;
-  __builtin_memcpy(&power, &shifted, sizeof(power));
-  power = (power + (127 - 0x4b400000)) << 23;
-  Vector scale;
-  __builtin_memcpy(&scale, &power, sizeof(scale));
-  return y * scale;
-}
-inline Vector SigmoidOf(Vector x) { return 1.0f / (Exponential(-x) + 1.0f); }
-inline Vector TanhOf(Vector x) { return 2.0f / (Exponential(x * -2.0f) + 1.0f) - 1.0f; }
-
 template <std::size_t panels>
 void RecurrencePanels(std::size_t units, std::size_t at, const float* w, const float* h,
                       float* gates, const float* before, float* cells, float* tanh_cells,

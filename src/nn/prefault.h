@@ -15,22 +15,30 @@
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
-// Of a vector that is empty. Where the kernel cannot (before 5.14), pages come as ever.
-inline void ReservePrefaulted(std::size_t values, std::vector<float>* out) {
-  out->reserve(values);
+// Where the kernel cannot (before 5.14), pages come as ever.
+inline void Prefault(const float* values, std::size_t count) {
 #ifdef MADV_POPULATE_WRITE
   constexpr std::size_t kWorthIt = 128 << 10;
-  const std::size_t bytes = values * sizeof(float);
+  const std::size_t bytes = count * sizeof(float);
   if (bytes < kWorthIt) return;
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(out->data());
+  const auto begin = reinterpret_cast<std::uintptr_t>(values);
   const std::uintptr_t first = (begin + page - 1) / page * page;
   const std::uintptr_t last = (begin + bytes) / page * page;
   if (first < last) {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): an address, rounded
     (void)madvise(reinterpret_cast<void*>(first), last - first, MADV_POPULATE_WRITE);
   }
+#else
+  (void)values;
+  (void)count;
 #endif
+}
+
+// Of a vector that is empty.
+inline void ReservePrefaulted(std::size_t values, std::vector<float>* out) {
+  out->reserve(values);
+  Prefault(out->data(), values);
 }
 
 inline std::vector<float> PrefaultedCopy(absl::Span<const float> values) {

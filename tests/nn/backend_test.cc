@@ -12,8 +12,9 @@
 #include <vector>
 
 #include "nn/backends.h"
+#include "nn/eigen_kernels.h"
 #include "nn/finite.h"
-#include "nn/kernels.h"
+#include "nn/native_kernels.h"
 #include "tests/nn/oracle.h"
 #include "tests/nn/samples.h"
 #include "tests/support/allocations.h"
@@ -263,18 +264,18 @@ TEST_P(EveryBackend, AnOutputThatIsNotFiniteLeavesTheSlidingWindowAsItWas) {
   EXPECT_EQ(out, expected);
 }
 
-// Those that are built in, and the best one with each of its slower kernels.
+// Those that are built in, each with its slower kernels too.
 std::vector<const Backend*> All() {
   std::vector<const Backend*> all(Backends().begin(), Backends().end());
-#ifdef SEER_NN_EIGEN
+  static std::vector<std::unique_ptr<Backend>> made;
   std::size_t count = 0;
-  const internal::Kernels* const* kernels = internal::UsableKernels(&count);
-  for (std::size_t i = 1; i < count; ++i) {
-    static std::vector<std::unique_ptr<Backend>> made;
-    made.push_back(internal::MakeEigenBackend(*kernels[i]));
-    all.push_back(made.back().get());
-  }
+  const internal::NativeKernels* const* native = internal::UsableNativeKernels(&count);
+  for (std::size_t i = 1; i < count; ++i) made.push_back(internal::MakeNativeBackend(*native[i]));
+#ifdef SEER_NN_EIGEN
+  const internal::Kernels* const* kernels = internal::UsableEigenKernels(&count);
+  for (std::size_t i = 1; i < count; ++i) made.push_back(internal::MakeEigenBackend(*kernels[i]));
 #endif
+  for (const auto& backend : made) all.push_back(backend.get());
   return all;
 }
 std::string NameOf(const ::testing::TestParamInfo<const Backend*>& info) {

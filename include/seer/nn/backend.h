@@ -1,7 +1,8 @@
 // Flow: (Network, weights) -> [Backend: InferenceEngine, TrainingEngine] -> outputs, gradients
 //
 // Who computes. Backends differ in speed and in the last bits: "reference" is the naive one that
-// all others are tested against, "eigen" the default.
+// all others are tested against, "native" the fastest, which "auto" stands for; "eigen" takes
+// Eigen's products. What was chosen tell name() and Description().
 //
 //   const seer::Backend* backend = seer::FindBackend("auto");
 //   auto engine = backend->NewInference(network, weights);             // keeps its own weights
@@ -97,8 +98,9 @@ class InferenceEngine {
   virtual absl::Status Finish(Workspace*) const { return absl::OkStatus(); }
 
   // The engine outlives the session. kWindow is not a mode of sessions (InvalidArgument). kSlide:
-  // the backend eigen keeps what each tick gave and computes the newest one and the recurrence;
-  // others keep the ticks and compute the whole window. kStream is Unimplemented.
+  // the backends native and eigen keep what each tick gave and compute the newest one and the
+  // recurrence; others keep the ticks and compute the whole window. kStream: native; of others
+  // Unimplemented.
   virtual absl::StatusOr<std::unique_ptr<TickSession>> NewSession(RunMode mode) const;
 
  protected:

@@ -1,0 +1,251 @@
+// A part of kernels_impl.h, included in the middle of its namespaces: not for anybody else.
+
+constexpr std::size_t kTile = SEER_NN_TILE;
+
+// ---- The matrix product of few rows: b is read where it stands, once for each tile of rows.
+
+// c (rows x vectors * kLanes) = or += a * b over k. Element (i, j) of a is a[i * ars + j * aks].
+// `ahead`: how far behind each value of b the one stands that is fetched for later; 0: none.
+template <std::size_t rows, std::size_t vectors, typename Vector>
+void Tile(std::size_t k, const float* a, std::size_t ars, std::size_t aks, const float* b,
+          std::size_t ldb, std::size_t ahead, bool add, float* c, std::size_t ldc) {
+  constexpr std::size_t kLanes = sizeof(Vector) / sizeof(float);  // may be a narrower one
+  Vector sum[rows][vectors];
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t v = 0; v < vectors; ++v) {
+      sum[i][v] = add ? Load<Vector>(c + i * ldc + v * kLanes) : Vector{};
+    }
+  }
+  for (std::size_t j = 0; j < k; ++j) {
+    Vector row[vectors];
+    for (std::size_t v = 0; v < vectors; ++v) row[v] = Load<Vector>(b + j * ldb + v * kLanes);
+    if (ahead != 0) {
+      for (std::size_t v = 0; v < vectors; ++v) {
+        __builtin_prefetch(b + j * ldb + ahead + v * kLanes, 0, 2);
+      }
+    }
+    for (std::size_t i = 0; i < rows; ++i) {
+      const float x = a[i * ars + j * aks];
+      for (std::size_t v = 0; v < vectors; ++v) sum[i][v] += x * row[v];
+    }
+  }
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t v = 0; v < vectors; ++v) Store(c + i * ldc + v * kLanes, sum[i][v]);
+  }
+}
+
+// As many whole vectors of columns at once as are left of `n`; returns where it ended.
+template <std::size_t rows, std::size_t vectors, typename Vector>
+std::size_t Columns(std::size_t j, std::size_t n, std::size_t k, const float* a, std::size_t ars,
+                    std::size_t aks, const float* b, std::size_t ldb, std::size_t ahead, bool add,
+                    float* c, std::size_t ldc) {
+  constexpr std::size_t kWidth = vectors * sizeof(Vector) / sizeof(float);
+  for (; j + kWidth <= n; j += kWidth) {
+    Tile<rows, vectors, Vector>(k, a, ars, aks, b + j, ldb, ahead, add, c + j, ldc);
+  }
+  return j;
+}
+
+template <std::size_t rows>
+void RowsOfTiles(std::size_t n, std::size_t k, const float* a, std::size_t ars, std::size_t aks,
+                 const float* b, std::size_t ldb, std::size_t ahead, bool add, float* c,
+                 std::size_t ldc) {
+  // One row has registers for more vectors, and needs them: a sum waits for the one before it, and
+  // long pieces of b are fetched by themselves.
+  std::size_t j = 0;
+  if constexpr (rows == 1 && kLanes == 16) {
+    j = Columns<1, 16, Vector>(j, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+  }
+  if constexpr (rows == 1) {
+    j = Columns<1, 8, Vector>(j, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+  }
+  if constexpr (rows <= 2) {
+    j = Columns<rows, 4, Vector>(j, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+  }
+  j = Columns<rows, 2, Vector>(j, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+  j = Columns<rows, 1, Vector>(j, n, k, a, ars, aks, b, ldb, 0, add, c, ldc);
+  if constexpr (kLanes > 8) {
+    j = Columns<rows, 1, VectorOf<8>::Type>(j, n, k, a, ars, aks, b, ldb, 0, add, c, ldc);
+  }
+  if constexpr (kLanes > 4) {
+    j = Columns<rows, 1, VectorOf<4>::Type>(j, n, k, a, ars, aks, b, ldb, 0, add, c, ldc);
+  }
+  for (; j < n; ++j) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      float sum = add ? c[i * ldc + j] : 0.0f;
+      for (std::size_t t = 0; t < k; ++t) sum += a[i * ars + t * aks] * b[t * ldb + j];
+      c[i * ldc + j] = sum;
+    }
+  }
+}
+
+template <std::size_t rows>
+void LastRows(std::size_t left, std::size_t n, std::size_t k, const float* a, std::size_t ars,
+              std::size_t aks, const float* b, std::size_t ldb, std::size_t ahead, bool add,
+              float* c, std::size_t ldc) {
+  if constexpr (rows > 0) {
+    if (left == rows) return RowsOfTiles<rows>(n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+    LastRows<rows - 1>(left, n, k, a, ars, aks, b, ldb, ahead, add, c, ldc);
+  }
+}
+
+void DirectGemm(std::size_t m, std::size_t n, std::size_t k, const float* a, std::size_t ars,
+                std::size_t aks, const float* b, std::size_t ldb, bool add, float* c,
+                std::size_t ldc) {
+  // A slice of b of this depth stays in the second cache while all rows pass over it. The first
+  // rows fetch the next slice meanwhile; one or two rows read b in pieces so long that the
+  // processor fetches by itself.
+  constexpr std::size_t kDepth = 128;
+  for (std::size_t j = 0; j < k || j == 0; j += kDepth) {
+    const std::size_t depth = Least(kDepth, k - j);
+    std::size_t ahead = m > 2 && j + 2 * kDepth <= k ? kDepth * ldb : 0;
+    std::size_t i = 0;
+    for (; i + kTile <= m; i += kTile) {
+      RowsOfTiles<kTile>(n, depth, a + i * ars + j * aks, ars, aks, b + j * ldb, ldb, ahead, add,
+                         c + i * ldc, ldc);
+      ahead = 0;
+    }
+    LastRows<kTile - 1>(m - i, n, depth, a + i * ars + j * aks, ars, aks, b + j * ldb, ldb, ahead,
+                        add, c + i * ldc, ldc);
+    add = true;
+  }
+}
+
+// ---- Products with packed weights: panels of four vectors of columns, row after row.
+
+constexpr std::size_t kWide = kLanes;
+constexpr std::size_t kPanel = 4 * kWide;
+constexpr std::size_t kLine = kCacheLine / sizeof(float);
+// Rows and vectors of a tile: with that many sums, the vectors of weights and one of inputs it fits
+// the registers, 32 or 16.
+constexpr std::size_t kRows = kLanes == 16 ? 5 : 6, kVectors = kLanes == 16 ? 4 : 2;
+
+// c = bias, or c where that is null, + a * w over `depth`, 1 or more. Element (i, k) of a is a[i *
+// ars + k * aks]; rows of w stand kPanel apart. One line is fetched from `ahead` on for each of
+// them.
+template <std::size_t rows, std::size_t vectors>
+void PanelTile(std::size_t depth, const float* a, std::size_t ars, std::size_t aks, const float* w,
+               const float* bias, const float* ahead, float* c, std::size_t ldc) {
+  Vector sum[rows][vectors];
+  const auto each = [&](const auto& body) SEER_NN_INLINE {
+    Repeat<rows>([&](auto i) SEER_NN_INLINE {
+      Repeat<vectors>([&](auto v) SEER_NN_INLINE { body(i.value, v.value); });
+    });
+  };
+  if (bias == nullptr) {
+    each([&](std::size_t i, std::size_t v)
+             SEER_NN_INLINE { sum[i][v] = Load<Vector>(c + i * ldc + v * kWide); });
+  } else {
+    each([&](std::size_t i, std::size_t v)
+             SEER_NN_INLINE { sum[i][v] = Load<Vector>(bias + v * kWide); });
+  }
+  do {
+    Vector row[vectors];
+    Repeat<vectors>([&](auto v)
+                        SEER_NN_INLINE { row[v.value] = Load<Vector>(w + v.value * kWide); });
+    __builtin_prefetch(ahead, 0, 3);
+    Repeat<rows>([&](auto i) SEER_NN_INLINE {
+      const float x = a[i.value * ars];
+      Repeat<vectors>([&](auto v) SEER_NN_INLINE { sum[i.value][v.value] += x * row[v.value]; });
+    });
+    a += aks;
+    w += kPanel;
+    ahead += kLine;
+  } while (--depth != 0);
+  each([&](std::size_t i, std::size_t v)
+           SEER_NN_INLINE { Store(c + i * ldc + v * kWide, sum[i][v]); });
+}
+
+template <std::size_t rows>
+void PanelTileOf(std::size_t count, std::size_t depth, const float* a, std::size_t ars,
+                 std::size_t aks, const float* w, const float* bias, const float* ahead, float* c,
+                 std::size_t ldc) {
+  if constexpr (rows > 1) {
+    if (count < rows) {
+      return PanelTileOf<rows - 1>(count, depth, a, ars, aks, w, bias, ahead, c, ldc);
+    }
+  }
+  for (std::size_t v = 0; v < 4; v += kVectors) {
+    PanelTile<rows, kVectors>(depth, a, ars, aks, w + v * kWide,
+                              bias == nullptr ? nullptr : bias + v * kWide, ahead, c + v * kWide,
+                              ldc);
+    if (v == 0) ahead += depth * kLine;
+  }
+}
+
+// All rows of one panel: tiles whose sizes differ by one at most. The first ones fetch `next`.
+inline void PanelRows(std::size_t rows, std::size_t depth, const float* a, std::size_t ars,
+                      std::size_t aks, const float* w, const float* bias, const float* next,
+                      float* c, std::size_t ldc) {
+  std::size_t tiles = (rows + kRows - 1) / kRows;
+  const std::size_t block = depth * kPanel;
+  for (std::size_t i = 0, fetched = 0; i < rows; --tiles) {
+    const std::size_t count = (rows - i + tiles - 1) / tiles;
+    PanelTileOf<kRows>(count, depth, a + i * ars, ars, aks, w, bias,
+                       fetched < block ? next + fetched : w, c + i * ldc, ldc);
+    fetched += depth * kLine * (4 / kVectors);
+    i += count;
+  }
+}
+
+// ---- The matrix product of many rows: b is packed piece by piece, each one for all rows.
+
+// depth x count of op(b), from column `first` and row `from` on; the rest of the panel is zeros.
+inline void PackPanel(bool transposed, std::size_t depth, std::size_t count, const float* b,
+                      std::size_t ldb, float* panel) {
+  if (count < kPanel) {
+    for (std::size_t i = 0; i < depth * kPanel; ++i) panel[i] = 0;
+  }
+  if (transposed) {
+    for (std::size_t j = 0; j < count; ++j) {
+      for (std::size_t k = 0; k < depth; ++k) panel[k * kPanel + j] = b[j * ldb + k];
+    }
+  } else {
+    for (std::size_t k = 0; k < depth; ++k) {
+      for (std::size_t j = 0; j < count; ++j) panel[k * kPanel + j] = b[k * ldb + j];
+    }
+  }
+}
+
+void Gemm(bool a_transposed, bool b_transposed, std::size_t m, std::size_t n, std::size_t k,
+          const float* a, std::size_t lda, const float* b, std::size_t ldb, bool add, float* c,
+          std::size_t ldc, float* scratch) {
+  if (m == 0 || n == 0) return;
+  const std::size_t ars = a_transposed ? 1 : lda, aks = a_transposed ? lda : 1;
+  // Packing b pays when many rows use it.
+  if (!b_transposed && m <= kDirectRows) {
+    DirectGemm(m, n, k, a, ars, aks, b, ldb, add, c, ldc);
+    return;
+  }
+  if (!add) {
+    for (std::size_t i = 0; i < m; ++i) {
+      for (std::size_t j = 0; j < n; ++j) c[i * ldc + j] = 0;
+    }
+  }
+  constexpr std::size_t kPanelDepth = 128;
+  static_assert(kPanelDepth * kPanel + kRows * kPanel + kLine <= kGemmScratch, "fits");
+  float* const panel = scratch;
+  float* const rest = scratch + kPanelDepth * kPanel;
+  for (std::size_t t = 0; t < k; t += kPanelDepth) {
+    const std::size_t depth = Least(kPanelDepth, k - t);
+    for (std::size_t j = 0; j < n; j += kPanel) {
+      const std::size_t count = Least(kPanel, n - j);
+      PackPanel(b_transposed, depth, count, b_transposed ? b + j * ldb + t : b + t * ldb + j, ldb,
+                panel);
+      if (count == kPanel) {
+        PanelRows(m, depth, a + t * aks, ars, aks, panel, nullptr, panel, c + j, ldc);
+        continue;
+      }
+      for (std::size_t i = 0; i < m; i += kRows) {
+        const std::size_t rows = Least(kRows, m - i);
+        for (std::size_t r = 0; r < rows * kPanel; ++r) rest[r] = 0;
+        PanelTileOf<kRows>(rows, depth, a + i * ars + t * aks, ars, aks, panel, nullptr, panel,
+                           rest, kPanel);
+        for (std::size_t r = 0; r < rows; ++r) {
+          float* const to = c + (i + r) * ldc + j;
+          for (std::size_t u = 0; u < count; ++u) to[u] += rest[r * kPanel + u];
+        }
+      }
+    }
+  }
+}

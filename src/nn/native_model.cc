@@ -1,0 +1,176 @@
+#include "nn/native_model.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "nn/pass.h"
+#include "nn/prefault.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+namespace {
+
+// Of the last convolution, at once: with 20 ticks of 16 channels 120 KB.
+constexpr std::size_t kPiecePositions = 96;
+
+std::size_t RoundUp(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+
+}  // namespace
+
+float* NativeModel::Take(std::size_t size) {
+  memory_.emplace_back(size);
+  Prefault(memory_.back().get(), size);
+  std::fill_n(memory_.back().get(), size, 0.0f);
+  return memory_.back().get();
+}
+
+const float* NativeModel::Copy(const float* values, std::size_t size) {
+  float* const copy = Take(size);
+  std::copy_n(values, size, copy);
+  return copy;
+}
+
+const float* NativeModel::PackPanels(const float* w, std::size_t rows, std::size_t columns,
+                                     std::size_t units_of_lstm) {
+  const std::size_t lanes = kernels.lanes, panel = 4 * lanes;
+  const std::size_t wide = units_of_lstm == 0 ? columns : 4 * RoundUp(units_of_lstm, lanes);
+  const std::size_t panels = (wide + panel - 1) / panel;
+  float* const packed = Take(panels * panel * rows);
+  for (std::size_t i = 0; i < panels; ++i) {
+    for (std::size_t v = 0; v < 4; ++v) {
+      // Where the vector comes from, and how much of it there is.
+      std::size_t from = i * panel + v * lanes, end = columns;
+      if (units_of_lstm != 0) {
+        from = v * units_of_lstm + i * lanes;
+        end = (v + 1) * units_of_lstm;
+      }
+      if (from >= end) continue;
+      const std::size_t count = std::min(lanes, end - from);
+      for (std::size_t r = 0; r < rows; ++r) {
+        std::copy_n(w + r * columns + from, count, packed + (i * rows + r) * panel + v * lanes);
+      }
+    }
+  }
+  return packed;
+}
+
+void NativeModel::Pack(const float* p, std::size_t weight, std::size_t bias, std::size_t rows,
+                       std::size_t columns, std::size_t units_of_lstm, NativeProduct* product) {
+  product->matrix.rows = std::max<std::size_t>(rows, 1);
+  product->matrix.columns = columns;
+  product->units = columns;
+  product->ld = columns;
+  if (units_of_lstm != 0) {
+    product->units = units_of_lstm;
+    product->padded = RoundUp(units_of_lstm, kernels.lanes);
+    product->matrix.columns = product->ld = 4 * product->padded;
+  }
+  if (rows > 0) {
+    product->matrix.weights = PackPanels(p + weight, rows, columns, units_of_lstm);
+  } else {
+    product->matrix.weights = PackPanels(Take(columns), 1, columns, units_of_lstm);  // zeros
+  }
+  product->matrix.bias = PackPanels(p + bias, 1, columns, units_of_lstm);
+}
+
+void NativeModel::InitChain(const std::vector<Stage>& from, const float* p,
+                            std::size_t in_positions, std::size_t in_channels, NativeChain* chain) {
+  chain->channels = in_channels;
+  chain->in_values = in_positions * in_channels;
+  std::size_t i = 0;
+  for (; i < from.size() && from[i].layer.kind == LayerKind::kConv; ++i) {
+    const Stage& stage = from[i];
+    NativeConv conv = {};
+    conv.kernel_size = stage.layer.kernel;
+    conv.stride = stage.layer.stride;
+    conv.padding = stage.layer.padding;
+    conv.in_channels = stage.in_channels;
+    conv.in_positions = stage.in_positions;
+    conv.out_positions = stage.out_positions;
+    conv.kernel.taps = conv.kernel_size * stage.in_channels;
+    conv.kernel.step = conv.stride * stage.in_channels;
+    conv.kernel.channels = stage.out_channels;
+    conv.kernel.weights = Copy(p + stage.weight, conv.kernel.taps * stage.out_channels);
+    conv.kernel.bias = Copy(p + stage.bias, stage.out_channels);
+    conv.kernel.activation = ToKernel(stage.layer.activation);
+    chain->sparse = stage.layer.activation == Activation::kRelu;
+    chain->channels = stage.out_channels;
+    chain->layers.push_back(conv);
+  }
+  chain->conv_features = i == 0 ? chain->in_values : from[i - 1].out_features;
+  chain->features = chain->conv_features;
+  if (i < from.size() && from[i].layer.kind == LayerKind::kPool) {
+    chain->pool = true;
+    chain->features = from[i].out_features;
+    chain->sparse = false;
+  }
+  if (chain->layers.empty()) return;
+  std::size_t feature = 0;
+  const std::vector<std::size_t>& blocks = chain->layers.back().out_positions;
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    std::size_t left = (blocks[b] + kPiecePositions - 1) / kPiecePositions;
+    for (std::size_t at = 0; at < blocks[b]; --left) {
+      const std::size_t count = (blocks[b] - at + left - 1) / left;
+      chain->pieces.push_back({b, at, at + count, feature});
+      at += count;
+      feature += count * chain->channels;
+    }
+  }
+}
+
+NativeModel::NativeModel(const Network& shape, const NativeKernels& table,
+                         absl::Span<const float> parameters)
+    : network(shape), kernels(table), stages(shape.trunk().size()) {
+  const float* const p = parameters.data();
+  const ModelConfig& config = network.config();
+  const std::size_t services = network.services();
+  InitChain(network.trunk(), p, services, config.inputs, &trunk);
+  InitChain(network.local(), p, services, config.inputs * config.ticks, &local);
+  const std::vector<Stage>& all = network.trunk();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const Stage& stage = all[i];
+    if (stage.layer.kind == LayerKind::kDense) {
+      Pack(p, stage.weight, stage.bias, stage.in_features, stage.out_features, 0, &stages[i]);
+      stages[i].activation = ToKernel(stage.layer.activation);
+    } else if (stage.layer.kind == LayerKind::kLstm) {
+      const std::size_t units = stage.layer.units;
+      Pack(p, stage.weight, stage.bias, stage.in_features, 4 * units, units, &stages[i]);
+      stages[i].recurrent = PackPanels(p + stage.recurrent, units, 4 * units, units);
+    }
+  }
+  tick_end = trunk.layers.size() + (trunk.pool ? 1 : 0);
+  tick_values = trunk.features;
+  for (; tick_end < all.size(); ++tick_end) {
+    const LayerKind kind = all[tick_end].layer.kind;
+    if (kind == LayerKind::kDropout) continue;
+    if (kind != LayerKind::kDense && kind != LayerKind::kLstm) break;
+    tick_stages.push_back(tick_end);
+    tick_values = stages[tick_end].ld;
+    if (kind == LayerKind::kLstm) break;  // its recurrence is what sees more
+  }
+  if (all.empty()) tick_values = 0;
+
+  const Network::Head& head = network.head();
+  const std::size_t in = network.context(), channels = network.local_channels();
+  if (config.head == HeadKind::kDense) {
+    Pack(p, head.weight, head.bias, in, network.initiators(), 0, &weights);
+  } else {
+    const std::size_t width = std::max<std::size_t>(config.head_hidden, 1);
+    Pack(p, head.context, head.bias, in, width, 0, &context);
+    if (config.head_hidden != 0) {
+      Pack(p, head.weight, head.bias, channels, width, 0, &weights);
+      weights.activation = KernelActivation::kTanh;
+      out = Copy(p + head.out, width);
+      out_bias = p[head.out_bias];
+    } else {
+      out = Copy(p + head.weight, channels);
+    }
+    if (config.extras > 0) Pack(p, head.extras, head.extras_bias, in, config.extras, 0, &extras);
+  }
+  if (network.hazards() > 0) {
+    Pack(p, head.hazard, head.hazard_bias, in, network.hazards(), 0, &hazard);
+  }
+}
+
+}  // namespace internal
+SEER_END_NAMESPACE
