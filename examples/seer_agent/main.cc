@@ -4,6 +4,7 @@
 //
 //   seer-agent --demo                                      a line for every tick
 //   seer-agent --quiet --output - | carry-to-control-plane
+//   seer-agent --class 'checkout=frontend:p99<=20ms/1s'    and how that class of requests did
 //   seer-agent --quiet --listen 9464                       curl http://127.0.0.1:9464/metrics
 //
 // Everything happens on one thread: the program drives the collector itself (Collector::Tick) and
@@ -21,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "demo.h"
 #include "metrics_server.h"
@@ -29,6 +31,7 @@
 #include "seer/queue/collector.h"
 #include "seer/queue/kernel_probe.h"
 #include "seer/queue/open_metrics.h"
+#include "spans.h"
 
 namespace {
 
@@ -43,15 +46,16 @@ std::int64_t UnixNs() {
 }
 
 // Messages with their lengths before them, into a file or pipe.
-class SnapshotLog {
+class MessageLog {
  public:
-  ~SnapshotLog() {
+  ~MessageLog() {
     if (fd_ > STDOUT_FILENO) close(fd_);
   }
-  absl::Status Open(const std::string& path) {
+  absl::Status Open(const char* option, const std::string& path) {
+    option_ = option;
     fd_ = path == "-" ? STDOUT_FILENO
                       : open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    return fd_ >= 0 ? absl::OkStatus() : absl::ErrnoToStatus(errno, "--output: " + path);
+    return fd_ >= 0 ? absl::OkStatus() : absl::ErrnoToStatus(errno, option_ + ": " + path);
   }
   bool is_open() const { return fd_ >= 0; }
 
@@ -65,7 +69,7 @@ class SnapshotLog {
     for (std::size_t at = 0; at < message_.size();) {
       const ssize_t n = write(fd_, message_.data() + at, message_.size() - at);
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return absl::ErrnoToStatus(errno, "--output");
+      if (n <= 0) return absl::ErrnoToStatus(errno, option_);
       at += static_cast<std::size_t>(n);
     }
     return absl::OkStatus();
@@ -73,6 +77,7 @@ class SnapshotLog {
 
  private:
   int fd_ = -1;
+  std::string option_;
   std::string message_;
 };
 
@@ -105,6 +110,12 @@ void PrintLine(std::FILE* to, const seer::Topology& topology, const seer::Snapsh
                  std::string(seer::ChannelName(channel)).c_str(), depth, sample.arrivals,
                  sample.departures);
   }
+  for (std::uint32_t i = 0; i < snapshot.classes.size(); ++i) {
+    const seer::ClassSample& sample = snapshot.classes[i];
+    std::fprintf(to, "  %s %u, %u slow, p99 %.1f ms",
+                 topology.request_class(seer::ClassId(i)).name.c_str(), sample.count,
+                 sample.over_target, static_cast<double>(sample.latency.Quantile(0.99)) / 1e6);
+  }
   std::fputc('\n', to);
   std::fflush(to);
 }
@@ -131,9 +142,9 @@ absl::Status Run(const Options& options) {
   const int stop = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
   if (stop < 0) return absl::ErrnoToStatus(errno, "signalfd");
 
-  std::shared_ptr<seer::QueueRegistry> demo;
+  std::unique_ptr<Demo> demo;
   if (options.demo) {
-    demo = PublishDemo(options.collector.reader.directory);
+    demo = Demo::Publish(options.collector.reader.directory);
     if (demo == nullptr) return absl::UnavailableError("--demo: nothing to show");
   }
 
@@ -152,9 +163,28 @@ absl::Status Run(const Options& options) {
     collector.AddProbe(*std::move(probe));
   }
 
-  SnapshotLog log;
+  MessageLog log, spans;
   if (!options.output.empty()) {
-    if (absl::Status status = log.Open(options.output); !status.ok()) return status;
+    if (absl::Status status = log.Open("--output", options.output); !status.ok()) return status;
+  }
+  if (!options.spans_output.empty()) {
+    if (absl::Status status = spans.Open("--spans", options.spans_output); !status.ok()) {
+      return status;
+    }
+  }
+  if (!options.spans.classes.empty() || spans.is_open()) {
+    WriteSpans write;
+    if (spans.is_open()) {
+      write = [&spans, known = seer::Origin()](const seer::SpanBatch& batch,
+                                               const seer::Topology& topology) mutable {
+        absl::Status status;
+        if (topology.origin() != known) status = spans.Write(topology);
+        known = topology.origin();
+        return status.ok() ? spans.Write(batch) : status;
+      };
+    }
+    absl::Status status = WatchSpans(options.spans, std::move(write), &collector);
+    if (!status.ok()) return status;
   }
   std::FILE* const lines = options.output == "-" ? stderr : stdout;
 
@@ -183,6 +213,7 @@ absl::Status Run(const Options& options) {
       continue;
     }
     looked = now;
+    if (demo != nullptr) demo->Serve();
     snapshot = &collector.Tick();
     if (collector.totals().snapshots == made) continue;  // the clock was set back a little
     ++made;

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "spans.h"
+
 namespace {
 
 constexpr char kUsage[] =
@@ -19,6 +21,14 @@ constexpr char kUsage[] =
     "  --samples N         looks during a tick, 1 to 100: for peaks\n"
     "  --kernel            also what the kernel knows: accept and socket queues, packets\n"
     "  --port P=S/I        port P is that of instance I of service S (with --kernel)\n"
+    "  --class A/C=S/M:T   requests of method M of service S are class C of application A, with "
+    "the\n"
+    "                      target T: p99<=20ms/1s, 2%>90ms/1s or 5>90ms/10s. A/ and /M may be "
+    "left\n"
+    "                      out. Each snapshot then tells how the class did, from the spans that "
+    "the\n"
+    "                      services record; give it for each class\n"
+    "  --spans F           writes the spans themselves to F, with a topology of their own\n"
     "  --output F          writes every snapshot, and the topology when it changes, to F (-: "
     "standard\n"
     "                      output): 4 bytes of length, little-endian, and a message of "
@@ -60,6 +70,8 @@ std::optional<Options> ParseOptions(int argc, char** argv, int* status) {
                                  {"samples", required_argument, nullptr, 's'},
                                  {"kernel", no_argument, nullptr, 'k'},
                                  {"port", required_argument, nullptr, 'P'},
+                                 {"class", required_argument, nullptr, 'c'},
+                                 {"spans", required_argument, nullptr, 'S'},
                                  {"output", required_argument, nullptr, 'o'},
                                  {"listen", required_argument, nullptr, 'l'},
                                  {"ticks", required_argument, nullptr, 't'},
@@ -103,6 +115,16 @@ std::optional<Options> ParseOptions(int argc, char** argv, int* status) {
           good = false;
         }
         break;
+      case 'c':
+        if (auto parsed = ParseClass(optarg)) {
+          options.spans.classes.push_back(*std::move(parsed));
+        } else {
+          good = false;
+        }
+        break;
+      case 'S':
+        options.spans_output = optarg;
+        break;
       case 'o':
         options.output = optarg;
         break;
@@ -140,6 +162,9 @@ std::optional<Options> ParseOptions(int argc, char** argv, int* status) {
     good = false;
   }
   if (!good) return std::nullopt;
+  options.spans.drainer.directory = options.collector.reader.directory;
+  options.spans.drainer.drainer.node = options.collector.node;
+  options.spans.drainer.remove_dead = true;
   options.collector.reader.remove_dead = true;
   return options;
 }

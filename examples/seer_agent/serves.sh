@@ -11,6 +11,7 @@ mkdir -p "$folder"
 : >"$folder/lines"
 
 "$agent" --demo --directory "$folder/queues" --listen 0 --output "$folder/snapshots" \
+  --class 'shop/looks=demo/look:p99<=20ms/1s' --class 'others=demo:5>90ms/10s' --spans "$folder/spans" \
   >"$folder/lines" 2>"$folder/errors" &
 pid=$!
 trap 'kill -KILL $pid 2>/dev/null || true' EXIT
@@ -62,10 +63,14 @@ trap - EXIT
 # Length and magic of the first message, a topology; then snapshots.
 [ "$(od -An -c -j4 -N4 "$folder/snapshots" | tr -d ' ')" = SEER ] || fail "no messages"
 [ "$(stat -c %s "$folder/snapshots")" -gt 400 ] || fail "no snapshots"
+[ "$(od -An -c -j4 -N4 "$folder/spans" | tr -d ' ')" = SEER ] || fail "no spans"
+grep -q '  looks 1, 0 slow, p99 .*  others 0, 0 slow' "$folder/lines" || fail "no classes"
 [ -z "$(ls "$folder/queues")" ] || fail "the demo's segment is left behind"
 
 "$agent" --help | grep -q -- --listen || fail "no help"
-for wrong in --period=5 --samples=0 --listen=65536 --port=80 --nonsense stray; do
+for wrong in --period=5 --samples=0 --listen=65536 --port=80 --nonsense stray \
+  --class=looks --class==demo:p99\<=20ms/1s --class=x=demo:p99\<=20/1s --class=x=demo:p199\<=20ms/1s \
+  --class=x=demo:p99\<=20ms/1s/ --spans=/no/such/folder/x; do
   if "$agent" "$wrong" >/dev/null 2>&1; then fail "it takes $wrong"; fi
 done
 if "$agent" --ticks 1 --output /no/such/folder/x >/dev/null 2>&1; then fail "it cannot have written"; fi
