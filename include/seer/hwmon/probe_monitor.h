@@ -1,0 +1,54 @@
+// Flow: microbenchmarks -> [ProbeMonitor] -> HwReading (cache) -> advise/
+//
+// Where there are no counters, a small benchmark in the victim's place tells how slow the memory
+// behind the core's own caches is now: for 10 ms in each reading, in time that the processor has
+// left. Around another monitor, which tells all the rest:
+//
+//   seer::SoftwareMonitor software;
+//   seer::ProbeMonitor monitor(software, *benchmarks);
+//
+// It cannot tell a cache that is shared from a memory that is busy: both are said under cache, and
+// memory bandwidth stays kNotObserved. What it says is the host's, not the victim's (scope kHost):
+// how much of the victim's processor time a slowdown of that size would explain. attribution.h
+// counts it only as far as the victim needs more time than it did.
+//
+// Its signals are kScaled: they are of a part of the interval. A reading in which the benchmark was
+// starved, or the victim suffered (`stop`), has none.
+//
+// Threads: one at a time. Cost: a run of the benchmark (10 ms, on the victim's processors).
+#pragma once
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "seer/core/config.h"
+#include "seer/hwmon/microbenchmark.h"
+#include "seer/hwmon/software_monitor.h"
+
+SEER_BEGIN_NAMESPACE
+
+class ProbeMonitor final : public HwMonitor {
+ public:
+  // All outlive this one. The placement is that of a target's first process, unless one is set.
+  ProbeMonitor(SoftwareMonitor& software, Microbenchmarks& benchmarks)
+      : software_(software), benchmarks_(benchmarks) {}
+
+  void set_placement(Placement placement) {
+    placement_ = std::move(placement);
+    placed_ = true;
+  }
+  void set_stop(Microbenchmarks::Stop stop) { stop_ = std::move(stop); }
+
+  absl::Status Read(const HwTarget& target, HwReading* reading) override;
+  const MicrobenchmarkRun& last_run() const { return run_; }
+
+ private:
+  SoftwareMonitor& software_;
+  Microbenchmarks& benchmarks_;
+  Placement placement_;
+  bool placed_ = false;
+  Microbenchmarks::Stop stop_;
+  MicrobenchmarkRun run_;
+};
+
+SEER_END_NAMESPACE
