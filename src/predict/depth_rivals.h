@@ -32,6 +32,11 @@ class DepthZRival : public Rival {
   void Resize(std::size_t services) override;
   double Blame(double ratio, std::size_t rank) const override;
   bool NeedsOrder() const override { return deepest_; }
+  void OwnState(StateIo& io) override {
+    io.List(baselines_, kMeasures * 20, [&](Baselines& row) {
+      for (RobustBaseline& baseline : row) baseline.State(io);
+    });
+  }
 
  private:
   using Baselines = std::array<RobustBaseline, kMeasures>;
@@ -48,6 +53,15 @@ class SlopeRival : public Rival {
  protected:
   void ScoreServices(const Context& context, std::vector<Score>* scores) override;
   void Resize(std::size_t services) override;
+  void OwnState(StateIo& io) override {
+    io.List(queues_, 22 + kMost * 4, [&](Queue& queue) {
+      queue.baseline.State(io);
+      for (float& value : queue.values) io(value);
+      io(queue.count), io(queue.measure);
+      io.Require(queue.count <= kMost && static_cast<std::size_t>(queue.measure) < kMeasures,
+                 "queue-slope: more values than it keeps");
+    });
+  }
 
  private:
   // The line is drawn through the last values: at least kFewest, over about kSpanNs.
@@ -56,7 +70,7 @@ class SlopeRival : public Rival {
   static constexpr double kSpanSeconds = 0.6;
   struct Queue {
     RobustBaseline baseline;
-    std::array<float, kMost> values;  // the newest last
+    std::array<float, kMost> values{};  // the newest last
     std::uint8_t count = 0;
     Measure measure = Measure::kOutstanding;
   };

@@ -34,6 +34,10 @@ class ServiceLoad {
   // False where this tick does not tell.
   bool Observe(const MeasureTable& measures, std::size_t service, const Settings& settings,
                Now* now);
+  void State(StateIo& io) {
+    io(arrivals_), io(departures_), io(before_), io(most_);
+    stay_.State(io);
+  }
 
  private:
   double arrivals_ = -1, departures_ = -1;  // per second, over about a second
@@ -52,6 +56,10 @@ class LoadRival : public Rival {
   void Resize(std::size_t services) override;
   void UseTopology(const Topology& topology) override;
   double ThresholdOf(const RequestClass& request_class) const override;
+  void OwnState(StateIo& io) override {
+    io.List(loads_, 52, [&](ServiceLoad& load) { load.State(io); });
+    io(smooth_);
+  }
 
  private:
   const RivalKind kind_;

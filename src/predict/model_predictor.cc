@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "predict/alarm_state.h"
 #include "predict/class_members.h"
 #include "predict/tick_order.h"
+#include "predict/tick_state.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/nn/backend.h"
 #include "seer/predict/model_inputs.h"
@@ -41,6 +44,7 @@ class ModelPredictor final : public TickPredictor {
     outputs_.resize(network.outputs());
     masked_.resize(network.outputs());
     top_.reserve(options_.max_initiators + 1);
+    for (const WindowInput& input : inputs_.inputs.list()) keep_tick_ = keep_tick_ || input.delta;
   }
 
   std::string_view name() const override { return options_.name; }
@@ -81,6 +85,7 @@ class ModelPredictor final : public TickPredictor {
     std::fill(row_.begin(), row_.end(), 0.0f);
     for (std::size_t i = 0; i < gap; ++i) SEER_RETURN_IF_ERROR(Push(false));
     builder_->Push(tick, topology);
+    if (keep_tick_) last_tick_ = tick;
     const Window& window = builder_->window();
     const std::size_t each = inputs_.inputs.size();
     bool seen = false;
@@ -105,6 +110,24 @@ class ModelPredictor final : public TickPredictor {
     for (ClassState& each : classes_) each = ClassState();
   }
 
+  absl::Status SaveState(std::string* bytes) override {
+    internal::StateIo io(bytes);
+    State(io);
+    return io.status();
+  }
+
+  absl::Status LoadState(std::string_view bytes, const Topology& topology) override {
+    Reset();
+    internal::StateIo io(bytes);
+    State(io);
+    io.Require(!order_.IsOf(topology) || !order_.IsAhead(topology),
+               "model: of a later version of the topology");
+    absl::Status status = io.status();
+    if (status.ok()) status = Rebuild(topology);
+    if (!status.ok()) Reset();
+    return status;
+  }
+
  private:
   struct ClassState {
     AlarmLatch latch;
@@ -116,6 +139,55 @@ class ModelPredictor final : public TickPredictor {
     double probability;
   };
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+  // The session is not part of it: it is what the rows of the history make it.
+  void State(internal::StateIo& io) {
+    order_.State(io);
+    std::uint64_t newest = newest_, filled = filled_, blind = blind_;
+    io(newest), io(filled), io(blind);
+    const std::size_t ticks = engine_->network().config().ticks, values = history_.size();
+    io.Require(newest < ticks && filled <= ticks && blind <= ticks, "model: of another window");
+    io(history_), io(ids_);
+    std::vector<std::uint32_t> places(places_.begin(), places_.end());
+    io(places);
+    io.List(classes_, 9, [&](ClassState& each) { internal::AlarmState(io, each.latch); });
+    if (keep_tick_) internal::TickState(io, last_tick_);
+    io.Require(history_.size() == values && places.size() == ids_.size(),
+               "model: of other services or inputs");
+    for (const std::uint32_t place : places) {
+      io.Require(place < services_.size(), "model: of other services");
+    }
+    history_.resize(values);
+    if (!io.loading() || !io.ok()) return;
+    newest_ = static_cast<std::size_t>(newest);
+    filled_ = static_cast<std::size_t>(filled);
+    blind_ = static_cast<std::size_t>(blind);
+    places_.assign(places.begin(), places.end());
+  }
+
+  // After the state was loaded: everything that follows from it.
+  absl::Status Rebuild(const Topology& topology) {
+    if (!order_.started()) return absl::OkStatus();
+    auto builder = WindowBuilder::Create(topology, ids_, 1, inputs_.inputs, inputs_.normalizer);
+    if (!builder.ok()) return builder.status();
+    builder_ = *std::move(builder);
+    if (keep_tick_) {
+      if (last_tick_.services.size() > topology.services().size() ||
+          last_tick_.edges.size() > topology.edges().size()) {
+        return absl::InvalidArgumentError(
+            "state: model: its last tick has rows that the topology has not: take another copy");
+      }
+      builder_->Push(last_tick_, topology);
+    }
+    UseRows(topology);
+    const std::size_t ticks = engine_->network().config().ticks;
+    for (std::size_t t = ticks - filled_; t < ticks; ++t) {
+      const std::size_t from = (newest_ + t) % ticks * row_values_;
+      SEER_RETURN_IF_ERROR(session_->Push(absl::MakeConstSpan(history_).subspan(from, row_values_),
+                                          absl::MakeSpan(outputs_)));
+    }
+    return absl::OkStatus();
+  }
 
   void FindServices(const Topology& topology, std::vector<ServiceId>* ids,
                     std::vector<std::size_t>* places) const {
@@ -372,6 +444,8 @@ class ModelPredictor final : public TickPredictor {
   std::size_t newest_ = 0;      // where the next row goes: the oldest one
   std::size_t filled_ = 0;      // rows since Reset()
   std::size_t blind_ = 0;       // newest rows in which nothing was seen
+  bool keep_tick_ = false;  // an input is a change against the tick before
+  ClusterTick last_tick_;   // with keep_tick_, for those who load this state
   std::vector<Top> top_;
   std::vector<ClassForecast> spare_;
 };

@@ -5,7 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "predict/forecast_state.h"
+#include "predict/tick_order.h"
 #include "seer/core/internal/mutex.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
 #include "seer/core/wire.h"
@@ -144,6 +147,21 @@ class Predictor::Impl {
     health_.next_model_status = absl::OkStatus();
   }
 
+  absl::Status SaveState(std::string* bytes) {
+    internal::MutexLock lock(&mutex_);
+    internal::StateIo io(bytes);
+    return State(io);
+  }
+
+  absl::Status LoadState(std::string_view bytes) {
+    internal::MutexLock lock(&mutex_);
+    Forget();
+    internal::StateIo io(bytes);
+    absl::Status status = State(io);
+    if (!status.ok()) Forget();
+    return status;
+  }
+
   PredictorHealth health() {
     internal::MutexLock lock(&mutex_);
     PredictorHealth health = health_;
@@ -155,6 +173,105 @@ class Predictor::Impl {
  private:
   TickMerger NewMerger() {
     return TickMerger(options_.merger, &topology_, [this](const ClusterTick& tick) { Look(tick); });
+  }
+
+  void Forget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    topology_ = Topology();
+    nodes_.clear();
+    merger_ = NewMerger();
+    shown_ = nullptr;
+    forecast_ = Forecast();
+    kept_.clear();
+    oldest_ = 0;
+    given_ = false;
+    next_ticks_ = 0;
+    model_->Reset();
+    if (next_ != nullptr) next_->Reset();
+  }
+
+  absl::Status State(internal::StateIo& io) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    SEER_RETURN_IF_ERROR(OptionsState(io));
+    // The numbering comes first: everything else speaks in its ids.
+    SEER_RETURN_IF_ERROR(TopologyState(io, topology_));
+    std::size_t count = nodes_.size();
+    io.Count(&count, 8);
+    if (!io.loading()) {
+      for (auto& [name, node] : nodes_) SEER_RETURN_IF_ERROR(TopologyState(io, node));
+    }
+    for (std::size_t i = 0; i < count && io.loading() && io.ok(); ++i) {
+      Topology node;
+      SEER_RETURN_IF_ERROR(TopologyState(io, node));
+      const std::string name = node.origin().node;
+      nodes_.insert_or_assign(name, std::move(node));
+    }
+    std::string part;
+    if (!io.loading()) merger_.SaveState(&part);
+    io(part);
+    SEER_RETURN_IF_ERROR(io.ok() ? absl::OkStatus() : io.status());
+    if (io.loading()) SEER_RETURN_IF_ERROR(merger_.LoadState(part));
+    SEER_RETURN_IF_ERROR(ModelState(io, model_.get()));
+    SEER_RETURN_IF_ERROR(ModelState(io, next_.get()));
+    internal::ForecastState(io, forecast_);
+    internal::ForecastState(io, next_forecast_);
+    io(next_ticks_), io(given_), io(last_end_ns_);
+    internal::RequireTime(io, last_end_ns_);
+    for (std::uint64_t* const number :
+         {&health_.ticks, &health_.refused_ticks, &health_.bad_messages, &health_.clock_set_back,
+          &health_.models_changed}) {
+      io(*number);
+    }
+    io(health_.model_since_ns), io(health_.nodes_seen), io(health_.nodes_expected);
+    io(health_.services_seen);
+    return io.status();
+  }
+
+  // Who loads it has to be made as who saved it.
+  absl::Status OptionsState(internal::StateIo& io) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const TickMergerOptions& merger = options_.merger;
+    const std::pair<const char*, std::int64_t> numbers[] = {
+        {"merger.period", merger.period.ns()},
+        {"merger.deadline_ns", merger.deadline_ns},
+        {"merger.unknown_ns", merger.unknown_ns},
+        {"merger.forget_ns", merger.forget_ns},
+        {"merger.max_waiting", static_cast<std::int64_t>(merger.max_waiting)},
+        {"merger.max_nodes", static_cast<std::int64_t>(merger.max_nodes)},
+        {"merger.max_open_ticks", static_cast<std::int64_t>(merger.max_open_ticks)},
+        {"warm_ticks", options_.warm_ticks},
+        {"clock_back_ns", options_.clock_back_ns}};
+    for (const auto& [field, ours] : numbers) {
+      std::int64_t theirs = ours;
+      io(theirs);
+      if (io.ok() && theirs != ours) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "state: options.", field, " was ", theirs, ", is ", ours, ": make both with the same"));
+      }
+    }
+    return io.ok() ? absl::OkStatus() : io.status();
+  }
+
+  absl::Status TopologyState(internal::StateIo& io, Topology& topology) {
+    std::string bytes;
+    if (!io.loading()) EncodeTo(topology, &bytes);
+    io(bytes);
+    if (!io.loading() || !io.ok()) return io.ok() ? absl::OkStatus() : io.status();
+    return DecodeTo(bytes, &topology);
+  }
+
+  absl::Status ModelState(internal::StateIo& io, TickPredictor* model)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::string name = model != nullptr ? std::string(model->name()) : "";
+    const std::string ours = name;
+    io(name);
+    if (io.ok() && name != ours) {
+      return absl::FailedPreconditionError(absl::StrCat("state: of the model '", name,
+                                                        "', here is '", ours,
+                                                        "': load it into one with that model"));
+    }
+    std::string part;
+    if (!io.loading() && model != nullptr) SEER_RETURN_IF_ERROR(model->SaveState(&part));
+    io(part);
+    if (!io.ok()) return io.status();
+    return io.loading() && model != nullptr ? model->LoadState(part, topology_) : absl::OkStatus();
   }
 
   absl::Status AddNode(const Topology& node, std::int64_t now_ns)
@@ -299,5 +416,7 @@ void Predictor::UseModel(std::unique_ptr<TickPredictor> model) {
   impl_->UseModel(std::move(model));
 }
 PredictorHealth Predictor::health() const { return impl_->health(); }
+absl::Status Predictor::SaveState(std::string* bytes) const { return impl_->SaveState(bytes); }
+absl::Status Predictor::LoadState(std::string_view bytes) { return impl_->LoadState(bytes); }
 
 SEER_END_NAMESPACE

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "predict/alarm_state.h"
+
 SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
@@ -36,6 +38,43 @@ void Rival::Reset() {
   classes_.clear();
   members_.Clear();
   Resize(0);
+}
+
+void Rival::State(StateIo& io) {
+  order_.State(io);
+  io.List(held_, 18, [&](Held& held) {
+    io(held.score.value), io(held.score.measure), io(held.score.known), io(held.at_ns);
+    io.Require(static_cast<std::size_t>(held.score.measure) < kMeasures, "rival: no such measure");
+    RequireTime(io, held.at_ns);
+  });
+  io.List(classes_, 40, [&](ClassState& state) {
+    AlarmState(io, state.latch);
+    io(state.ratio), io(state.known_at_ns), io(state.known), io(state.recent_load);
+    state.load.State(io);
+  });
+  OwnState(io);
+}
+
+absl::Status Rival::SaveState(std::string* bytes) {
+  StateIo io(bytes);
+  State(io);
+  return io.status();
+}
+
+absl::Status Rival::LoadState(std::string_view bytes, const Topology& topology) {
+  Reset();
+  StateIo io(bytes);
+  State(io);
+  io.Require(!order_.IsOf(topology) || !order_.IsAhead(topology),
+             "rival: of a later version of the topology");
+  absl::Status status = io.status();
+  if (status.ok()) {
+    // Where they are of an earlier version, the next tick looks at the rows anew, as it would have.
+    UseRows(topology);
+  } else {
+    Reset();
+  }
+  return status;
 }
 
 void Rival::UseRows(const Topology& topology) {

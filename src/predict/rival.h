@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "predict/robust_baseline.h"
 #include "predict/tick_order.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/predict/rivals.h"
 
 SEER_BEGIN_NAMESPACE
@@ -25,6 +27,8 @@ class Rival : public TickPredictor {
   absl::Status Observe(const ClusterTick& tick, const Topology& topology,
                        Forecast* forecast) override;
   void Reset() override;
+  absl::Status SaveState(std::string* bytes) override;
+  absl::Status LoadState(std::string_view bytes, const Topology& topology) override;
 
  protected:
   struct Context {
@@ -47,6 +51,8 @@ class Rival : public TickPredictor {
   virtual void ScoreServices(const Context& context, std::vector<Score>* scores) = 0;
   // What is kept by service, when services came (and to none by Reset).
   virtual void Resize(std::size_t services) = 0;
+  // What is kept by service, saved or loaded (state_io.h); in any size, Resize() comes after it.
+  virtual void OwnState(StateIo&) {}
   // The topology changed: what depends on its rows.
   virtual void UseTopology(const Topology&) {}
   // The threshold for one class, in the score's unit.
@@ -80,6 +86,7 @@ class Rival : public TickPredictor {
     double ratio;
   };
 
+  void State(StateIo& io);
   void UseRows(const Topology& topology);
   void Hold(std::int64_t now_ns);
   bool Foresee(const Context& context, ClassId id, std::int64_t now_ns, ClassForecast* row);

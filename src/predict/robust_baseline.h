@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "seer/core/config.h"
+#include "seer/core/internal/state_io.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -46,6 +47,7 @@ class RobustBaseline {
     return (std::clamp(value, -kLargest, kLargest) - centre_) / spread();
   }
   std::uint32_t count() const { return count_; }
+  void State(StateIo& io) { io(centre_), io(deviation_), io(count_); }
 
  private:
   double centre_ = 0;

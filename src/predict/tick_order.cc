@@ -36,5 +36,19 @@ void TickOrder::Advance(const ClusterTick& tick, const Topology& topology) {
   classes_ = topology.classes().size();
 }
 
+void TickOrder::State(StateIo& io) {
+  std::int64_t period_ns = period_.ns();
+  std::uint64_t services = services_, classes = classes_;
+  io(started_), io(last_), io(period_ns), io(epoch_), io(version_), io(services), io(classes);
+  if (!io.loading() || !io.ok()) return;
+  const auto period = TickPeriod::FromNs(period_ns);
+  io.Require(period.ok() && period->Contains(last_), "ticks: a period or a tick that cannot be");
+  if (!io.ok()) return;
+  RequireTime(io, period->EndNs(last_));
+  period_ = *period;
+  services_ = static_cast<std::size_t>(services);
+  classes_ = static_cast<std::size_t>(classes);
+}
+
 }  // namespace internal
 SEER_END_NAMESPACE

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/core/tick.h"
 #include "seer/core/topology.h"
 #include "seer/window/cluster_tick.h"
@@ -33,6 +34,13 @@ class TickOrder {
   }
   void Advance(const ClusterTick& tick, const Topology& topology);
   void Reset() { *this = TickOrder(); }
+  void State(StateIo& io);
+  // What is loaded may not claim to be of a version that is yet to come.
+  bool IsOf(const Topology& topology) const {
+    return started_ && epoch_ == topology.origin().epoch;
+  }
+  bool IsAhead(const Topology& topology) const { return version_ > topology.version(); }
+  bool started() const { return started_; }
 
  private:
   bool started_ = false;
@@ -43,6 +51,12 @@ class TickOrder {
   std::size_t services_ = 0;
   std::size_t classes_ = 0;
 };
+
+// Loaded times have to be such that differences of two fit into 64 bits.
+inline void RequireTime(StateIo& io, std::int64_t ns) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 62;
+  io.Require(ns >= -kMost / 2 && ns <= kMost, "a time that is nobody's");
+}
 
 }  // namespace internal
 SEER_END_NAMESPACE

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/core/internal/status_macros.h"
+#include "seer/core/wire.h"
 #include "window/tick_sums.h"
 
 SEER_BEGIN_NAMESPACE
@@ -153,11 +155,99 @@ class TickMerger::Impl {
   std::size_t expected_nodes() const { return expected_; }
   const TickMergerStats& stats() const { return stats_; }
 
+  std::unique_ptr<Impl> NewOne() const {
+    return std::make_unique<Impl>(options_, topology_, sink_);
+  }
+  void State(internal::StateIo& io) {
+    for (std::uint64_t* const count :
+         {&stats_.merged, &stats_.late, &stats_.duplicates, &stats_.ahead, &stats_.other_period,
+          &stats_.unknown, &stats_.waiting_dropped, &stats_.unknown_rows, &stats_.restarts,
+          &stats_.missing, &stats_.forgotten, &stats_.ticks, &stats_.skipped_ticks,
+          &stats_.spans_dropped, &stats_.missed_ticks}) {
+      io(*count);
+    }
+    io(started_), io(first_), io(next_), Time(io, last_now_ns_);
+    const Tick most = kTimeLimit / options_.period.ns();
+    io.Require(next_ >= -most && next_ <= most, "merger: a tick that nobody can be at");
+    io.List(nodes_, 64, [&](NodeState& node) { NodeFields(io, node); });
+    io.Require(nodes_.size() <= options_.max_nodes, "merger: more nodes than max_nodes");
+    SlotFields(io);
+    WaitingFields(io);
+    if (!io.loading()) return;
+    expected_ = 0;
+    for (std::size_t i = 0; i < nodes_.size() && io.ok(); ++i) {
+      io.Require(index_.emplace(nodes_[i].name, i).second, "merger: a node is there twice");
+      expected_ += nodes_[i].expected ? 1 : 0;
+    }
+  }
+
  private:
   struct Waiting {
     Snapshot snapshot;
-    std::int64_t since_ns;
+    std::int64_t since_ns = 0;
   };
+
+  // What is loaded has to be a time that can be reckoned with.
+  static void Time(internal::StateIo& io, std::int64_t& ns) {
+    io(ns);
+    io.Require(ns >= -kTimeLimit / 2 && ns <= kTimeLimit, "merger: a time that is nobody's");
+  }
+  static void NumberingFields(internal::StateIo& io, Numbering& numbering) {
+    io(numbering.epoch), io(numbering.version);
+    io(numbering.map.services), io(numbering.map.instances), io(numbering.map.nodes);
+    io(numbering.map.edges), io(numbering.map.classes), io(numbering.map.methods);
+  }
+  static void NodeFields(internal::StateIo& io, NodeState& node) {
+    io(node.name), io(node.has_before), io(node.expected), Time(io, node.heard_ns);
+    io.Require(!node.name.empty(), "merger: a node without a name");
+    NumberingFields(io, node.now);
+    NumberingFields(io, node.before);
+    io.List(node.report.services, 5,
+            [&](internal::NodeReport::ServiceChannels& row) { io(row.service), io(row.channels); });
+    io(node.report.edges);
+  }
+  void SlotFields(internal::StateIo& io) {
+    std::uint64_t size = slots_.size();
+    io(size);
+    io.Require(size == slots_.size(), "merger: made with another max_open_ticks");
+    for (std::size_t i = 0; i < slots_.size() && io.ok(); ++i) {
+      Slot& slot = slots_[i];
+      io(slot.used);
+      if (!slot.used) continue;
+      if (io.loading()) ++opened_;
+      std::vector<std::uint32_t> from;
+      for (std::uint32_t n = 0; n < slot.from.size() && !io.loading(); ++n) {
+        if (slot.from[n]) from.push_back(n);
+      }
+      io(from);
+      if (io.loading()) slot.from.assign(nodes_.size(), false);
+      for (const std::uint32_t n : from) {
+        io.Require(n < nodes_.size() && (!io.loading() || !slot.from[n]),
+                   "merger: a node that is not there, or twice");
+        if (io.ok()) slot.from[n] = true;
+      }
+      slot.nodes = static_cast<std::uint32_t>(from.size());
+      slot.sums.State(io, *topology_);
+    }
+  }
+  void WaitingFields(internal::StateIo& io) {
+    const Tick most = kTimeLimit / options_.period.ns();
+    std::size_t count = waiting_.size();
+    if (!io.Count(&count, 16)) return;
+    io.Require(count <= options_.max_waiting, "merger: more snapshots wait than max_waiting");
+    std::string bytes;
+    for (std::size_t i = 0; i < count && io.ok(); ++i) {
+      if (io.loading()) waiting_.emplace_back();
+      Waiting& each = waiting_[i];
+      if (!io.loading()) EncodeTo(each.snapshot, &bytes);
+      io(bytes);
+      Time(io, each.since_ns);
+      if (!io.loading() || !io.ok()) continue;
+      io.Require(DecodeTo(bytes, &each.snapshot).ok() && each.snapshot.tick >= -most &&
+                     each.snapshot.tick <= most && each.snapshot.period == options_.period,
+                 "merger: a snapshot that cannot wait");
+    }
+  }
 
   Slot& At(Tick tick) {
     const auto size = static_cast<Tick>(slots_.size());
@@ -336,5 +426,17 @@ void TickMerger::AdvanceTo(std::int64_t now_ns) { impl_->AdvanceTo(now_ns); }
 void TickMerger::Finish() { impl_->Finish(); }
 std::size_t TickMerger::expected_nodes() const { return impl_->expected_nodes(); }
 const TickMergerStats& TickMerger::stats() const { return impl_->stats(); }
+void TickMerger::SaveState(std::string* bytes) const {
+  internal::StateIo io(bytes);
+  impl_->State(io);
+}
+absl::Status TickMerger::LoadState(std::string_view bytes) {
+  internal::StateIo io(bytes);
+  std::unique_ptr<Impl> loaded = impl_->NewOne();
+  loaded->State(io);
+  absl::Status status = io.status();
+  if (status.ok()) impl_ = std::move(loaded);
+  return status;
+}
 
 SEER_END_NAMESPACE

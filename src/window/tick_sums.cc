@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -139,6 +140,50 @@ void TickSums::Miss(const NodeReport& report) {
   }
   for (const std::uint32_t edge : report.edges) {
     if (edge < edges_.size()) edges_[edge].missed = true;
+  }
+}
+
+void TickSums::State(StateIo& io, const Topology& topology) {
+  if (io.loading()) Fit(topology);
+  // Only the cells in use: a tick is mostly put together from the nodes that told first.
+  for (auto& column : cells_) {
+    std::vector<std::uint32_t> used;
+    for (std::size_t i = 0; i < column.size() && !io.loading(); ++i) {
+      if (column[i].told > 0 || column[i].missed) used.push_back(static_cast<std::uint32_t>(i));
+    }
+    io(used);
+    for (const std::uint32_t i : used) {
+      io.Require(i < column.size(), "tick: a service that is not there");
+      if (!io.ok()) return;
+      Cell& cell = column[i];
+      io(cell.depth), io(cell.mean), io(cell.waited_us);
+      io(cell.arrivals), io(cell.departures);
+      io(cell.told), io(cell.timed), io(cell.counted), io(cell.missed);
+    }
+  }
+  std::vector<std::uint32_t> used;
+  for (std::size_t i = 0; i < edges_.size() && !io.loading(); ++i) {
+    if (edges_[i].told || edges_[i].missed) used.push_back(static_cast<std::uint32_t>(i));
+  }
+  io(used);
+  for (const std::uint32_t i : used) {
+    io.Require(i < edges_.size(), "tick: an edge that is not there");
+    if (!io.ok()) return;
+    io(edges_[i].depth), io(edges_[i].made), io(edges_[i].told), io(edges_[i].missed);
+  }
+  std::uint32_t classes = static_cast<std::uint32_t>(classes_.size());
+  io(classes);
+  io.Require(classes <= classes_.size(), "tick: a class that is not there");
+  for (std::size_t i = 0; i < classes && io.ok(); ++i) {
+    ClassTick& row = classes_[i];
+    io(row.seen), io(row.count), io(row.over_target), io(row.oldest_open_ns);
+    std::vector<LatencyHistogram::Bucket> buckets(row.latency.buckets().begin(),
+                                                  row.latency.buckets().end());
+    io(buckets);
+    if (!io.loading() || !io.ok()) continue;
+    auto latency = LatencyHistogram::FromBuckets(std::move(buckets));
+    io.Require(latency.ok(), "tick: latencies that contradict each other");
+    if (latency.ok()) row.latency = *std::move(latency);
   }
 }
 

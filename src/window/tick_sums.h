@@ -8,6 +8,7 @@
 
 #include "seer/core/channel.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/core/snapshot.h"
 #include "seer/core/topology.h"
 #include "seer/window/cluster_tick.h"
@@ -37,6 +38,8 @@ class TickSums {
   void Miss(const NodeReport& report);
   // The tick; `tick` and `period` of it are left alone.
   void Write(const Topology& topology, ClusterTick* out) const;
+  // What has been added; loading, into empty sums.
+  void State(StateIo& io, const Topology& topology);
 
  private:
   struct Cell {

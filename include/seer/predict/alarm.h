@@ -35,6 +35,18 @@ class AlarmLatch {
   bool alarm() const { return alarm_; }
   void Reset() { *this = AlarmLatch(); }
 
+  // Its state as two numbers, and back: for those who save what they have learnt. `bits` has none
+  // but the lowest two.
+  std::uint8_t bits() const {
+    return static_cast<std::uint8_t>((alarm_ ? 1 : 0) | (pending_ ? 2 : 0));
+  }
+  std::int64_t since_ns() const { return since_ns_; }
+  void Set(std::uint8_t bits, std::int64_t since_ns) {
+    alarm_ = (bits & 1) != 0;
+    pending_ = (bits & 2) != 0;
+    since_ns_ = since_ns;
+  }
+
  private:
   bool alarm_ = false;
   bool pending_ = false;       // the score is on the other side, not yet for long enough

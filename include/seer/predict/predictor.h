@@ -129,6 +129,16 @@ class Predictor {
 
   PredictorHealth health() const;
 
+  // Everything that the forecasts to come depend on: nodes, ticks that are open, what model and
+  // next model have learnt; not the ticks that are kept. mirror.h wraps it with the models
+  // themselves, a version and a checksum. Unimplemented: a model that cannot be saved.
+  [[nodiscard]] absl::Status SaveState(std::string* bytes) const;
+  // Into a predictor that was made as that one: the same options, the same model, UseModel() with
+  // the same next one. The same calls at the same times then give the same forecasts, bit by bit.
+  // InvalidArgument: not such a state; FailedPrecondition: of another model or other options. After
+  // an error the predictor knows no node.
+  [[nodiscard]] absl::Status LoadState(std::string_view bytes);
+
  private:
   class Impl;
   explicit Predictor(std::unique_ptr<Impl> impl);

@@ -18,6 +18,7 @@
 // has seen the topology.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -47,7 +48,22 @@ class TickPredictor {
 
   // As if newly made.
   virtual void Reset() = 0;
+
+  // All that it has learnt, behind what is in `bytes`: for a stand-by or a restart (mirror.h). One
+  // made as this one was that loads it gives the same forecasts from the ticks that follow, bit by
+  // bit. `topology` is the one of the last tick or a later version of it; bytes may come from
+  // anywhere: after InvalidArgument the predictor is as newly made. Unimplemented: it cannot be
+  // mirrored.
+  [[nodiscard]] virtual absl::Status SaveState(std::string* bytes);
+  [[nodiscard]] virtual absl::Status LoadState(std::string_view bytes, const Topology& topology);
 };
+
+inline absl::Status TickPredictor::SaveState(std::string*) {
+  return absl::UnimplementedError("predictor: has no SaveState(): add it, or do not mirror it");
+}
+inline absl::Status TickPredictor::LoadState(std::string_view, const Topology&) {
+  return absl::UnimplementedError("predictor: has no LoadState(): add it, or do not mirror it");
+}
 
 // The row of a class, or null where the predictor said nothing of it.
 inline const ClassForecast* FindClass(const Forecast& forecast, ClassId id) {

@@ -42,6 +42,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -105,6 +106,12 @@ class TickMerger {
 
   std::size_t expected_nodes() const;
   const TickMergerStats& stats() const;
+
+  // All that it knows, behind what is in `bytes`; and into one with the same options and topology,
+  // which then gives the same ticks from the same calls. InvalidArgument: not such a state, and
+  // nothing has changed.
+  void SaveState(std::string* bytes) const;
+  [[nodiscard]] absl::Status LoadState(std::string_view bytes);
 
  private:
   class Impl;
