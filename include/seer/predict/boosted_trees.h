@@ -1,0 +1,107 @@
+// Flow: rows of numbers -> [BoostedTrees] -> tree_model.h
+//
+// Boosted regression trees: what a model that does not care how many services there are is made of
+// (tree_model.h). Small, exact, the same from the same rows, and without a library of its own.
+//
+//   seer::TreeRows rows;                        // columns, outputs, values, labels
+//   auto trees = seer::BoostedTrees::Fit(rows, &validation, options);        // StatusOr
+//   float score[1];
+//   trees->Score(row, score);                   // log-odds
+//
+// Outputs share the shape of each tree and have leaves of their own: one walk gives all of them.
+// Each is the log-odds of its label; or, where rows have groups, the scores of a group's rows go
+// through a softmax: which of these is it?
+//
+// A value that is not known is NaN, and stands below all others.
+//
+// Fit: second-order boosting over histograms of 63 quantiles; rows and columns are drawn anew for
+// each tree. With validation rows it stops when `patience` trees have brought nothing, and keeps
+// the best.
+//
+// Threads: Score() from any number. Cost: Score() about 2 ns a tree and level; Fit() about 60 ms a
+// tree for 100,000 rows of 50 columns and 6 outputs, on one core.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "seer/core/config.h"
+
+SEER_BEGIN_NAMESPACE
+
+struct TreeRows {
+  std::size_t columns = 0, outputs = 1;
+  std::vector<float> values;   // rows x columns; NaN: not known
+  std::vector<float> labels;   // rows x outputs: 0 or 1; negative: not known
+  std::vector<float> weights;  // a row counts as so many; empty: as one
+  // With one output: rows of a group stand together and have one label of 1. Empty: no groups.
+  std::vector<std::uint32_t> groups;
+
+  std::size_t rows() const { return outputs == 0 ? 0 : labels.size() / outputs; }
+};
+
+struct TreeFitOptions {
+  std::size_t rounds = 200;  // 1 to 5000
+  std::size_t depth = 5;     // 1 to 8
+  double learning_rate = 0.1;
+  double least_child = 10;  // rows' worth of evidence in each leaf, in units of p (1 - p)
+  double ridge = 1;         // pulls leaves to zero
+  double rows_share = 0.7;  // drawn for each tree
+  double columns_share = 0.6;
+  std::size_t patience = 25;  // with validation rows
+  std::uint64_t seed = 1;
+
+  [[nodiscard]] absl::Status Validate() const;
+};
+
+class BoostedTrees {
+ public:
+  static constexpr std::size_t kMaxColumns = 1024, kMaxOutputs = 16, kMaxDepth = 8;
+  static constexpr std::size_t kMaxTrees = 5000;
+
+  BoostedTrees() = default;
+  // InvalidArgument: shapes that do not fit, or labels of one kind only.
+  static absl::StatusOr<BoostedTrees> Fit(const TreeRows& train, const TreeRows* validation,
+                                          const TreeFitOptions& options);
+
+  // `row` has columns() values, `scores` outputs().
+  void Score(absl::Span<const float> row, absl::Span<float> scores) const;
+
+  std::size_t columns() const { return columns_; }
+  std::size_t outputs() const { return base_.size(); }
+  std::size_t size() const { return roots_.size(); }
+  // How often each column is asked, over all trees: what the model looks at.
+  std::vector<std::uint32_t> Uses() const;
+
+  // Text, a fact a line. What is parsed can be scored with any row: InvalidArgument names the line.
+  std::string Encode() const;
+  static absl::StatusOr<BoostedTrees> Decode(std::string_view text);
+
+  friend bool operator==(const BoostedTrees& a, const BoostedTrees& b) {
+    return a.Encode() == b.Encode();
+  }
+
+ private:
+  // Goes to `left` unless value >= from, to left + 1 otherwise: NaN goes left. A leaf has a
+  // negative column, and `left` is the place of its first value. A child stands behind its parent.
+  struct Node {
+    std::int32_t column = -1;
+    float from = 0;
+    std::uint32_t left = 0;
+  };
+  class Fitter;
+
+  std::size_t columns_ = 0;
+  std::vector<float> base_;  // of each output
+  std::vector<std::uint32_t> roots_;
+  std::vector<Node> nodes_;
+  std::vector<float> leaves_;
+};
+
+SEER_END_NAMESPACE

@@ -1,0 +1,147 @@
+// What the trees of a TreeModel look at: for each request class some numbers about it and the
+// services that it can wait for, and for each service that may be to blame some about that service.
+// No number depends on how many services there are, or on what they are called.
+//
+// Depths are told as spreads above their usual value (robust_baseline.h, over a minute), so that a
+// model learnt on one application means something for another. What was not seen is NaN.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "predict/class_members.h"
+#include "predict/rival_measures.h"
+#include "seer/core/config.h"
+#include "seer/core/topology.h"
+#include "seer/predict/tree_model.h"
+#include "seer/window/cluster_tick.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+class TreeFeatures {
+ public:
+  static constexpr std::size_t kClassColumns = 58;
+  static constexpr std::size_t kServiceColumns = 36;
+  static constexpr std::size_t kCandidates = 16;  // of a class: the most conspicuous services
+  static std::string_view ClassColumnName(std::size_t i);
+  static std::string_view ServiceColumnName(std::size_t i);
+
+  explicit TreeFeatures(const TreeInputs& inputs = {}) : inputs_(inputs) {}
+
+  // As if newly made.
+  void Reset();
+  // Before the first tick, and when rows changed.
+  void UseRows(const Topology& topology);
+  // `gap`: ticks that were left out before this one.
+  void Observe(const ClusterTick& tick, const Topology& topology, double gap);
+
+  // False while too little is known of the class: fill no row then.
+  bool known(ClassId id) const { return classes_[id.index()].known; }
+  // kClassColumns values; finds the class's candidates too.
+  void ClassRow(ClassId id, float* row);
+  // Whether a ClassRow() shows that anything is out of the ordinary.
+  static bool Stirs(const float* row);
+  // Of the last ClassRow(). Services by how conspicuous they are; "load" is not among them.
+  absl::Span<const std::uint32_t> candidates() const { return {top_.data(), top_count_}; }
+  // kServiceColumns values of a candidate, or of "load" with kLoad.
+  static constexpr std::uint32_t kLoad = 0xffffffffu;
+  void ServiceRow(ClassId id, std::uint32_t service, float* row) const;
+
+  // ClassRow() takes a masked service for one that is not seen.
+  void Mask(std::uint32_t service) { masked_.push_back(service); }
+  void Unmask() { masked_.clear(); }
+
+  // Whether the class's tail is within 20 % of its target, or over it, in its trailing window.
+  bool near(ClassId id) const { return classes_[id.index()].near; }
+  bool tails_known() const { return inputs_.latency; }
+  absl::Span<const std::uint32_t> members(ClassId id) const { return members_.Of(id); }
+  // How far a depth of a service is above usual, in spreads; NaN: not known.
+  float Z(std::uint32_t service, Measure measure) const;
+
+ private:
+  enum Series : std::size_t {
+    kSelf,
+    kOutstanding,
+    kQueued,
+    kRunning,
+    kSocket,
+    kNic,
+    kAccept,
+    kSend,
+    kGap,   // outstanding at its callers, neither queued nor running here: on its way
+    kRate,  // requests that come, per second
+    kStay,  // self depth over rate: us
+    kSeries
+  };
+  static constexpr std::size_t kBack = 9;  // ticks of history: now and 8 before
+  static constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+
+  // One number of every service, by column, so that a tick is a few loops.
+  struct Column {
+    std::vector<float> value, mean, deviation, count, z;
+    void Resize(std::size_t services);
+    void Observe(float rate);
+  };
+  struct ClassRing {
+    float over = 0, near = 0, half = 0, total = 0;
+  };
+  struct ClassState {
+    std::vector<ClassRing> ring;  // the trailing window
+    std::size_t at = 0;
+    double over = 0, near_sum = 0, half = 0, total = 0;
+    std::uint32_t near_bucket = 0, half_bucket = 0;
+    float allowed = 0;
+    float over_now = kNone, oldest = kNone, oldest_before = kNone, p99 = kNone, p99_before = kNone;
+    float p50 = kNone, count = kNone;
+    float usual_count = 0, usual_p99 = 0, ticks = 0;
+    float fill = kNone;            // over the target, of what is allowed: 1 is a breach
+    std::array<float, 3> fills{};  // the three ticks before, the newest first
+    float since_breach = 1000;     // ticks
+    bool near = false, known = false;
+    std::uint32_t group = 0;  // of an application
+    ServiceId entry;
+    float target_s = 1;
+  };
+  struct EdgePair {
+    std::uint32_t caller, callee;
+  };
+
+  void ReadClasses(const ClusterTick& tick, const Topology& topology);
+  void ReadServices(const ClusterTick& tick, const Topology& topology);
+  float Rise(const std::array<std::vector<float>, kBack>& ring, std::size_t service,
+             std::size_t back) const {
+    const float now = ring[at_][service];
+    return now - ring[(at_ + kBack - back) % kBack][service];
+  }
+
+  TreeInputs inputs_;
+  float rate_ = 1.0f / 600;  // of the usual values
+  double seconds_ = 0.1;
+  std::uint64_t observed_ = 0;
+
+  ClassMembers members_;
+  MeasureTable measures_;
+  std::array<Column, kSeries> columns_;
+  std::vector<float> recent_rate_;
+  std::array<std::vector<float>, kBack> self_ring_, outstanding_ring_;  // of z
+  std::size_t at_ = 0;
+  std::vector<EdgePair> edges_;                                  // live, synchronous
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> placed_;  // service, node
+  std::vector<float> callee_self_, callee_outstanding_, caller_self_, mate_self_;
+  std::vector<std::pair<float, float>> node_two_;  // the two largest self z of a node
+  std::vector<ClassState> classes_;
+  std::array<std::uint32_t, kCandidates> top_{};
+  std::array<float, kCandidates> top_score_{};
+  std::size_t top_count_ = 0;
+  std::vector<std::uint32_t> masked_;
+};
+
+}  // namespace internal
+SEER_END_NAMESPACE

@@ -1,0 +1,262 @@
+#include "seer/predict/boosted_trees.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace seer {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+
+// Whether a point lies in a ring: no line tells it, and a third column only disturbs.
+TreeRows Rings(std::size_t count, unsigned seed) {
+  TreeRows rows;
+  rows.columns = 3;
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float x = uniform(random), y = uniform(random);
+    const float radius = std::sqrt(x * x + y * y);
+    rows.values.insert(rows.values.end(), {x, y, uniform(random)});
+    rows.labels.push_back(radius > 0.4f && radius < 0.8f ? 1.0f : 0.0f);
+  }
+  return rows;
+}
+
+double Accuracy(const BoostedTrees& trees, const TreeRows& rows) {
+  std::size_t right = 0;
+  for (std::size_t r = 0; r < rows.rows(); ++r) {
+    float score = 0;
+    trees.Score({&rows.values[r * rows.columns], rows.columns}, {&score, 1});
+    right += (score > 0) == (rows.labels[r] > 0.5f) ? 1 : 0;
+  }
+  return static_cast<double>(right) / static_cast<double>(rows.rows());
+}
+
+TreeFitOptions Small() {
+  TreeFitOptions options;
+  options.rounds = 60;
+  options.depth = 4;
+  options.learning_rate = 0.2;
+  options.least_child = 1;
+  return options;
+}
+
+TEST(BoostedTrees, LearnWhatNoLineTells) {
+  TreeFitOptions options = Small();
+  options.rounds = 150;
+  auto trees = BoostedTrees::Fit(Rings(4000, 1), nullptr, options);
+  ASSERT_TRUE(trees.ok()) << trees.status();
+  EXPECT_EQ(trees->size(), 150u);
+  EXPECT_GT(Accuracy(*trees, Rings(2000, 2)), 0.95);
+  // What disturbs is hardly asked, as long as there is something to learn.
+  options.rounds = 10;
+  options.columns_share = 1;
+  trees = BoostedTrees::Fit(Rings(4000, 1), nullptr, options);
+  ASSERT_TRUE(trees.ok());
+  const std::vector<std::uint32_t> uses = trees->Uses();
+  EXPECT_GT(uses[0], 2 * uses[2]);
+  EXPECT_GT(uses[1], 2 * uses[2]);
+}
+
+TEST(BoostedTrees, SameRowsGiveTheSameTrees) {
+  const TreeRows rows = Rings(1000, 3);
+  EXPECT_EQ(*BoostedTrees::Fit(rows, nullptr, Small()), *BoostedTrees::Fit(rows, nullptr, Small()));
+  TreeFitOptions other = Small();
+  other.seed = 2;
+  EXPECT_FALSE(*BoostedTrees::Fit(rows, nullptr, Small()) ==
+               *BoostedTrees::Fit(rows, nullptr, other));
+}
+
+TEST(BoostedTrees, StopWhenValidationGainsNothing) {
+  TreeRows rows = Rings(400, 4), validation = Rings(400, 5);
+  std::mt19937 random(6);
+  for (float& label : rows.labels) label = static_cast<float>(random() % 2);  // nothing to learn
+  TreeFitOptions options = Small();
+  options.rounds = 500;
+  options.patience = 5;
+  const auto trees = BoostedTrees::Fit(rows, &validation, options);
+  ASSERT_TRUE(trees.ok());
+  EXPECT_LT(trees->size(), 100u);
+}
+
+TEST(BoostedTrees, ProbabilitiesAreThoseOfTheWeights) {
+  // One column says nothing: the score is the log-odds of the weighted share, 3 of 4.
+  TreeRows rows;
+  rows.columns = 1;
+  for (int i = 0; i < 1000; ++i) {
+    rows.values.push_back(static_cast<float>(i % 7));
+    rows.labels.push_back(i % 2 == 0 ? 1.0f : 0.0f);
+    rows.weights.push_back(i % 2 == 0 ? 3.0f : 1.0f);
+  }
+  TreeFitOptions options = Small();
+  options.rounds = 1;
+  const auto trees = BoostedTrees::Fit(rows, nullptr, options);
+  ASSERT_TRUE(trees.ok());
+  float score = 0;
+  trees->Score({&rows.values[0], 1}, {&score, 1});
+  EXPECT_NEAR(score, std::log(3.0), 0.2);
+}
+
+TEST(BoostedTrees, WhatIsNotKnownIsAValueOfItsOwn) {
+  TreeRows rows;
+  rows.columns = 1;
+  for (int i = 0; i < 600; ++i) {
+    rows.values.push_back(i % 3 == 0 ? kNone : static_cast<float>(i % 3));
+    rows.labels.push_back(i % 3 == 0 ? 1.0f : 0.0f);
+  }
+  TreeFitOptions options = Small();
+  options.columns_share = 1;
+  const auto trees = BoostedTrees::Fit(rows, nullptr, options);
+  ASSERT_TRUE(trees.ok());
+  float unknown = 0, one = 0;
+  const float value = 1;
+  trees->Score({&kNone, 1}, {&unknown, 1});
+  trees->Score({&value, 1}, {&one, 1});
+  EXPECT_GT(unknown, 1);
+  EXPECT_LT(one, -1);
+}
+
+TEST(BoostedTrees, OutputsShareTreesAndLabelsMayBeUnknown) {
+  TreeRows rows = Rings(3000, 7);
+  TreeRows two = rows;
+  two.outputs = 2;
+  two.labels.clear();
+  for (std::size_t r = 0; r < rows.rows(); ++r) {
+    two.labels.push_back(rows.labels[r]);
+    // The second: whether x is positive; of every third row it is not known.
+    two.labels.push_back(r % 3 == 0 ? -1.0f : rows.values[3 * r] > 0 ? 1.0f : 0.0f);
+  }
+  TreeFitOptions options = Small();
+  options.rounds = 150;
+  const auto trees = BoostedTrees::Fit(two, nullptr, options);
+  ASSERT_TRUE(trees.ok()) << trees.status();
+  const TreeRows test = Rings(1000, 8);
+  std::size_t right = 0;
+  for (std::size_t r = 0; r < test.rows(); ++r) {
+    float scores[2];
+    trees->Score({&test.values[3 * r], 3}, scores);
+    right +=
+        (scores[0] > 0) == (test.labels[r] > 0.5f) && (scores[1] > 0) == (test.values[3 * r] > 0)
+            ? 1
+            : 0;
+  }
+  EXPECT_GT(right, 920u);
+}
+
+TEST(BoostedTrees, GroupsAreRankedAmongThemselves) {
+  // In each group of five the largest is the one; groups have different levels.
+  const auto make = [](unsigned seed) {
+    TreeRows rows;
+    rows.columns = 2;
+    std::mt19937 random(seed);
+    std::uniform_real_distribution<float> uniform(0, 1);
+    for (std::uint32_t group = 0; group < 600; ++group) {
+      float values[5], most = -1;
+      for (float& value : values) most = std::max(most, value = uniform(random));
+      for (const float value : values) {
+        rows.values.insert(rows.values.end(), {value - most / 2, uniform(random)});
+        rows.labels.push_back(value == most ? 1.0f : 0.0f);
+        rows.groups.push_back(group);
+      }
+    }
+    return rows;
+  };
+  const TreeRows held = make(2);
+  const auto trees = BoostedTrees::Fit(make(1), &held, Small());
+  ASSERT_TRUE(trees.ok()) << trees.status();
+  const TreeRows test = make(3);
+  std::size_t right = 0;
+  for (std::size_t g = 0; g < 600; ++g) {
+    std::size_t best = 0;
+    float best_score = -1e9f;
+    for (std::size_t i = 5 * g; i < 5 * g + 5; ++i) {
+      float score = 0;
+      trees->Score({&test.values[2 * i], 2}, {&score, 1});
+      if (score > best_score) {
+        best_score = score;
+        best = i;
+      }
+    }
+    right += test.labels[best] > 0.5f ? 1 : 0;
+  }
+  EXPECT_GT(right, 500u);
+}
+
+TEST(BoostedTrees, TextHoldsAllOfThem) {
+  const auto trees = BoostedTrees::Fit(Rings(500, 9), nullptr, Small());
+  ASSERT_TRUE(trees.ok());
+  const std::string text = trees->Encode();
+  const auto back = BoostedTrees::Decode(text);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->Encode(), text);
+  const TreeRows test = Rings(100, 10);
+  for (std::size_t r = 0; r < test.rows(); ++r) {
+    float a = 0, b = 0;
+    trees->Score({&test.values[3 * r], 3}, {&a, 1});
+    back->Score({&test.values[3 * r], 3}, {&b, 1});
+    EXPECT_EQ(a, b);
+  }
+}
+
+TEST(BoostedTrees, DamagedTextIsRefusedOrHarmless) {
+  TreeFitOptions options = Small();
+  options.rounds = 3;
+  const auto trees = BoostedTrees::Fit(Rings(500, 11), nullptr, options);
+  ASSERT_TRUE(trees.ok());
+  const std::string text = trees->Encode();
+  const std::vector<float> row(3, 0.5f);
+  std::mt19937 random(12);
+  for (int i = 0; i < 3000; ++i) {
+    std::string bad = text;
+    if (i % 3 == 0) {
+      bad.resize(random() % text.size());
+    } else {
+      bad[random() % bad.size()] = "0123456789 -\n.ef"[random() % 16];
+    }
+    const auto decoded = BoostedTrees::Decode(bad);
+    if (!decoded.ok()) {
+      EXPECT_THAT(std::string(decoded.status().message()), HasSubstr("line"));
+      continue;
+    }
+    if (decoded->columns() > 3 || decoded->outputs() != 1) continue;
+    float score = 0;
+    decoded->Score(row, {&score, 1});
+  }
+  // A child before its parent would never end.
+  EXPECT_FALSE(BoostedTrees::Decode("trees 1 1 1\nbase 0\ntree 3\n0 1 0\nleaf 1\nleaf 2\n").ok());
+  EXPECT_FALSE(BoostedTrees::Decode("trees 1 1 1\nbase 0\ntree 3\n1 1 1\nleaf 1\nleaf 2\n").ok());
+  EXPECT_TRUE(BoostedTrees::Decode("trees 1 1 1\nbase 0\ntree 3\n0 1 1\nleaf 1\nleaf 2\n").ok());
+}
+
+TEST(BoostedTrees, SaysWhatIsWrongWithRowsAndOptions) {
+  TreeRows rows = Rings(100, 13);
+  const auto message = [](const TreeRows& r, const TreeFitOptions& o) {
+    return std::string(BoostedTrees::Fit(r, nullptr, o).status().message());
+  };
+  TreeRows bad = rows;
+  bad.values.pop_back();
+  EXPECT_THAT(message(bad, Small()), HasSubstr("do not fit together"));
+  bad = rows;
+  bad.labels.assign(100, 0.0f);
+  EXPECT_THAT(message(bad, Small()), HasSubstr("one kind"));
+  bad = rows;
+  bad.weights.assign(100, kNone);
+  EXPECT_THAT(message(bad, Small()), HasSubstr("weight"));
+  TreeFitOptions options = Small();
+  options.depth = 9;
+  EXPECT_THAT(message(rows, options), HasSubstr("depth"));
+  options = Small();
+  options.learning_rate = 0;
+  EXPECT_THAT(message(rows, options), HasSubstr("learning_rate"));
+}
+
+}  // namespace
+}  // namespace seer

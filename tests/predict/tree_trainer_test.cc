@@ -1,0 +1,84 @@
+#include "seer/predict/tree_trainer.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/predict/faulty_cluster.h"
+
+namespace seer {
+namespace {
+
+using testing::FaultyRun;
+using ::testing::HasSubstr;
+using testing::SmallTraining;
+
+struct Runs {
+  FaultyRun a{1}, b{2}, held{3};
+  std::vector<LabelledRun> train = {a.Labelled(), b.Labelled()}, validation = {held.Labelled()};
+};
+
+TEST(TrainTrees, LearnsToForeseeAndToBlame) {
+  const Runs runs;
+  TreeTrainingReport report;
+  const auto model = TrainTrees(runs.train, runs.validation, SmallTraining(), &report);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(report.ticks, 12000u);
+  EXPECT_EQ(report.violations, runs.a.violations.size() + runs.b.violations.size());
+  EXPECT_GT(report.rows_ahead, 500u);
+  EXPECT_GT(report.alarm.recall(), 0.9);
+  EXPECT_LE(report.alarm.false_alarms - report.alarm.near_misses, 12 * report.alarm.hours);
+  EXPECT_GT(report.culprits, 10u);
+  EXPECT_GT(report.culprit_top1, 0.9);
+  EXPECT_LT(report.alarm.error_after, 0.05);
+  EXPECT_TRUE(model->Validate().ok());
+}
+
+TEST(TrainTrees, TheNumberOfThreadsChangesNothing) {
+  const Runs runs;
+  TreeTrainingOptions options = SmallTraining();
+  options.violations.rounds = options.initiators.rounds = 10;
+  const auto one = TrainTrees(runs.train, runs.validation, options);
+  options.threads = 3;
+  const auto three = TrainTrees(runs.train, runs.validation, options);
+  ASSERT_TRUE(one.ok() && three.ok());
+  EXPECT_EQ(EncodeTreeModel(*one), EncodeTreeModel(*three));
+}
+
+TEST(TrainTrees, RowsAreBoundedAndWeighAsManyAsThereWere) {
+  const Runs runs;
+  TreeTrainingOptions options = SmallTraining();
+  options.violations.rounds = options.initiators.rounds = 5;
+  TreeTrainingReport all, few;
+  options.stride = 1;
+  ASSERT_TRUE(TrainTrees(runs.train, runs.validation, options, &all).ok());
+  options.max_rows = 2000;
+  ASSERT_TRUE(TrainTrees(runs.train, runs.validation, options, &few).ok());
+  EXPECT_GT(all.rows, 8000u);
+  EXPECT_LT(few.rows, 4000u);
+  EXPECT_EQ(few.rows_ahead, all.rows_ahead);
+}
+
+TEST(TrainTrees, SaysWhatIsMissing) {
+  const Runs runs;
+  const auto message = [](absl::Span<const LabelledRun> train,
+                          absl::Span<const LabelledRun> validation) {
+    return std::string(TrainTrees(train, validation, SmallTraining()).status().message());
+  };
+  EXPECT_THAT(message({}, runs.validation), HasSubstr("training runs"));
+  EXPECT_THAT(message(runs.train, {}), HasSubstr("validation runs"));
+  std::vector<LabelledRun> unlabelled = {runs.a.Labelled()};
+  unlabelled[0].violations.clear();
+  EXPECT_THAT(message(unlabelled, runs.validation), HasSubstr("label"));
+  EXPECT_THAT(message(runs.train, unlabelled), HasSubstr("no violation"));
+  std::vector<LabelledRun> empty = {runs.a.Labelled()};
+  empty[0].for_each_tick = [](const auto&) { return absl::OkStatus(); };
+  EXPECT_THAT(message(empty, runs.validation), HasSubstr("no ticks"));
+  std::vector<LabelledRun> broken = {runs.a.Labelled(), runs.b.Labelled()};
+  broken[1].for_each_tick = [](const auto&) { return absl::DataLossError("torn"); };
+  EXPECT_THAT(message(broken, runs.validation), HasSubstr("torn"));
+}
+
+}  // namespace
+}  // namespace seer
