@@ -1,0 +1,184 @@
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "seer/advise/advisor.h"
+#include "seer/core/internal/strings.h"
+
+SEER_BEGIN_NAMESPACE
+namespace {
+
+// Counted things, of which there are no parts.
+bool IsWhole(Action action) {
+  return action == Action::kReplicas || action == Action::kPoolSize ||
+         action == Action::kCachePartition;
+}
+
+float LargestProbability(const ClassForecast& forecast) {
+  float largest = 0;
+  for (const HorizonProbability& row : forecast.horizons) {
+    if (std::isfinite(row.probability)) largest = std::max(largest, row.probability);
+  }
+  return std::clamp(largest, 0.0f, 1.0f);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RuleAdvisor>> RuleAdvisor::Create(
+    const RuleAdvisorOptions& options) {
+  if (options.rules.rules.empty()) {
+    return absl::InvalidArgumentError("rules: the table has no rule: give one or more");
+  }
+  const bool reports_only =
+      std::all_of(options.rules.rules.begin(), options.rules.rules.end(),
+                  [](const AdviceRule& rule) { return rule.action == Action::kReport; });
+  if (!options.in_place && !reports_only) {
+    return absl::InvalidArgumentError(
+        "in_place: needed to change anything: give a function that says what is in place");
+  }
+  return std::unique_ptr<RuleAdvisor>(new RuleAdvisor(options));
+}
+
+// The service's application, or where several share it, that of the class in danger.
+std::string RuleAdvisor::TenantOf(const Topology& topology, const AdviceRequest& request) const {
+  const ServiceId culprit = request.diagnosis->culprit;
+  if (topology.Has(culprit) && !topology.service(culprit).application.empty()) {
+    return topology.service(culprit).application;
+  }
+  const ClassId id = request.forecast->request_class;
+  return topology.Has(id) ? topology.request_class(id).application : std::string();
+}
+
+std::uint32_t RuleAdvisor::Priority(const Topology& topology, ClassId request_class) const {
+  if (!topology.Has(request_class)) return 0;
+  return options_.rules.Tenant(topology.request_class(request_class).application).priority;
+}
+
+double RuleAdvisor::InForce(const std::string& application, Action action) const {
+  double sum = 0;
+  for (const Spent& spent : spent_) {
+    if (spent.application == application && spent.action == action) sum += spent.amount;
+  }
+  return sum;
+}
+
+std::optional<Recommendation> RuleAdvisor::Advise(const AdviceRequest& request) {
+  spent_.erase(std::remove_if(spent_.begin(), spent_.end(),
+                              [&](const Spent& s) { return s.expires_ns <= request.now_ns; }),
+               spent_.end());
+  if (request.diagnosis->cause == Cause::kUndecided) return std::nullopt;
+  // The last rules are for when the earlier ones did not help: those that fit best come first.
+  for (std::uint32_t after = std::min<std::uint32_t>(request.failed_before, 100) + 1;
+       after-- > 0;) {
+    for (const AdviceRule& rule : options_.rules.rules) {
+      if (rule.cause != request.diagnosis->cause || rule.after != after ||
+          static_cast<double>(request.diagnosis->confidence) < rule.min_confidence) {
+        continue;
+      }
+      if (std::optional<Recommendation> advice = Try(request, rule)) return advice;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Recommendation> RuleAdvisor::Try(const AdviceRequest& request,
+                                               const AdviceRule& rule) {
+  const Topology& topology = *request.topology;
+  const Diagnosis& diagnosis = *request.diagnosis;
+  Recommendation r;
+  r.issued_ns = request.now_ns;
+  r.cause = diagnosis.cause;
+  r.confidence = diagnosis.confidence;
+  r.action = rule.action;
+  r.settle_ns = rule.settle_ns;
+  r.expires_ns = request.now_ns + rule.hold_ns;
+
+  // Load has no culprit: what is acted upon is where the requests come in.
+  ServiceId service = diagnosis.culprit;
+  const ClassId class_id = request.forecast->request_class;
+  if (!service.valid() && topology.Has(class_id)) service = topology.request_class(class_id).entry;
+  if (!topology.IsLive(service)) return std::nullopt;
+  r.target.service = topology.service(service).name;
+  if (topology.IsLive(diagnosis.instance)) {
+    const Instance& instance = topology.instance(diagnosis.instance);
+    r.target.instance = instance.name;
+    r.target.cgroup = instance.cgroup;
+    if (topology.Has(instance.node)) r.target.node = topology.node(instance.node).name;
+  }
+  const float probability = LargestProbability(*request.forecast);
+  std::string class_name = "requests";
+  if (topology.Has(class_id)) {
+    const RequestClass& row = topology.request_class(class_id);
+    class_name = row.name;
+    r.expected_metric = absl::StrCat("P(violation) of ", class_name);
+  }
+  r.expected_from = static_cast<double>(probability);
+  r.expected_to = 0;
+  r.reason = absl::StrCat("a violation of ", class_name, " is foreseen (P ", probability, "), ",
+                          r.target.service, " would initiate it, cause ",
+                          internal::ToAbsl(CauseName(diagnosis.cause)), " (confidence ",
+                          diagnosis.confidence, ")");
+  last_application_ = TenantOf(topology, request);
+  if (rule.action == Action::kReport) return r;
+
+  const std::optional<InPlace> place = options_.in_place(r.target, rule.action);
+  if (!place || !std::isfinite(place->value) || !std::isfinite(place->lower) ||
+      !std::isfinite(place->upper) || place->value < place->lower || place->value > place->upper) {
+    return std::nullopt;
+  }
+  // As much of the way as the forecast is sure of, and at least half.
+  const double sureness = std::max(0.5, static_cast<double>(probability));
+  double to =
+      rule.add > 0 ? place->value + rule.add : place->value * (1 + (rule.factor - 1) * sureness);
+  const std::optional<double> budget =
+      options_.rules.Tenant(last_application_).budget[static_cast<std::size_t>(rule.action)];
+  double most = place->upper;
+  if (budget) {
+    most = std::min(most, place->value + *budget - InForce(last_application_, rule.action));
+  }
+  if (to > place->value && most <= place->value) return std::nullopt;  // nothing is left of it
+  to = std::clamp(to, place->lower, std::max(most, place->lower));
+  if (IsWhole(rule.action)) {
+    // Upwards, unless that leaves the bounds: part of a way does not help.
+    to = std::ceil(to - 1e-9);
+    if (to > most) to = std::floor(most + 1e-9);
+  }
+  // A change of less than a hundredth is not worth its risk.
+  if (!(std::abs(to - place->value) > 0.01 * std::abs(place->value))) return std::nullopt;
+  r.from = place->value;
+  r.to = to;
+  r.lower = place->lower;
+  r.upper = place->upper;
+  r.precondition = place->value;
+  r.undo = place->value;
+  return r;
+}
+
+void RuleAdvisor::Issued(const Recommendation& r) {
+  if (r.action == Action::kReport) return;
+  constexpr std::size_t kMaxSpent = 4096;
+  if (spent_.size() >= kMaxSpent) spent_.erase(spent_.begin());
+  for (Spent& spent : spent_) {
+    if (spent.id != r.id) continue;
+    spent.expires_ns = r.expires_ns;  // renewed
+    return;
+  }
+  spent_.push_back({r.id, last_application_, r.action, std::max(0.0, r.to - r.from), r.expires_ns});
+}
+
+void RuleAdvisor::Note(const ActionTaken& taken) {
+  if (taken.outcome == ActionOutcome::kApplied || taken.outcome == ActionOutcome::kUnchanged)
+    return;
+  spent_.erase(std::remove_if(spent_.begin(), spent_.end(),
+                              [&](const Spent& s) { return s.id == taken.recommendation_id; }),
+               spent_.end());
+}
+
+std::int64_t RuleAdvisor::CooldownNs(const Recommendation& r) const {
+  for (const AdviceRule& rule : options_.rules.rules) {
+    if (rule.cause == r.cause && rule.action == r.action) return rule.cooldown_ns;
+  }
+  return AdviceRule().cooldown_ns;
+}
+
+SEER_END_NAMESPACE

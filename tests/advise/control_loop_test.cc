@@ -1,0 +1,514 @@
+#include "seer/advise/control_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <stdexcept>
+#include <thread>
+
+#include "tests/advise/support.h"
+#include "tests/support/json.h"
+
+namespace seer {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Json;
+using testing::kMsNs;
+using testing::kSecondNs;
+using testing::ReadingOf;
+using testing::Shop;
+using testing::Stalls;
+
+constexpr std::int64_t kTickNs = 100 * kMsNs;
+
+// A monitor whose instances wait as told; what it gives spans the time since its last reading.
+class ShopMonitor final : public HwMonitor {
+ public:
+  explicit ShopMonitor(const ManualClock* steady) : steady_(steady) {}
+  absl::Status Read(const HwTarget& target, HwReading* reading) override {
+    asked.push_back(target.instance);
+    if (on_read) on_read();
+    if (!status.ok()) return status;
+    const std::int64_t now = steady_->NowNs();
+    std::int64_t& last = last_[target.instance.value()];
+    const std::int64_t interval = last == 0 ? 0 : now - last;
+    last = now;
+    *reading = ReadingOf(stalls[target.instance.value()],
+                         static_cast<std::uint64_t>(interval / kMsNs), interval);
+    reading->target = target.instance;
+    return absl::OkStatus();
+  }
+  std::map<std::uint32_t, Stalls> stalls;
+  std::vector<InstanceId> asked;
+  absl::Status status;
+  std::function<void()> on_read;
+
+ private:
+  const ManualClock* steady_;
+  std::map<std::uint32_t, std::int64_t> last_;
+};
+
+// A control plane about the shop, a thousand requests a second for each instance.
+struct Plane {
+  Plane() {
+    rules.in_place = [this](const ActionTarget&, Action action) -> std::optional<InPlace> {
+      if (action == Action::kReport) return std::nullopt;
+      return InPlace{place, 1, 100};
+    };
+    options.shadow = false;
+    options.monitor = [this](const Topology&, InstanceId) { return &monitor; };
+    options.handled = [this](const Topology&, InstanceId) -> std::optional<std::uint64_t> {
+      return static_cast<std::uint64_t>(steady.NowNs() / kMsNs);
+    };
+    options.act = [this](const Recommendation& r) {
+      sent.push_back(r);
+      return answer;
+    };
+    options.undo = [this](std::uint64_t id) {
+      undone.push_back(id);
+      return absl::OkStatus();
+    };
+    options.audit = [this](std::string_view line) { audit.emplace_back(line); };
+    options.clock = &clock;
+    options.steady = &steady;
+    options.sample_ns = kSecondNs;
+  }
+  void Start() {
+    advisor = RuleAdvisor::Create(rules).value();
+    loop = ControlLoop::Create(nullptr, advisor.get(), options).value();
+  }
+  // A tick with these rows, after which time has passed.
+  LoopTick Tick(std::vector<ClassForecast> rows = {}, std::int64_t age_ns = 0) {
+    Forecast forecast;
+    forecast.tick = forecast.period.TickAt(clock.NowNs() - age_ns) - 1;
+    if (rows.empty()) rows = {shop.Row(shop.buy, shop.cart, 0.05f, false)};
+    forecast.classes = std::move(rows);
+    const LoopTick tick = loop->Tick(forecast, shop.topology);
+    clock.Advance(kTickNs);
+    steady.Advance(kTickNs);
+    return tick;
+  }
+  void Learn() {
+    for (int i = 0; i < 100; ++i) (void)Tick();
+  }
+  // Ticks in alarm until something was sent, at most so many; how many it took.
+  int TicksUntilSent(int most = 50) {
+    const std::size_t before = sent.size();
+    for (int i = 1; i <= most; ++i) {
+      (void)Tick({Alarm()});
+      if (sent.size() > before) return i;
+    }
+    return most + 1;
+  }
+  ClassForecast Alarm() const { return shop.Row(shop.buy, shop.cart); }
+  void Answer(ActionOutcome outcome, std::uint64_t id = 0) {
+    ActionTaken taken;
+    taken.recommendation_id = id == 0 ? sent.back().id : id;
+    taken.outcome = outcome;
+    loop->Report(taken);
+  }
+  std::size_t Lines(std::string_view event) const {
+    std::size_t lines = 0;
+    for (const std::string& line : audit) {
+      const auto json = Json::Parse(line);
+      EXPECT_TRUE(json) << line;
+      if (json && (*json)["event"].text == event) ++lines;
+    }
+    return lines;
+  }
+
+  Shop shop;
+  ManualClock clock{1'700'000'000 * kSecondNs};
+  ManualClock steady{1'000 * kSecondNs};
+  ShopMonitor monitor{&steady};
+  RuleAdvisorOptions rules;
+  ControlLoopOptions options;
+  double place = 4;
+  absl::Status answer;
+  std::vector<Recommendation> sent;
+  std::vector<std::uint64_t> undone;
+  std::vector<std::string> audit;
+  std::unique_ptr<RuleAdvisor> advisor;
+  std::unique_ptr<ControlLoop> loop;
+};
+
+TEST(ControlLoop, LearnsWhatIsUsualThenNamesTheCauseAndActs) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  ASSERT_NE(plane.loop->baseline(plane.shop.cart_0), nullptr);
+  EXPECT_GT(plane.loop->baseline(plane.shop.cart_0)->learnt(), 3u);
+  EXPECT_TRUE(plane.audit.empty());
+
+  plane.monitor.stalls[plane.shop.cart_1.value()] = {{Resource::kStorage, 800}};
+  plane.monitor.asked.clear();
+  EXPECT_LE(plane.TicksUntilSent(), 4);
+  const Recommendation& r = plane.sent[0];
+  EXPECT_EQ(r.cause, Cause::kStorage);
+  EXPECT_EQ(r.action, Action::kIoShare);
+  EXPECT_EQ(r.target.instance, "cart-1");
+  EXPECT_EQ(r.from, 4);
+  // Nobody but the culprit was looked at.
+  for (const InstanceId asked : plane.monitor.asked) {
+    EXPECT_EQ(plane.shop.topology.instance(asked).service, plane.shop.cart);
+  }
+  // The trail: what was decided and why, and that it was sent.
+  ASSERT_EQ(plane.audit.size(), 2u);
+  const auto decision = Json::Parse(plane.audit[0]);
+  ASSERT_TRUE(decision);
+  EXPECT_EQ((*decision)["event"].text, "decision");
+  EXPECT_EQ((*decision)["verdict"].text, "act");
+  EXPECT_EQ((*decision)["class"].text, "buy");
+  EXPECT_EQ((*decision)["culprit"].text, "cart");
+  EXPECT_EQ((*decision)["cause"].text, "storage");
+  EXPECT_EQ((*decision)["evidence"][0]["resource"].text, "storage");
+  EXPECT_EQ((*decision)["recommendation"]["action"].text, "io-share");
+  EXPECT_EQ((*decision)["recommendation"]["id"].text, std::to_string(r.id));
+  EXPECT_EQ(plane.Lines("sent"), 1u);
+}
+
+TEST(ControlLoop, ShadowDecidesAndDoesNothing) {
+  Plane plane;
+  plane.options.shadow = ControlLoopOptions().shadow;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  for (int i = 0; i < 100; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_TRUE(plane.sent.empty());
+  EXPECT_TRUE(plane.undone.empty());
+  EXPECT_GE(plane.Lines("decision"), 1u);
+  EXPECT_LE(plane.Lines("decision"), 4u);
+  EXPECT_THAT(plane.audit[0], HasSubstr("\"verdict\":\"shadow\""));
+}
+
+TEST(ControlLoop, OneActionInFlightForAService) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  plane.Answer(ActionOutcome::kApplied);
+  plane.monitor.stalls.clear();
+  // Two classes in alarm about it, before it has settled.
+  ClassForecast other = plane.shop.Row(plane.shop.watch, plane.shop.cart);
+  for (int i = 0; i < 9; ++i) (void)plane.Tick({plane.Alarm(), other});
+  EXPECT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.loop->in_flight(), 1u);
+}
+
+TEST(ControlLoop, WhatHelpedStaysUntilItExpires) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  plane.Answer(ActionOutcome::kApplied);
+  for (int i = 0; i < 20; ++i) (void)plane.Tick();
+  EXPECT_EQ(plane.Lines("helped"), 1u);
+  EXPECT_TRUE(plane.undone.empty());
+  plane.Answer(ActionOutcome::kExpired);
+  (void)plane.Tick();
+  EXPECT_EQ(plane.loop->in_flight(), 0u);
+  EXPECT_EQ(plane.Lines("ended"), 1u);
+}
+
+TEST(ControlLoop, WhatDidNotHelpIsUndoneAndSomethingElseTried) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  EXPECT_EQ(plane.sent[0].action, Action::kCpuLimit);
+  plane.Answer(ActionOutcome::kApplied);
+  for (int i = 0; i < 12; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_EQ(plane.Lines("did-not-help"), 1u);
+  ASSERT_EQ(plane.undone, std::vector<std::uint64_t>{plane.sent[0].id});
+  plane.Answer(ActionOutcome::kUndone);
+  // Not before the cool-down, 5 s, is over.
+  EXPECT_GE(plane.TicksUntilSent(100), 50);
+  ASSERT_EQ(plane.sent.size(), 2u);
+  EXPECT_EQ(plane.sent[1].action, Action::kReplicas);
+}
+
+TEST(ControlLoop, AlarmThatReturnsIsHeldLongerEachTime) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  std::int64_t hold = 0;
+  for (int i = 0; i < 6; ++i) {
+    SCOPED_TRACE(i);
+    ASSERT_LE(plane.TicksUntilSent(), 5);
+    const Recommendation& r = plane.sent.back();
+    const std::int64_t now_hold = r.expires_ns - r.issued_ns;
+    if (i == 0) hold = now_hold;
+    EXPECT_EQ(now_hold, hold * std::min(1 << i, 16));
+    plane.Answer(ActionOutcome::kApplied);
+    for (int j = 0; j < 15; ++j) (void)plane.Tick();
+    plane.Answer(ActionOutcome::kExpired);
+    (void)plane.Tick();
+  }
+}
+
+TEST(ControlLoop, NeverOnStaleData) {
+  for (const std::int64_t age : {600 * kMsNs, -600 * kMsNs, 3600 * kSecondNs}) {
+    SCOPED_TRACE(age);
+    Plane plane;
+    plane.Start();
+    plane.Learn();
+    plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+    plane.monitor.asked.clear();
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(plane.Tick({plane.Alarm()}, age).decided_nothing);
+    }
+    EXPECT_TRUE(plane.sent.empty());
+    EXPECT_TRUE(plane.monitor.asked.empty());
+    EXPECT_EQ(plane.Lines("stale"), 1u);  // said once
+    EXPECT_LE(plane.TicksUntilSent(), 4);
+  }
+}
+
+TEST(ControlLoop, TickInWhichTheClockJumpedDecidesNothing) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  for (int i = 0; i < 20; ++i) {
+    plane.clock.Advance(i % 2 == 0 ? 3600 * kSecondNs : -3600 * kSecondNs);
+    EXPECT_TRUE(plane.Tick({plane.Alarm()}).decided_nothing);
+  }
+  EXPECT_TRUE(plane.sent.empty());
+  EXPECT_EQ(plane.Lines("clock-jumped"), 20u);
+  EXPECT_LE(plane.TicksUntilSent(), 4);
+}
+
+TEST(ControlLoop, KillStopsEverythingAndHasAllUndone) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  plane.Answer(ActionOutcome::kApplied);
+  plane.loop->Kill();
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(plane.Tick({plane.Alarm()}).decided_nothing);
+  EXPECT_EQ(plane.undone, std::vector<std::uint64_t>{plane.sent[0].id});
+  EXPECT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.Lines("killed"), 1u);
+  plane.Answer(ActionOutcome::kUndone);
+  plane.loop->Resume();
+  EXPECT_LE(plane.TicksUntilSent(100), 60);
+}
+
+TEST(ControlLoop, HostThatRefusesOrThrowsIsNotAskedAgainAtOnce) {
+  for (const bool throws : {false, true}) {
+    SCOPED_TRACE(throws);
+    Plane plane;
+    int calls = 0;
+    plane.options.act = [&](const Recommendation&) -> absl::Status {
+      ++calls;
+      if (throws) throw std::runtime_error("no");
+      return absl::PermissionDeniedError("no");
+    };
+    plane.Start();
+    plane.Learn();
+    plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+    for (int i = 0; i < 40; ++i) (void)plane.Tick({plane.Alarm()});
+    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(plane.Lines("not-sent"), 1u);
+    EXPECT_EQ(plane.loop->in_flight(), 0u);
+  }
+}
+
+TEST(ControlLoop, NodeThatNeverAnswersIsSaidOnceAndForgottenWhenItsTimeIsOver) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  for (int i = 0; i < 280; ++i) (void)plane.Tick();
+  EXPECT_EQ(plane.Lines("no-report"), 1u);
+  EXPECT_EQ(plane.loop->in_flight(), 1u);
+  for (int i = 0; i < 40; ++i) (void)plane.Tick();
+  EXPECT_EQ(plane.loop->in_flight(), 0u);
+}
+
+TEST(ControlLoop, AbstainsWhereTheCauseIsNotClear) {
+  Plane plane;
+  plane.Start();  // no baseline
+  for (int i = 0; i < 30; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_TRUE(plane.sent.empty());
+  EXPECT_GE(plane.Lines("decision"), 2u);
+  EXPECT_THAT(plane.audit[0], HasSubstr("\"verdict\":\"nothing\""));
+  EXPECT_THAT(plane.audit[0], HasSubstr("the cause is not clear"));
+  plane.monitor.status = absl::UnavailableError("not now");
+  for (int i = 0; i < 30; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_TRUE(plane.sent.empty());
+}
+
+TEST(ControlLoop, ReportOfAnApplicationsOwnTroubleGoesOutFirst) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  ASSERT_LE(plane.TicksUntilSent(), 5);
+  EXPECT_EQ(plane.sent[0].action, Action::kReport);
+  EXPECT_EQ(plane.sent[0].cause, Cause::kApplication);
+  // It did not help: the next one is asked for after the cool-down.
+  EXPECT_LE(plane.TicksUntilSent(100), 75);
+  EXPECT_EQ(plane.sent[1].action, Action::kPoolSize);
+  EXPECT_TRUE(plane.undone.empty());
+}
+
+TEST(ControlLoop, LoadNeedsNoReadings) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.asked.clear();
+  ClassForecast row = plane.shop.Row(plane.shop.buy, ServiceId());
+  (void)plane.Tick({row});
+  ASSERT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.sent[0].cause, Cause::kLoad);
+  EXPECT_EQ(plane.sent[0].target.service, "front");
+  EXPECT_TRUE(plane.monitor.asked.empty());
+}
+
+TEST(ControlLoop, MoreImportantTenantComesFirst) {
+  Plane plane;
+  plane.options.max_in_flight = 1;
+  plane.rules.rules = ParseRules("cpu cpu-limit factor=2\ntenant films priority=5\n").value();
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  plane.monitor.stalls[plane.shop.video_0.value()] = {{Resource::kCpu, 800}};
+  for (int i = 0; i < 5; ++i) {
+    (void)plane.Tick({plane.Alarm(), plane.shop.Row(plane.shop.watch, plane.shop.video, 0.6f)});
+  }
+  ASSERT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.sent[0].target.service, "video");
+}
+
+TEST(ControlLoop, ReadingStopsWhenTheTicksTimeIsSpent) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  // Each reading takes 30 ms; two of them are more than the 50 ms of a tick.
+  plane.monitor.on_read = [&] { plane.steady.Advance(30 * kMsNs); };
+  plane.monitor.asked.clear();
+  ClassForecast other = plane.shop.Row(plane.shop.watch, plane.shop.video);
+  const LoopTick tick = plane.Tick({plane.Alarm(), other});
+  EXPECT_EQ(tick.read, 2u);
+  EXPECT_EQ(plane.monitor.asked.size(), 2u);
+}
+
+TEST(ControlLoop, AnotherNumberingForgetsWhatIdsMeant) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  plane.shop.topology = plane.shop.topology.Compacted(99)->topology;
+  (void)plane.Tick();
+  EXPECT_EQ(plane.undone.size(), 1u);
+  EXPECT_EQ(plane.loop->baseline(plane.shop.cart_0), nullptr);
+}
+
+TEST(ControlLoop, BaselinesSurviveTheLoop) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  const StallBaseline kept = *plane.loop->baseline(plane.shop.cart_0);
+  plane.Start();
+  (void)plane.Tick();
+  plane.loop->SetBaseline(plane.shop.cart_0, kept);
+  plane.loop->SetBaseline(plane.shop.cart_1, kept);
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  EXPECT_LE(plane.TicksUntilSent(), 5);
+}
+
+// Whatever the host, the nodes and the clock do: every action stands in the trail before it was
+// sent, and none is sent while another is in flight for the same service.
+TEST(ControlLoop, TrailIsCompleteUnderRandomTroubles) {
+  std::mt19937 random(11);
+  const auto dice = [&](unsigned sides) { return static_cast<unsigned>(random() % sides); };
+  std::size_t actions = 0;
+  for (int run = 0; run < 30; ++run) {
+    Plane plane;
+    std::map<std::string, int> in_flight;
+    plane.options.act = [&](const Recommendation& r) -> absl::Status {
+      EXPECT_THAT(plane.audit.back(), HasSubstr("\"event\":\"decision\""));
+      EXPECT_THAT(plane.audit.back(), HasSubstr(std::to_string(r.id)));
+      EXPECT_GE(r.to, r.lower);
+      EXPECT_LE(r.to, r.upper);
+      if (dice(5) == 0) throw 1;
+      if (dice(5) == 0) return absl::UnavailableError("not now");
+      plane.sent.push_back(r);
+      return absl::OkStatus();
+    };
+    plane.Start();
+    plane.Learn();
+    for (int i = 0; i < 400; ++i) {
+      const InstanceId sick = InstanceId(dice(4));
+      plane.monitor.stalls[sick.value()] = {{kAllResources[dice(kResources)], dice(2) * 700.0}};
+      plane.monitor.status = dice(10) == 0 ? absl::UnavailableError("not now") : absl::OkStatus();
+      plane.place = 1 + dice(100);
+      if (dice(50) == 0) plane.clock.Advance((dice(2) == 0 ? 1 : -1) * 100 * kSecondNs);
+      if (dice(100) == 0) plane.loop->Kill();
+      if (dice(10) == 0) plane.loop->Resume();
+      std::vector<ClassForecast> rows;
+      if (dice(3) != 0) rows.push_back(plane.shop.Row(plane.shop.buy, plane.shop.cart));
+      if (dice(3) == 0) rows.push_back(plane.shop.Row(plane.shop.watch, plane.shop.video));
+      if (dice(6) == 0) rows.push_back(plane.shop.Row(plane.shop.buy, ServiceId()));
+      (void)plane.Tick(std::move(rows), dice(20) == 0 ? kSecondNs : 0);
+      if (!plane.sent.empty() && dice(4) == 0) {
+        plane.Answer(static_cast<ActionOutcome>(dice(kActionOutcomes)),
+                     plane.sent[dice(static_cast<unsigned>(plane.sent.size()))].id);
+      }
+      EXPECT_LE(plane.loop->in_flight(), 3u);
+    }
+    actions += plane.sent.size();
+    EXPECT_EQ(plane.Lines("sent"), plane.sent.size());
+  }
+  EXPECT_GT(actions, 100u);
+}
+
+TEST(ControlLoop, OptionsAreChecked) {
+  Plane plane;
+  plane.Start();
+  const auto message = [&](const std::function<void(ControlLoopOptions*)>& spoil) {
+    ControlLoopOptions options = plane.options;
+    spoil(&options);
+    return std::string(
+        ControlLoop::Create(nullptr, plane.advisor.get(), options).status().message());
+  };
+  EXPECT_THAT(message([](ControlLoopOptions* o) { o->act = nullptr; }), HasSubstr("act"));
+  EXPECT_THAT(message([](ControlLoopOptions* o) { o->read_ns = 0; }), HasSubstr("min_read_ns"));
+  EXPECT_THAT(message([](ControlLoopOptions* o) { o->sample_ns = 0; }), HasSubstr("sample_ns"));
+  EXPECT_THAT(message([](ControlLoopOptions* o) { o->max_in_flight = 0; }),
+              HasSubstr("max_in_flight"));
+  EXPECT_FALSE(ControlLoop::Create(nullptr, nullptr, plane.options).ok());
+  EXPECT_TRUE(plane.loop->Tick().decided_nothing);  // no predictor
+}
+
+TEST(ControlLoopConcurrency, ReportsAndTheKillSwitchComeFromAnyThread) {
+  Plane plane;
+  plane.Start();
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    ActionTaken taken;
+    while (!done.load(std::memory_order_relaxed)) {
+      ++taken.recommendation_id;
+      plane.loop->Report(taken);
+      plane.loop->Kill();
+      plane.loop->Resume();
+    }
+  });
+  for (int i = 0; i < 200; ++i) (void)plane.Tick({plane.Alarm()});
+  done.store(true, std::memory_order_relaxed);
+  other.join();
+  EXPECT_TRUE(plane.sent.empty());
+}
+
+}  // namespace
+}  // namespace seer

@@ -1,0 +1,139 @@
+#include "seer/advise/diagnose.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/advise/support.h"
+
+namespace seer {
+namespace {
+
+using testing::HealthyBaseline;
+using testing::ReadingOf;
+using testing::Shop;
+using testing::Stalls;
+
+struct Bench {
+  Diagnosis Of(const Stalls& stalls, const DiagnoseOptions& options = {}) {
+    InstanceEvidence evidence;
+    evidence.instance = shop.cart_0;
+    evidence.reading = ReadingOf(stalls);
+    evidence.baseline = &baseline;
+    return Diagnose(row, absl::MakeSpan(&evidence, 1), options);
+  }
+  Shop shop;
+  ClassForecast row = shop.Row(shop.buy, shop.cart);
+  StallBaseline baseline = HealthyBaseline();
+};
+
+TEST(Diagnose, NamesTheResourceThatRoseMost) {
+  Bench bench;
+  for (const Resource resource :
+       {Resource::kCpu, Resource::kMemoryCapacity, Resource::kNetwork, Resource::kStorage}) {
+    SCOPED_TRACE(ResourceName(resource));
+    const Diagnosis diagnosis = bench.Of({{resource, 500}});
+    EXPECT_EQ(diagnosis.cause, CauseOf(resource));
+    EXPECT_EQ(diagnosis.culprit, bench.shop.cart);
+    EXPECT_EQ(diagnosis.instance, bench.shop.cart_0);
+    EXPECT_NEAR(diagnosis.confidence, 0.9, 0.01);
+    ASSERT_FALSE(diagnosis.evidence.empty());
+    EXPECT_EQ(diagnosis.evidence[0].resource, resource);
+    EXPECT_NEAR(diagnosis.evidence[0].value, 500, 1);
+    EXPECT_NEAR(diagnosis.evidence[0].healthy, 10, 1);
+  }
+}
+
+TEST(Diagnose, TwoCausesAlikeAreLessSure) {
+  Bench bench;
+  const Diagnosis clear = bench.Of({{Resource::kCpu, 500}, {Resource::kStorage, 60}});
+  const Diagnosis mixed = bench.Of({{Resource::kCpu, 500}, {Resource::kStorage, 450}});
+  EXPECT_EQ(clear.cause, Cause::kCpu);
+  EXPECT_LT(mixed.confidence, clear.confidence);
+  DiagnoseOptions strict;
+  strict.min_confidence = 0.6f;
+  EXPECT_EQ(bench.Of({{Resource::kCpu, 500}, {Resource::kStorage, 450}}, strict).cause,
+            Cause::kUndecided);
+}
+
+TEST(Diagnose, NothingThatRoseIsTheApplication) {
+  Bench bench;
+  const Diagnosis diagnosis = bench.Of({});
+  EXPECT_EQ(diagnosis.cause, Cause::kApplication);
+  // Caches were not observed: less sure than if they had been.
+  EXPECT_NEAR(diagnosis.confidence, 0.9 * 0.64, 0.01);
+  EXPECT_FALSE(diagnosis.evidence.empty());
+}
+
+TEST(Diagnose, LoadHasNoCulprit) {
+  Bench bench;
+  bench.row.initiators = {{ServiceId(), 0.8f}, {bench.shop.cart, 0.2f}};
+  const Diagnosis diagnosis = bench.Of({{Resource::kCpu, 500}});
+  EXPECT_EQ(diagnosis.cause, Cause::kLoad);
+  EXPECT_FALSE(diagnosis.culprit.valid());
+}
+
+TEST(Diagnose, MoreRequestsThanProcessorsIsLoad) {
+  Bench bench;
+  InstanceEvidence evidence;
+  evidence.reading = ReadingOf({{Resource::kCpu, 500}}, 300);
+  evidence.reading.instance[Resource::kCpu].utilisation = {0.97, Quality::kOk, Reason::kNone,
+                                                           Scope::kCgroup};
+  evidence.baseline = &bench.baseline;
+  const Diagnosis diagnosis = Diagnose(bench.row, absl::MakeSpan(&evidence, 1));
+  EXPECT_EQ(diagnosis.cause, Cause::kLoad);
+  EXPECT_EQ(diagnosis.culprit, bench.shop.cart);
+}
+
+TEST(Diagnose, AbstainsWithoutACulpritBaselineRequestsOrSight) {
+  Bench bench;
+  const auto cause = [&](const InstanceEvidence& evidence) {
+    return Diagnose(bench.row, absl::MakeSpan(&evidence, 1)).cause;
+  };
+  InstanceEvidence evidence;
+  evidence.reading = ReadingOf({{Resource::kCpu, 500}});
+  EXPECT_EQ(cause(evidence), Cause::kUndecided);  // no baseline
+  evidence.baseline = &bench.baseline;
+  EXPECT_EQ(cause(evidence), Cause::kCpu);
+  evidence.reading.requests = 0;
+  EXPECT_EQ(cause(evidence), Cause::kUndecided);
+  evidence.reading = ReadingOf({});
+  evidence.reading.instance[Resource::kStorage].delay_us = HwSignal();
+  EXPECT_EQ(cause(evidence), Cause::kUndecided);  // it could be the storage
+  EXPECT_EQ(Diagnose(bench.row, {}).cause, Cause::kUndecided);
+  bench.row.initiators = {{bench.shop.cart, 0.2f}, {bench.shop.front, 0.15f}};
+  evidence.reading = ReadingOf({{Resource::kCpu, 500}});
+  EXPECT_EQ(cause(evidence), Cause::kUndecided);  // no clear culprit
+  bench.row.initiators.clear();
+  EXPECT_EQ(cause(evidence), Cause::kUndecided);
+}
+
+TEST(Diagnose, NamesTheReplicaThatStandsOut) {
+  Bench bench;
+  InstanceEvidence both[2];
+  both[0].instance = bench.shop.cart_0;
+  both[1].instance = bench.shop.cart_1;
+  both[0].baseline = both[1].baseline = &bench.baseline;
+  both[0].reading = ReadingOf({});
+  both[1].reading = ReadingOf({{Resource::kStorage, 900}});
+  Diagnosis diagnosis = Diagnose(bench.row, both);
+  EXPECT_EQ(diagnosis.cause, Cause::kStorage);
+  EXPECT_EQ(diagnosis.instance, bench.shop.cart_1);
+  both[0].reading = ReadingOf({{Resource::kStorage, 800}});
+  diagnosis = Diagnose(bench.row, both);
+  EXPECT_EQ(diagnosis.cause, Cause::kStorage);
+  EXPECT_FALSE(diagnosis.instance.valid());
+}
+
+TEST(Diagnose, CacheAndBandwidthThatCannotBeToldApartAreLessSure) {
+  Bench bench;
+  bench.baseline = HealthyBaseline({{Resource::kCache, 10}});
+  const Diagnosis merged = bench.Of({{Resource::kCache, 500}});
+  EXPECT_EQ(merged.cause, Cause::kCache);
+  EXPECT_NEAR(merged.confidence, 0.45, 0.01);
+  bench.baseline = HealthyBaseline({{Resource::kCache, 10}, {Resource::kMemoryBandwidth, 10}});
+  const Diagnosis apart = bench.Of({{Resource::kCache, 500}, {Resource::kMemoryBandwidth, 10}});
+  EXPECT_EQ(apart.cause, Cause::kCache);
+  EXPECT_NEAR(apart.confidence, 0.9, 0.01);
+}
+
+}  // namespace
+}  // namespace seer
