@@ -52,7 +52,7 @@ void Gemm(bool a_transposed, bool b_transposed, std::size_t m, std::size_t n, st
           const float* a, std::size_t lda, const float* b, std::size_t ldb, bool add, float* c,
           std::size_t ldc, float* scratch) {
   if (m == 0 || n == 0) return;
-  if (!b_transposed && m <= kDirectRows) {
+  if (!b_transposed && m <= 96) {
     SEER_NN_KERNELS()->gemm(a_transposed, b_transposed, m, n, k, a, lda, b, ldb, add, c, ldc,
                             scratch);
     return;

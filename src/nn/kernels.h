@@ -31,6 +31,12 @@ struct Kernels {
                const float* a, std::size_t lda, const float* b, std::size_t ldb, bool add, float* c,
                std::size_t ldc, float* scratch);
 
+  // The same with op(b) packed beforehand, for products that repeat: PackedSize(k, n) floats.
+  void (*pack)(bool transposed, std::size_t k, std::size_t n, const float* b, std::size_t ldb,
+               float* packed);
+  void (*packed_gemm)(std::size_t m, std::size_t n, std::size_t k, const float* a, std::size_t lda,
+                      const float* packed, bool add, float* c, std::size_t ldc);
+
   void (*conv)(const ConvShape& shape, const float* in, const float* w, const float* bias,
                float* out);
   // d_out is that before the activation. Adds to dw, d_bias and, unless null, d_in. Here w is the
@@ -65,7 +71,10 @@ struct Kernels {
                   std::uint64_t index, std::size_t n, const float* in, float* out);
 };
 
-inline constexpr std::size_t kDirectRows = 96;  // up to there gemm reads b where it stands
+// Packed columns are padded to a panel's, of which the widest has four vectors of 16.
+inline constexpr std::size_t PackedSize(std::size_t k, std::size_t n) {
+  return (n + 63) / 64 * 64 * k;
+}
 inline constexpr std::size_t kGemmDepth = 256, kGemmRows = 192, kGemmColumns = 640;
 inline constexpr std::size_t kGemmScratch = kGemmDepth * (kGemmRows + kGemmColumns) + 32;
 

@@ -69,6 +69,15 @@ struct Fixed {
     }
   }
 
+  template <std::size_t positions>
+  static void LastForward(std::size_t left, std::size_t taps, std::size_t step, const float* in,
+                          const float* w, const float* bias, float* out) {
+    if constexpr (positions > 0) {
+      if (left == positions) return Forward<positions>(taps, step, in, w, bias, out);
+      LastForward<positions - 1>(left, taps, step, in, w, bias, out);
+    }
+  }
+
   static void Conv(const ConvShape& s, const Interior& interior, const float* in, const float* w,
                    const float* bias, float* out) {
     const std::size_t taps = s.kernel * s.in_channels, step = s.stride * s.in_channels;
@@ -77,7 +86,7 @@ struct Fixed {
     for (; p + kAtOnce <= interior.end; p += kAtOnce) {
       Forward<kAtOnce>(taps, step, at(p), w, bias, out + p * channels);
     }
-    for (; p < interior.end; ++p) Forward<1>(taps, step, at(p), w, bias, out + p * channels);
+    LastForward<kAtOnce - 1>(interior.end - p, taps, step, at(p), w, bias, out + p * channels);
   }
 
   template <std::size_t rows>
@@ -101,6 +110,15 @@ struct Fixed {
     }
   }
 
+  template <std::size_t rows>
+  static void LastWeights(std::size_t left, std::size_t positions, std::size_t step,
+                          const float* in, const float* d, float* dw) {
+    if constexpr (rows > 0) {
+      if (left == rows) return Weights<rows>(positions, step, in, d, dw);
+      LastWeights<rows - 1>(left, positions, step, in, d, dw);
+    }
+  }
+
   static void WeightGradient(const ConvShape& s, const Interior& interior, const float* in,
                              const float* d, float* dw) {
     if (interior.end == interior.first) return;
@@ -112,7 +130,7 @@ struct Fixed {
     for (; j + kAtOnce <= taps; j += kAtOnce) {
       Weights<kAtOnce>(positions, step, in + j, d, dw + j * channels);
     }
-    for (; j < taps; ++j) Weights<1>(positions, step, in + j, d, dw + j * channels);
+    LastWeights<kAtOnce - 1>(taps - j, positions, step, in + j, d, dw + j * channels);
   }
 };
 

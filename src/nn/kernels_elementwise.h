@@ -31,21 +31,25 @@ void ActivateBackward(KernelActivation activation, std::size_t n, const float* y
   }
 }
 
+// The first `count` values of a vector.
+inline Vector LoadSome(const float* p, std::size_t count) {
+  if (count == kWide) return Load<Vector>(p);
+  float some[kWide] = {};
+  for (std::size_t i = 0; i < count; ++i) some[i] = p[i];
+  return Load<Vector>(some);
+}
+inline void StoreSome(float* p, const Vector& v, std::size_t count) {
+  if (count == kWide) return Store(p, v);
+  float some[kWide];
+  Store(some, v);
+  for (std::size_t i = 0; i < count; ++i) p[i] = some[i];
+}
+
 // `count` units, up to a vector's, from `u` on of one window.
 inline void LstmUnits(std::size_t units, std::size_t u, std::size_t count, float* gates,
                       const float* before, float* cells, float* tanh_cells, float* out) {
-  const auto load = [&](const float* p) {
-    if (count == kWide) return Load<Vector>(p);
-    float some[kWide] = {};
-    for (std::size_t i = 0; i < count; ++i) some[i] = p[i];
-    return Load<Vector>(some);
-  };
-  const auto store = [&](float* p, const Vector& v) {
-    if (count == kWide) return Store(p, v);
-    float some[kWide];
-    Store(some, v);
-    for (std::size_t i = 0; i < count; ++i) p[i] = some[i];
-  };
+  const auto load = [&](const float* p) { return LoadSome(p, count); };
+  const auto store = [&](float* p, const Vector& v) { StoreSome(p, v, count); };
   const Vector i = SigmoidOf(load(gates + u)), f = SigmoidOf(load(gates + units + u));
   const Vector g = TanhOf(load(gates + 2 * units + u));
   const Vector o = SigmoidOf(load(gates + 3 * units + u));
@@ -72,20 +76,31 @@ void Lstm(std::size_t rows, std::size_t units, float* gates, const float* before
   }
 }
 
+inline void LstmUnitsBackward(std::size_t units, std::size_t u, std::size_t count, float* gates,
+                              const float* before, const float* tanh_cells, const float* d_out,
+                              float* d_cells) {
+  const auto load = [&](const float* p) { return LoadSome(p, count); };
+  const Vector i = load(gates + u), f = load(gates + units + u);
+  const Vector g = load(gates + 2 * units + u), o = load(gates + 3 * units + u);
+  const Vector tanh_cell = load(tanh_cells + u), dh = load(d_out + u);
+  const Vector dc = load(d_cells + u) + dh * o * (1.0f - tanh_cell * tanh_cell);
+  Vector d_forget = {};
+  if (before != nullptr) d_forget = dc * load(before + u) * f * (1.0f - f);
+  StoreSome(gates + u, dc * g * i * (1.0f - i), count);
+  StoreSome(gates + units + u, d_forget, count);
+  StoreSome(gates + 2 * units + u, dc * i * (1.0f - g * g), count);
+  StoreSome(gates + 3 * units + u, dh * tanh_cell * o * (1.0f - o), count);
+  StoreSome(d_cells + u, dc * f, count);
+}
+
 void LstmBackward(std::size_t rows, std::size_t units, float* gates, const float* before,
                   const float* tanh_cells, const float* d_out, float* d_cells) {
   for (std::size_t r = 0; r < rows; ++r) {
-    float* const row = gates + r * 4 * units;
-    for (std::size_t u = 0; u < units; ++u) {
-      const float i = row[u], f = row[units + u], g = row[2 * units + u], o = row[3 * units + u];
-      const std::size_t at = r * units + u;
-      const float tanh_cell = tanh_cells[at], dh = d_out[at];
-      const float dc = d_cells[at] + dh * o * (1 - tanh_cell * tanh_cell);
-      row[u] = dc * g * i * (1 - i);
-      row[units + u] = before == nullptr ? 0.0f : dc * before[at] * f * (1 - f);
-      row[2 * units + u] = dc * i * (1 - g * g);
-      row[3 * units + u] = dh * tanh_cell * o * (1 - o);
-      d_cells[at] = dc * f;
+    const std::size_t at = r * units;
+    for (std::size_t u = 0; u < units; u += kWide) {
+      LstmUnitsBackward(units, u, Least(kWide, units - u), gates + 4 * at,
+                        before == nullptr ? nullptr : before + at, tanh_cells + at, d_out + at,
+                        d_cells + at);
     }
   }
 }
@@ -95,9 +110,27 @@ void FillRows(std::size_t rows, std::size_t n, const float* bias, float* x, std:
     for (std::size_t i = 0; i < n; ++i) x[r * ld + i] = bias[i];
   }
 }
+template <typename V>
+void AddColumn(std::size_t rows, const float* x, std::size_t ld, float* sum) {
+  V parts[4] = {Load<V>(sum), V{}, V{}, V{}};
+  std::size_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    Repeat<4>([&](auto i) SEER_NN_INLINE { parts[i.value] += Load<V>(x + (r + i.value) * ld); });
+  }
+  for (; r < rows; ++r) parts[0] += Load<V>(x + r * ld);
+  Store(sum, parts[0] + parts[1] + (parts[2] + parts[3]));
+}
 void AddColumns(std::size_t rows, std::size_t n, const float* x, std::size_t ld, float* sum) {
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t i = 0; i < n; ++i) sum[i] += x[r * ld + i];
+  std::size_t i = 0;
+  for (; i + kWide <= n; i += kWide) AddColumn<Vector>(rows, x + i, ld, sum + i);
+  if constexpr (kLanes > 8) {
+    for (; i + 8 <= n; i += 8) AddColumn<VectorOf<8>::Type>(rows, x + i, ld, sum + i);
+  }
+  if constexpr (kLanes > 4) {
+    for (; i + 4 <= n; i += 4) AddColumn<VectorOf<4>::Type>(rows, x + i, ld, sum + i);
+  }
+  for (; i < n; ++i) {
+    for (std::size_t r = 0; r < rows; ++r) sum[i] += x[r * ld + i];
   }
 }
 

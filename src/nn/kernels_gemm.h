@@ -188,22 +188,84 @@ inline void PanelRows(std::size_t rows, std::size_t depth, const float* a, std::
   }
 }
 
-// ---- The matrix product of many rows: b is packed piece by piece, each one for all rows.
+// ---- The matrix product of many rows: pieces of b are packed, and of a where it stands
+// transposed.
 
-// depth x count of op(b), from column `first` and row `from` on; the rest of the panel is zeros.
+// Four rows of four become four columns.
+inline void TransposeFour(const float* in, std::size_t ld_in, float* out, std::size_t ld_out) {
+  using Four = VectorOf<4>::Type;
+  const Four a = Load<Four>(in), b = Load<Four>(in + ld_in);
+  const Four c = Load<Four>(in + 2 * ld_in), d = Load<Four>(in + 3 * ld_in);
+  const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  Store(out, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+  Store(out + ld_out, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+  Store(out + 2 * ld_out, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+  Store(out + 3 * ld_out, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+}
+
+// depth x count, count <= kPanel, of op(b); the rest of the panel is zeros.
 inline void PackPanel(bool transposed, std::size_t depth, std::size_t count, const float* b,
                       std::size_t ldb, float* panel) {
   if (count < kPanel) {
     for (std::size_t i = 0; i < depth * kPanel; ++i) panel[i] = 0;
   }
-  if (transposed) {
-    for (std::size_t j = 0; j < count; ++j) {
-      for (std::size_t k = 0; k < depth; ++k) panel[k * kPanel + j] = b[j * ldb + k];
-    }
-  } else {
+  if (!transposed) {
     for (std::size_t k = 0; k < depth; ++k) {
       for (std::size_t j = 0; j < count; ++j) panel[k * kPanel + j] = b[k * ldb + j];
     }
+    return;
+  }
+  std::size_t j = 0;
+  for (; j + 4 <= count; j += 4) {
+    std::size_t k = 0;
+    for (; k + 4 <= depth; k += 4)
+      TransposeFour(b + j * ldb + k, ldb, panel + k * kPanel + j, kPanel);
+    for (; k < depth; ++k) {
+      for (std::size_t i = j; i < j + 4; ++i) panel[k * kPanel + i] = b[i * ldb + k];
+    }
+  }
+  for (; j < count; ++j) {
+    for (std::size_t k = 0; k < depth; ++k) panel[k * kPanel + j] = b[j * ldb + k];
+  }
+}
+
+void Pack(bool transposed, std::size_t k, std::size_t n, const float* b, std::size_t ldb,
+          float* packed) {
+  for (std::size_t j = 0; j < n; j += kPanel) {
+    PackPanel(transposed, k, Least(kPanel, n - j), transposed ? b + j * ldb : b + j, ldb,
+              packed + j * k);
+  }
+}
+
+// Rows of c times one panel, of whose columns there are `count`.
+inline void PanelColumns(std::size_t count, std::size_t m, std::size_t depth, const float* a,
+                         std::size_t ars, std::size_t aks, const float* panel, bool add, float* c,
+                         std::size_t ldc) {
+  static constexpr float kZeros[kPanel] = {};
+  if (count == kPanel) {
+    PanelRows(m, depth, a, ars, aks, panel, add ? nullptr : kZeros, panel, c, ldc);
+    return;
+  }
+  float rest[kRows * kPanel];
+  for (std::size_t i = 0; i < m; i += kRows) {
+    const std::size_t rows = Least(kRows, m - i);
+    PanelTileOf<kRows>(rows, depth, a + i * ars, ars, aks, panel, kZeros, panel, rest, kPanel);
+    for (std::size_t r = 0; r < rows; ++r) {
+      float* const to = c + (i + r) * ldc;
+      for (std::size_t u = 0; u < count; ++u) {
+        to[u] = add ? to[u] + rest[r * kPanel + u] : rest[r * kPanel + u];
+      }
+    }
+  }
+}
+
+void PackedGemm(std::size_t m, std::size_t n, std::size_t k, const float* a, std::size_t lda,
+                const float* packed, bool add, float* c, std::size_t ldc) {
+  for (std::size_t j = 0; j < n; j += kPanel) {
+    PanelColumns(Least(kPanel, n - j), m, k, a, lda, 1, packed + j * k, add, c + j, ldc);
   }
 }
 
@@ -213,39 +275,42 @@ void Gemm(bool a_transposed, bool b_transposed, std::size_t m, std::size_t n, st
   if (m == 0 || n == 0) return;
   const std::size_t ars = a_transposed ? 1 : lda, aks = a_transposed ? lda : 1;
   // Packing b pays when many rows use it.
-  if (!b_transposed && m <= kDirectRows) {
+  if (k == 0 || (!b_transposed && m <= 24)) {
     DirectGemm(m, n, k, a, ars, aks, b, ldb, add, c, ldc);
     return;
   }
-  if (!add) {
-    for (std::size_t i = 0; i < m; ++i) {
-      for (std::size_t j = 0; j < n; ++j) c[i * ldc + j] = 0;
-    }
-  }
-  constexpr std::size_t kPanelDepth = 128;
-  static_assert(kPanelDepth * kPanel + kRows * kPanel + kLine <= kGemmScratch, "fits");
-  float* const panel = scratch;
-  float* const rest = scratch + kPanelDepth * kPanel;
-  for (std::size_t t = 0; t < k; t += kPanelDepth) {
-    const std::size_t depth = Least(kPanelDepth, k - t);
-    for (std::size_t j = 0; j < n; j += kPanel) {
-      const std::size_t count = Least(kPanel, n - j);
-      PackPanel(b_transposed, depth, count, b_transposed ? b + j * ldb + t : b + t * ldb + j, ldb,
-                panel);
-      if (count == kPanel) {
-        PanelRows(m, depth, a + t * aks, ars, aks, panel, nullptr, panel, c + j, ldc);
-        continue;
-      }
-      for (std::size_t i = 0; i < m; i += kRows) {
-        const std::size_t rows = Least(kRows, m - i);
-        for (std::size_t r = 0; r < rows * kPanel; ++r) rest[r] = 0;
-        PanelTileOf<kRows>(rows, depth, a + i * ars + t * aks, ars, aks, panel, nullptr, panel,
-                           rest, kPanel);
-        for (std::size_t r = 0; r < rows; ++r) {
-          float* const to = c + (i + r) * ldc + j;
-          for (std::size_t u = 0; u < count; ++u) to[u] += rest[r * kPanel + u];
+  // What is packed of b stays in the second cache, and so does that of a.
+  constexpr std::size_t kBlockDepth = 256, kBlockColumns = 256, kBlockRows = 80;
+  static_assert(kBlockDepth * (kBlockColumns + kBlockRows) <= kGemmScratch, "fits");
+  static_assert(kBlockColumns % kPanel == 0 && kBlockRows % 16 == 0, "whole vectors");
+  float* const block_b = scratch;
+  float* const block_a = scratch + kBlockDepth * kBlockColumns;
+  const std::size_t pieces = (k + kBlockDepth - 1) / kBlockDepth;
+  for (std::size_t j = 0; j < n; j += kBlockColumns) {
+    const std::size_t columns = Least(kBlockColumns, n - j);
+    std::size_t t = 0;
+    for (std::size_t left = pieces; left > 0; --left) {
+      const std::size_t depth = (k - t + left - 1) / left;
+      Pack(b_transposed, depth, columns, b_transposed ? b + j * ldb + t : b + t * ldb + j, ldb,
+           block_b);
+      for (std::size_t i = 0; i < m; i += kBlockRows) {
+        const std::size_t rows = Least(kBlockRows, m - i);
+        const float* at = a + i * ars + t * aks;
+        std::size_t at_rows = ars, at_depth = aks;
+        if (a_transposed) {
+          for (std::size_t d = 0; d < depth; ++d) {
+            for (std::size_t r = 0; r < rows; ++r) block_a[d * kBlockRows + r] = at[d * lda + r];
+          }
+          at = block_a;
+          at_rows = 1;
+          at_depth = kBlockRows;
+        }
+        for (std::size_t u = 0; u < columns; u += kPanel) {
+          PanelColumns(Least(kPanel, columns - u), rows, depth, at, at_rows, at_depth,
+                       block_b + u * depth, add || t > 0, c + i * ldc + j + u, ldc);
         }
       }
+      t += depth;
     }
   }
 }

@@ -116,6 +116,9 @@ Pass::Pass(const Network& network, const Kernels& kernels, std::size_t max_windo
       memory.gates = Floats(rows * 4 * stage.out_features);
       memory.cells = Floats(rows * stage.out_features);
       memory.tanh_cells = Floats(rows * stage.out_features);
+      const std::size_t units = stage.out_features;
+      memory.recurrent = Floats(
+          std::max(PackedSize(units, 4 * units), training ? PackedSize(4 * units, units) : 0));
     }
     if (stage.layer.kind != LayerKind::kLastTick &&
         (training || stage.layer.kind != LayerKind::kDropout)) {
@@ -127,7 +130,6 @@ Pass::Pass(const Network& network, const Kernels& kernels, std::size_t max_windo
     }
     if (lstm) {
       memory.d_cells = Floats(max_windows * stage.out_features);
-      memory.recurrent_t = Floats(4 * stage.out_features * stage.out_features);
     }
   }
   if (training) d_context_ = Floats(max_windows * network.context());
@@ -149,7 +151,7 @@ std::size_t Pass::bytes() const {
                        d_hidden_.size() + scratch_.size();
   for (const StageMemory& m : stages_) {
     floats += m.out.size() + m.gates.size() + m.cells.size() + m.tanh_cells.size() + m.d_in.size() +
-              m.d_cells.size() + m.recurrent_t.size();
+              m.d_cells.size() + m.recurrent.size();
   }
   for (const Front* front : {&trunk_front_, &local_front_}) {
     for (const std::vector<Floats>* list : {&front->out, &front->d_out, &front->weight_t}) {
@@ -277,13 +279,14 @@ void Pass::LstmRecurrence(const Stage& stage, const float* p, StageMemory& memor
                           memory.cells.get(), memory.tanh_cells.get(), memory.out.get())) {
     return;
   }
+  kernels_.pack(false, units, 4 * units, p + stage.recurrent, 4 * units, memory.recurrent.get());
   for (std::size_t t = 0; t < stage.in_ticks; ++t) {
     float* const now = memory.gates.get() + t * 4 * step;
     float* const out = memory.out.get() + t * step;
     const float* before = nullptr;
     if (t > 0) {
-      Gemm(false, false, windows_, 4 * units, units, out - step, units, p + stage.recurrent,
-           4 * units, true, now, 4 * units);
+      kernels_.packed_gemm(windows_, 4 * units, units, out - step, units, memory.recurrent.get(),
+                           true, now, 4 * units);
       before = memory.cells.get() + (t - 1) * step;
     }
     kernels_.lstm(windows_, units, now, before, memory.cells.get() + t * step,
@@ -336,15 +339,15 @@ void Pass::LstmBackward(std::size_t i, const float* p, const float* in, float* d
   StageMemory& memory = stages_[i];
   const std::size_t units = stage.layer.units, step = windows_ * units;
   float* const gates = memory.gates.get();
-  Transpose(p + stage.recurrent, units, 4 * units, memory.recurrent_t.get());
+  kernels_.pack(true, 4 * units, units, p + stage.recurrent, 4 * units, memory.recurrent.get());
   std::fill_n(memory.d_cells.get(), step, 0.0f);
   for (std::size_t t = stage.in_ticks; t-- > 0;) {
     kernels_.lstm_backward(windows_, units, gates + t * 4 * step,
                            t > 0 ? memory.cells.get() + (t - 1) * step : nullptr,
                            memory.tanh_cells.get() + t * step, d + t * step, memory.d_cells.get());
     if (t > 0) {
-      Gemm(false, false, windows_, units, 4 * units, gates + t * 4 * step, 4 * units,
-           memory.recurrent_t.get(), units, true, d + (t - 1) * step, units);
+      kernels_.packed_gemm(windows_, units, 4 * units, gates + t * 4 * step, 4 * units,
+                           memory.recurrent.get(), true, d + (t - 1) * step, units);
     }
   }
   const std::size_t rows = stage.in_ticks * windows_;

@@ -74,7 +74,8 @@ class Pass {
  protected:
   struct StageMemory {
     Floats out, gates, cells, tanh_cells;  // gates: of an lstm
-    Floats d_in, d_cells, recurrent_t;     // training
+    Floats d_in, d_cells;                  // training
+    Floats recurrent;                      // packed; on the way back transposed
     const float* result = nullptr;         // what the stage gave: out, or what came in
   };
   // The convolutions, and the pool, that come first; of one tick.
