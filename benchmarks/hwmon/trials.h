@@ -1,0 +1,80 @@
+// Live trials: real victims, real contention, and whether the monitor names the cause.
+//
+// Each trial looks at one victim for 0.8 s when all is well and for 0.8 s under one kind of
+// contention, and asks for the cause after 0.1, 0.3 and 0.8 s. Scored are contentions that hurt
+// (p95 above 1.5 or median above 1.3 times the healthy one); all trials without contention count
+// for false blame. A trial is discarded only where other programs took more than kForeignLimit of
+// the processors; that limit and the rules (AttributionRules, with the healthy median) were fixed
+// beforehand.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "benchmarks/hwmon/trial_victim.h"
+
+namespace seer::bench {
+
+enum class Truth : std::uint8_t {
+  kNone,
+  kCpu,
+  kQuota,
+  kMemory,  // cache and memory bandwidth: merged
+  kMemoryCapacity,
+  kDisk,
+  kNetwork,
+  kApplication,  // it blocks by itself
+  kLoad,         // more requests than it can do
+};
+inline constexpr int kTruths = 9;
+const char* TruthName(Truth truth);
+// What may be said: the first seven, and "undecided" (abstention).
+inline constexpr int kSaid = 8;
+const char* SaidName(int said);
+inline constexpr int kUndecided = 7;
+
+inline constexpr std::array<double, 3> kLooks = {0.1, 0.3, 0.8};  // seconds
+inline constexpr double kForeignLimit = 0.10;
+
+struct Trial {
+  Profile profile = Profile::kCompute;
+  Truth truth = Truth::kNone;
+  bool discarded = false;
+  bool degraded = false;
+  double foreign = 0;  // share of the processors
+  double healthy_p50_us = 0, healthy_p95_us = 0, p50_us = 0, p95_us = 0;
+  std::array<int, 3> said = {kUndecided, kUndecided, kUndecided};  // at kLooks
+  int software_said = kUndecided;                                  // at the last look
+  std::string evidence;                                            // rises in us, for people
+};
+
+struct TrialOptions {
+  int trials = 210;
+  std::uint64_t seed = 1;
+  std::string directory = "/var/tmp";  // of the disk that is meant
+  std::function<void(const Trial&)> each;
+};
+
+struct TrialScore {
+  int made = 0, discarded = 0, harmless = 0;
+  std::array<std::array<int, kSaid>, kTruths> matrix = {};  // scored
+  std::array<double, 3> accuracy_pct = {};                  // at kLooks
+  double false_blame_pct = 0, abstain_pct = 0, software_false_blame_pct = 0;
+  int contended = 0, innocent = 0;
+};
+
+struct TrialResult {
+  std::string error;  // why there are none: no privilege, no cgroups
+  std::vector<Trial> trials;
+  TrialScore score;
+  double probe_p99_rise_pct = 0;
+  std::vector<std::string> gauges;  // what each microbenchmark said, idle and contended
+};
+TrialResult RunTrials(const TrialOptions& options);
+TrialScore Score(const std::vector<Trial>& trials);
+std::string Table(const TrialScore& score);
+
+}  // namespace seer::bench
