@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "seer/window/labels.h"
+#include "window/request_sums.h"
 #include "window/suspects.h"
 
 SEER_BEGIN_NAMESPACE
@@ -21,33 +22,16 @@ constexpr double kFewVisits = 3;
 constexpr double kLeastCause = 0.15;
 // What requests of all classes weigh, in slow requests of the class.
 constexpr double kPoolWeight = 5;
+// Who gives up a call before it took so many times as long as calls there usually do is impatient.
+constexpr double kPatience = 1.5;
+// Of what the ways grew by: what has one host at an end where that host's network is to blame; and
+// where everybody's is, what none has, and how many ways of which share there are at least.
+constexpr double kOneHostsShare = 0.7, kNoHostsShare = 0.5, kOneWaysShare = 0.02;
+constexpr std::ptrdiff_t kManyWays = 6;
 
-// What the requests that began in a tick spent at one service, on their critical paths. In ns.
-struct Spent {
-  std::uint32_t service = 0;
-  float own = 0, queue = 0;
-  float square = 0;                           // of the sum of both, request by request, in us^2
-  float slow_own = 0, slow_queue = 0;         // of the slow requests
-  std::uint32_t visits = 0, slow_visits = 0;  // requests on whose path it lay
-  std::uint32_t failures = 0;                 // requests that failed because it did
-};
-
-// What they spent on the way between two services, both ways: no worker had them. Part of the
-// callee's `queue`. The reply's way alone knows no queue and no pool of connections: it is the
-// network's. Told by two clocks, so that only its growth means something.
-struct Between {
-  std::uint32_t caller = 0, callee = 0;  // caller: none for outside
-  float link = 0, reply = 0;
-  float slow_link = 0, slow_reply = 0;
-  std::uint32_t calls = 0, slow_calls = 0;
-};
-
-struct Bucket {
-  std::uint32_t requests = 0, slow = 0;
-  double latency = 0, slow_latency = 0;
-  std::vector<Spent> spent;
-  std::vector<Between> between;
-};
+using internal::Between;
+using internal::Bucket;
+using internal::Spent;
 // By tick. Those that are not there saw no request.
 using Buckets = std::map<Tick, Bucket>;
 
@@ -75,6 +59,8 @@ class CulpritFinder::Impl {
   using Ranges = std::vector<Range>;
   struct LinkSums {
     double link = 0, reply = 0, slow_link = 0, slow_reply = 0, calls = 0, slow_calls = 0;
+    double answered = 0, given_up = 0, answers = 0, give_ups = 0;
+    double slow_given_up = 0, failed_by_give_up = 0;
   };
   struct Sums {
     std::uint64_t requests = 0, slow = 0;
@@ -96,7 +82,6 @@ class CulpritFinder::Impl {
   }
   Tick TickAt(std::int64_t ns) const { return options_.period.TickAt(ns); }
 
-  static void NoteFailure(ServiceId service, Bucket* bucket);
   Sums Sum(const Buckets& ring, const Ranges& ranges) const;
   double RateGrowth(const Buckets& ring, const Ranges& usual, const Violation& violation,
                     double* spreads) const;
@@ -110,67 +95,32 @@ class CulpritFinder::Impl {
   double Excess(const Pool& pool, std::uint32_t service, Tick tick, double* visits) const;
   std::int64_t GrownSince(const Pool& pool, Range range, std::uint32_t service,
                           const Usual& usual) const;
-  void BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
-                    std::vector<internal::Suspicion>* suspicions) const;
+  static void BlameImpatience(const Sums& before, const Sums& now, std::vector<double>* failures,
+                              std::vector<double>* shifted);
+  // Whose network became slow, by the ways of the requests of all classes: that of the host in the
+  // cluster that is at one end of most of it, or everybody's.
+  struct Network {
+    bool everybody = false;
+    std::uint32_t host = NodeId::kNone;
+  };
+  Network LookAtNetwork(const Pool& pool) const;
+  bool BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
+                    const Network& network, std::vector<internal::Suspicion>* suspicions) const;
+  bool StandsOn(std::uint32_t service, std::uint32_t host) const {
+    const auto range = std::equal_range(hosts_.begin(), hosts_.end(), std::pair(service, host));
+    return range.first != range.second;
+  }
+  bool ShareHost(std::uint32_t a, std::uint32_t b) const;
+  static double ByItself(const Pool& pool, std::uint32_t service, const internal::Suspicion& at);
 
   const Topology* topology_;
   CulpritOptions options_;
   std::size_t kept_;
-  std::vector<Buckets> classes_;  // by ClassId
-  Buckets all_;                   // requests of all classes, nothing else
+  mutable std::vector<std::pair<std::uint32_t, std::uint32_t>> hosts_;  // service and host, sorted
+  std::vector<Buckets> classes_;                                        // by ClassId
+  Buckets all_;  // requests of all classes, nothing else
   Tick newest_ = std::numeric_limits<Tick>::min();
 };
-
-namespace {
-
-bool Fails(const Hop& hop) {
-  return hop.outcome == Outcome::kFailed || hop.outcome == Outcome::kTimedOut ||
-         hop.outcome == Outcome::kTransport || hop.outcome == Outcome::kRejected;
-}
-
-// Of a request that failed: the service at the end of the calls that failed one because of the
-// other. None where it did not fail.
-ServiceId WhereItFailed(const RequestTrace& trace) {
-  if (!Fails(trace.hops[0])) return ServiceId();
-  std::size_t at = 0;
-  for (std::size_t i = 1; i < trace.hops.size(); ++i) {  // parents come before their children
-    const Hop& hop = trace.hops[i];
-    if (hop.parent == static_cast<std::int32_t>(at) && Fails(hop) && !hop.async) at = i;
-  }
-  return trace.hops[at].callee;
-}
-
-// The part of a hop's waiting that neither side can have caused by itself.
-void ObserveLink(const Hop& hop, bool slow, Bucket* bucket) {
-  if (!hop.has_client || !hop.has_server || hop.critical_queue_ns <= 0 || hop.queue_ns <= 0) return;
-  const auto client =
-      static_cast<double>(hop.client_end_ns) - static_cast<double>(hop.client_start_ns);
-  const auto server =
-      static_cast<double>(hop.server_end_ns) - static_cast<double>(hop.server_start_ns);
-  const double on_path =
-      static_cast<double>(hop.critical_queue_ns) / static_cast<double>(hop.queue_ns);
-  const double link = std::clamp(client - server, 0.0, static_cast<double>(hop.queue_ns)) * on_path;
-  const double reply =
-      (static_cast<double>(hop.client_end_ns) - static_cast<double>(hop.server_end_ns)) * on_path;
-  const std::uint32_t caller = hop.caller.value(), callee = hop.callee.value();
-  auto between = std::find_if(
-      bucket->between.begin(), bucket->between.end(),
-      [&](const Between& row) { return row.caller == caller && row.callee == callee; });
-  if (between == bucket->between.end()) {
-    between = bucket->between.insert(bucket->between.end(), Between());
-    between->caller = caller;
-    between->callee = callee;
-  }
-  between->link += static_cast<float>(link);
-  between->reply += static_cast<float>(reply);
-  ++between->calls;
-  if (!slow) return;
-  ++between->slow_calls;
-  between->slow_link += static_cast<float>(link);
-  between->slow_reply += static_cast<float>(reply);
-}
-
-}  // namespace
 
 void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   if (trace.hops.empty() || !topology_->Has(trace.request_class)) return;
@@ -187,56 +137,7 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   Bucket& bucket = Open(classes_[trace.request_class.index()], tick);
   const bool slow =
       trace.latency_ns() > topology_->request_class(trace.request_class).target.latency_ns;
-  const auto latency = static_cast<double>(trace.latency_ns());
-  ++bucket.requests;
-  bucket.latency += latency;
-  if (slow) {
-    ++bucket.slow;
-    bucket.slow_latency += latency;
-  }
-  const ServiceId failed = WhereItFailed(trace);
-  if (failed.valid()) NoteFailure(failed, &bucket);
-  // A request may come to a service several times: its parts are one value.
-  std::vector<std::pair<std::uint32_t, std::pair<double, double>>> parts;
-  for (const Hop& hop : trace.hops) {
-    if (!hop.callee.valid() || hop.critical_own_ns + hop.critical_queue_ns <= 0) continue;
-    auto part = std::find_if(parts.begin(), parts.end(),
-                             [&](const auto& p) { return p.first == hop.callee.value(); });
-    if (part == parts.end()) part = parts.insert(parts.end(), {hop.callee.value(), {0, 0}});
-    part->second.first += static_cast<double>(hop.critical_own_ns);
-    part->second.second += static_cast<double>(hop.critical_queue_ns);
-    ObserveLink(hop, slow, &bucket);
-  }
-  for (const auto& [service, time] : parts) {
-    auto spent = std::find_if(bucket.spent.begin(), bucket.spent.end(),
-                              [s = service](const Spent& row) { return row.service == s; });
-    if (spent == bucket.spent.end()) {
-      spent = bucket.spent.insert(bucket.spent.end(), Spent());
-      spent->service = service;
-    }
-    const auto own = static_cast<float>(time.first);
-    const auto queue = static_cast<float>(time.second);
-    spent->own += own;
-    spent->queue += queue;
-    const float us = (own + queue) / 1000;
-    spent->square += us * us;
-    ++spent->visits;
-    if (slow) {
-      ++spent->slow_visits;
-      spent->slow_own += own;
-      spent->slow_queue += queue;
-    }
-  }
-}
-
-void CulpritFinder::Impl::NoteFailure(ServiceId service, Bucket* bucket) {
-  auto spent = std::find_if(bucket->spent.begin(), bucket->spent.end(),
-                            [&](const Spent& row) { return row.service == service.value(); });
-  if (spent == bucket->spent.end()) {
-    spent = bucket->spent.insert(bucket->spent.end(), Spent());
-    spent->service = service.value();
-  }
-  ++spent->failures;
+  bucket.Add(trace, slow);
 }
 
 CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const Buckets& ring,
@@ -274,6 +175,12 @@ CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const Buckets& ring,
         link.slow_reply += between.slow_reply;
         link.calls += between.calls;
         link.slow_calls += between.slow_calls;
+        link.answered += between.answered;
+        link.given_up += between.given_up;
+        link.answers += between.answers;
+        link.give_ups += between.give_ups;
+        link.slow_given_up += between.slow_given_up;
+        link.failed_by_give_up += between.failed_by_give_up;
       }
     }
   }
@@ -366,11 +273,95 @@ std::int64_t CulpritFinder::Impl::GrownSince(const Pool& pool, Range range, std:
   return options_.period.EndNs(range.second - 1);
 }
 
+// Calls that their caller gave up after hardly longer than such calls usually take are its own
+// doing: their time and their failures are its own, not the callee's. `shifted`: by service, of the
+// slow requests' time.
+void CulpritFinder::Impl::BlameImpatience(const Sums& before, const Sums& now,
+                                          std::vector<double>* failures,
+                                          std::vector<double>* shifted) {
+  for (const auto& [ends, sums] : now.links) {
+    const auto [caller, callee] = ends;
+    if (sums.give_ups <= 0 || caller >= shifted->size() || callee >= shifted->size()) continue;
+    const auto usual = before.links.find(ends);
+    if (usual == before.links.end() || usual->second.answers < kFewVisits) continue;
+    const double takes = usual->second.answered / usual->second.answers;
+    if (sums.given_up / sums.give_ups >= kPatience * takes) continue;
+    const double failed = std::min(sums.failed_by_give_up, (*failures)[callee]);
+    (*failures)[callee] -= failed;
+    (*failures)[caller] += failed;
+    (*shifted)[callee] -= sums.slow_given_up;
+    (*shifted)[caller] += sums.slow_given_up;
+  }
+}
+
+bool CulpritFinder::Impl::ShareHost(std::uint32_t a, std::uint32_t b) const {
+  for (auto row = std::lower_bound(hosts_.begin(), hosts_.end(), std::pair(a, 0u));
+       row != hosts_.end() && row->first == a; ++row) {
+    if (StandsOn(b, row->second)) return true;
+  }
+  return false;
+}
+
+// Of a service's growth what it did itself: its own time, and of the queue in front of it the part
+// in which its workers worked, and did not wait for those they called.
+double CulpritFinder::Impl::ByItself(const Pool& pool, std::uint32_t service,
+                                     const internal::Suspicion& at) {
+  double works = 0, waits = 0;
+  for (const Sums& now : pool.now) {
+    works += now.own[service];
+    for (const auto& [ends, sums] : now.links) {
+      if (ends.first == service) waits += sums.answered + sums.given_up;
+    }
+  }
+  const auto own = static_cast<double>(at.suspect.own_growth_ns);
+  return own + std::max(at.growth - own, 0.0) * works / std::max(works + waits, 1.0);
+}
+
+CulpritFinder::Impl::Network CulpritFinder::Impl::LookAtNetwork(const Pool& pool) const {
+  std::map<std::uint32_t, double> by_host;
+  std::vector<double> ways;
+  double all = 0;
+  for (std::size_t c = 0; c < pool.now.size(); ++c) {
+    for (const auto& [ends, sums] : pool.now[c].links) {
+      const auto [caller, callee] = ends;
+      const auto found = pool.usual[c].links.find(ends);
+      if (found == pool.usual[c].links.end() || found->second.calls < kFewVisits) continue;
+      const LinkSums& usual = found->second;
+      const double excess = sums.link - sums.calls * usual.link / usual.calls;
+      if (excess <= 0 || ShareHost(caller, callee)) continue;
+      all += excess;
+      ways.push_back(excess);
+      for (const auto& [service, host] : hosts_) {
+        if (service == caller || service == callee) by_host[host] += excess;
+      }
+    }
+  }
+  Network network;
+  std::uint32_t most = NodeId::kNone;
+  double largest = 0, next = 0;
+  for (const auto& [host, excess] : by_host) {
+    if (excess > largest) {
+      next = std::exchange(largest, excess);
+      most = host;
+    } else {
+      next = std::max(next, excess);
+    }
+  }
+  if (largest > kOneHostsShare * all && largest > 1.1 * next) network.host = most;
+  const auto counts = std::count_if(ways.begin(), ways.end(),
+                                    [&](double excess) { return excess > kOneWaysShare * all; });
+  network.everybody = largest > 0 && largest < kNoHostsShare * all && counts >= kManyWays;
+  return network;
+}
+
 // Where the ways between services became long, and not only the queues in front of them, the
 // service whose ways they are is in trouble: its calls into others count as its own, not as theirs.
-void CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
+// So do, where it is one host's network, the calls of all services on it. False where it is none of
+// the network.
+bool CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
+                                       const Network& network,
                                        std::vector<internal::Suspicion>* suspicions) const {
-  if (now.slow == 0) return;
+  if (now.slow == 0) return false;
   const auto slow = static_cast<double>(now.slow);
   struct Growth {
     std::uint32_t caller, callee;
@@ -396,7 +387,7 @@ void CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, doub
       as_caller[growth.caller] += std::max(growth.link, growth.reply);
     }
   }
-  if (all < kNetworkShare * latency_growth) return;
+  if (all < kNetworkShare * latency_growth) return false;
   std::uint32_t worst = 0;
   for (std::uint32_t s = 1; s < suspicions->size(); ++s) {
     // Of the two ends of one way the callee, as ever.
@@ -405,10 +396,15 @@ void CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, doub
     if (sum > 1.1 * best || (sum > 0.9 * best && as_callee[s] > as_callee[worst])) worst = s;
   }
   for (const Growth& growth : grown) {
-    if (growth.caller != worst || growth.callee == worst || growth.link <= 0) continue;
-    (*suspicions)[worst].growth += growth.link;
+    const bool on_host =
+        network.host == NodeId::kNone
+            ? growth.caller == worst && growth.callee != worst
+            : StandsOn(growth.caller, network.host) && !StandsOn(growth.callee, network.host);
+    if (!on_host || growth.link <= 0 || growth.caller >= suspicions->size()) continue;
+    (*suspicions)[growth.caller].growth += growth.link;
     (*suspicions)[growth.callee].growth -= growth.link;
   }
+  return true;
 }
 
 Attribution CulpritFinder::Impl::Find(const Violation& violation,
@@ -429,6 +425,14 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
   const Sums now = Sum(ring, {onset});
   const Sums before = Sum(ring, usual_ranges);
   found.slow_requests = now.slow;
+
+  hosts_.clear();
+  for (const Instance& instance : topology_->instances()) {
+    if (instance.removed || !instance.node.valid() || !instance.service.valid()) continue;
+    hosts_.emplace_back(instance.service.value(), instance.node.value());
+  }
+  std::sort(hosts_.begin(), hosts_.end());
+  hosts_.erase(std::unique(hosts_.begin(), hosts_.end()), hosts_.end());
 
   double rate_spreads = 0;
   found.request_rate_growth = RateGrowth(ring, usual_ranges, violation, &rate_spreads);
@@ -462,6 +466,8 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
     failed += excess;
   }
   found.slow_requests += static_cast<std::uint64_t>(failed);
+  std::vector<double> given_up(depths.size(), 0);
+  BlameImpatience(before, now, &failures, &given_up);
   const double bad = slow + failed;
   const double weight = bad / (bad + kPoolWeight);
   const auto late_ns = 2 * static_cast<double>(topology_->request_class(id).target.latency_ns);
@@ -477,7 +483,7 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
     const double queue = (now.slow_queue[s] - slow_visits * before.queue[s] / visits) * per_slow;
     const double comes = before.visits[s] / static_cast<double>(before.requests);
     const double pooled = pool.visits[s] > 0 ? comes / pool.visits[s] : 0;
-    const double by_failing = failures[s] * late_ns * per_slow;
+    const double by_failing = (failures[s] * late_ns + given_up[s]) * per_slow;
     const double own_growth =
         weight * (own + by_failing) + (1 - weight) * pooled * pool.own_excess[s];
     at.growth = weight * (own + queue + by_failing) + (1 - weight) * pooled * pool.excess[s];
@@ -494,7 +500,8 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
     errors[s] = usual.spread * std::hypot(by_slow, by_pool);
   }
   if (total_growth <= 0) return found;
-  BlameNetwork(before, now, total_growth, &suspicions);
+  const Network network = LookAtNetwork(pool);
+  const bool by_network = BlameNetwork(before, now, total_growth, network, &suspicions);
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
     internal::Suspicion& at = suspicions[s];
     if (at.growth <= 0) continue;
@@ -515,6 +522,14 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
   const auto may_wait_for = [&](std::uint32_t waiter, std::uint32_t other) {
     const internal::Suspicion& at = suspicions[waiter];
     const auto own = static_cast<double>(at.suspect.own_growth_ns);
+    // Both on a host in trouble: what hits the one hits the other.
+    if (by_network && network.host != NodeId::kNone && StandsOn(waiter, network.host) &&
+        StandsOn(other, network.host)) {
+      return false;
+    }
+    if (ByItself(pool, waiter, at) > suspicions[other].growth && ShareHost(waiter, other)) {
+      return false;
+    }
     if (own < 0.5 * at.growth) return true;
     if (suspicions[other].growth < kLeastCause * own) return false;
     double with = 0, without = 0, visits_with = 0, visits_without = 0;
@@ -542,6 +557,11 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
     found.initiation = Initiation::kLoad;
     const double over = found.request_rate_growth / options_.load_growth - 1;
     found.confidence = static_cast<float>(enough * std::min(1.0, 0.5 + over));
+    return found;
+  }
+  if (by_network && network.everybody) {
+    found.initiation = Initiation::kLoad;
+    found.confidence = static_cast<float>(0.5 * enough);
     return found;
   }
   if (choice.culprit == nullptr) return found;

@@ -101,6 +101,16 @@ bool Calls(const Topology& topology, ServiceId from, ServiceId to) {
   return Below(SyncCallees(topology), from.value())[to.index()];
 }
 
+bool ShareHost(const Topology& topology, ServiceId a, ServiceId b) {
+  for (const Instance& one : topology.instances()) {
+    if (one.removed || !one.node.valid() || one.service != a) continue;
+    for (const Instance& other : topology.instances()) {
+      if (!other.removed && other.service == b && other.node == one.node) return true;
+    }
+  }
+  return false;
+}
+
 Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspicions,
                      std::int64_t slack_ns,
                      const std::function<bool(std::uint32_t, std::uint32_t)>& may_wait_for,

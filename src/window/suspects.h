@@ -40,6 +40,9 @@ std::vector<std::uint32_t> CallDepths(const Topology& topology, ServiceId entry)
 // Whether there is a way of synchronous calls from one to the other.
 bool Calls(const Topology& topology, ServiceId from, ServiceId to);
 
+// Whether instances of both are placed on one node.
+bool ShareHost(const Topology& topology, ServiceId a, ServiceId b);
+
 struct Choice {
   const Suspicion* culprit = nullptr;  // none of them: nullptr
   // Of the growth of all that are abnormal: the culprit's own, and that of those who wait for it.

@@ -113,6 +113,8 @@ void ViolationLabeller::Inherit(LabelledViolation* label) const {
         !internal::Calls(*topology_, found.culprit, other.found.culprit)) {
       return;
     }
+    // On one host both may be in trouble by themselves.
+    if (internal::ShareHost(*topology_, found.culprit, other.found.culprit)) return;
     if (from == nullptr || other.found.confidence > from->found.confidence) from = &other;
   };
   for (const LabelledViolation& other : recent_) consider(other);

@@ -101,25 +101,36 @@ void ViolationDetector::StepClass(ClassId id, Tick tick, const ClassTick* row,
                                   const QosTarget& target) {
   ClassState& state = classes_[id.index()];
   const std::size_t ticks = WindowTicks(target, period_);
-  if (state.ring.size() != ticks) {
-    state.ring.assign(ticks, {});  // a new target is judged by what comes from now on
+  if (state.ring.size() != ticks + 1) {
+    state.ring.assign(ticks + 1, {});  // a new target is judged by what comes from now on
     state.over = state.total = 0;
   }
+  // Behind the window's ticks: what a window held when no request was late yet.
+  Row& usual = state.ring.back();
   const auto size = static_cast<Tick>(ticks);
   Row& oldest = state.ring[static_cast<std::size_t>((tick % size + size) % size)];
   state.over -= oldest.over;
   state.total -= oldest.total;
   oldest = {};
-  bool waits = false;  // a request is open that is over the target already
-  if (row != nullptr) {
-    oldest = {OverTarget(*row, target, options_.recount), row->count, true};
-    waits = row->oldest_open_ns > target.latency_ns;
-  }
+  if (row != nullptr) oldest = {OverTarget(*row, target, options_.recount), row->count, true};
   state.over += oldest.over;
   state.total += oldest.total;
 
-  const std::uint64_t over = state.over + (waits ? 1 : 0);
-  const std::uint64_t total = state.total + (waits ? 1 : 0);
+  std::uint64_t waiting = 0;  // requests that are open and over the target already
+  if (row != nullptr && row->oldest_open_ns > target.latency_ns) {
+    waiting = 1;
+    // Of those behind the oldest nothing is known but that none of them was answered, where nobody
+    // was for a whole window: then as many wait as usually come in that time.
+    if (state.total == 0 && usual.total > 0 && usual.total >= target.min_over) {
+      const double late_ms = static_cast<double>(row->oldest_open_ns - target.latency_ns) / 1e6;
+      const double come = static_cast<double>(usual.total) * late_ms / target.window_ms;
+      waiting = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::min(come, 1e9)));
+    }
+  } else if (row != nullptr && state.total > 0) {
+    usual.total = state.total;
+  }
+  const std::uint64_t over = state.over + waiting;
+  const std::uint64_t total = state.total + waiting;
   state.breaching = row != nullptr && target.BreachedBy(over, total);
   const std::int64_t end_ns = period_.EndNs(tick);
   if (state.open >= 0) {

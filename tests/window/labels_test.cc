@@ -130,6 +130,7 @@ class CulpritTest : public ::testing::Test {
     double right_way = 0;      // of each message to right and from it
     double deep_way = 0;       // so too of deep
     int timeouts = 0;          // calls to deep of which only the caller knows
+    double patience = 30;      // after which right gives them up
     bool deep_records = true;  // what deep serves
   };
 
@@ -183,9 +184,10 @@ class CulpritTest : public ::testing::Test {
     double now = begun + spends.right_way + Noise(spends.right) / 2 + spends.right_waits;
     std::uint64_t id = 10;
     for (int i = 0; i < spends.timeouts; ++i) {
-      spans.push_back(Span(SpanSide::kClient, id++, 5, right, deep, now, 0, now + 30));
+      const double until = now + spends.patience;
+      spans.push_back(Span(SpanSide::kClient, id++, 5, right, deep, now, 0, until));
       spans.back().outcome = Outcome::kTimedOut;
-      now += 31;
+      now = until + 1;
     }
     const double queue = Noise(spends.deep_queue);
     const double deep_end = now + way + queue + Noise(spends.deep);
@@ -272,6 +274,71 @@ TEST_F(CulpritTest, BackPressureDoesNotBlameThoseWhoWait) {
   EXPECT_EQ(found.suspects.size(), 3u);
 }
 
+TEST_F(CulpritTest, OnOneHostEachIsSlowByItself) {
+  Spends fault;
+  fault.deep = 60;
+  fault.right_waits = 150;
+  EXPECT_EQ(Find(fault).culprit, deep) << "right may wait for it";
+  const NodeId host = topology.AddNode("host").value();
+  (void)topology.AddInstance(right, "right-1", host).value();
+  (void)topology.AddInstance(deep, "deep-1", host).value();
+  EXPECT_EQ(Find(fault).culprit, right) << "what troubles the host troubles both";
+}
+
+// Eight services call one another in a row, each on a host of its own.
+TEST(CulpritFinder, WhatDelaysEverybodysMessagesIsNoServicesDoing) {
+  Topology topology;
+  std::vector<ServiceId> services;
+  for (int i = 0; i < 8; ++i) {
+    const std::string name = "s" + std::to_string(i);
+    services.push_back(topology.AddService(name).value());
+    const NodeId host = topology.AddNode("host-" + name).value();
+    (void)topology.AddInstance(services.back(), name, host).value();
+    (void)topology.AddEdge(i == 0 ? ServiceId() : services[i - 1], services[i]).value();
+  }
+  const ClassId page =
+      topology
+          .AddRequestClass(
+              "", "page",
+              QosTarget::Percentile(0.99, std::chrono::milliseconds(60), std::chrono::seconds(1)),
+              services[0])
+          .value();
+  std::mt19937 random(3);
+  // From 40 s on a reply comes 200 ms late: to the service that is given, or to any of them.
+  const auto find = [&](int late_at) {
+    CulpritFinder finder(&topology);
+    for (double at = 0; at < 43000; at += 10) {
+      const int late = at < 40000 ? -1 : late_at >= 0 ? late_at : static_cast<int>(random() % 8);
+      RequestTrace trace;
+      trace.request_class = page;
+      double begin = at, end = at + 20 + (late >= 0 ? 200 : 0);
+      for (int i = 0; i < 8; ++i) {
+        const double reply = 0.1 + (late == i ? 200 : 0);
+        Hop hop;
+        hop.parent = i - 1;
+        if (i > 0) hop.caller = services[i - 1];
+        hop.callee = services[i];
+        hop.has_client = hop.has_server = true;
+        hop.client_start_ns = hop.start_ns = static_cast<std::int64_t>(begin * 1e6);
+        hop.client_end_ns = hop.end_ns = static_cast<std::int64_t>(end * 1e6);
+        hop.server_start_ns = static_cast<std::int64_t>((begin + 0.1) * 1e6);
+        hop.server_end_ns = static_cast<std::int64_t>((end - reply) * 1e6);
+        hop.queue_ns = hop.critical_queue_ns = static_cast<std::int64_t>((0.1 + reply) * 1e6);
+        hop.own_ns = hop.critical_own_ns = 2 * kMs;
+        trace.hops.push_back(hop);
+        begin += 1.1;
+        end -= reply + 1;
+      }
+      finder.Observe(trace);
+    }
+    return finder.Find(At(40500, 43000, page));
+  };
+  EXPECT_EQ(find(-1).initiation, Initiation::kLoad);
+  const Attribution one = find(5);
+  EXPECT_EQ(one.initiation, Initiation::kService);
+  EXPECT_EQ(one.culprit, services[5]);
+}
+
 TEST_F(CulpritTest, NetworkTroubleBlamesTheServiceWhoseWaysAreLong) {
   Spends fault;
   fault.right_way = 40;  // also those to deep, which is innocent
@@ -303,6 +370,15 @@ TEST_F(CulpritTest, RetriesBlameTheOneWhoDoesNotAnswer) {
   EXPECT_EQ(Find(fault).culprit, deep);
   fault.deep_records = false;
   EXPECT_EQ(Find(fault).culprit, deep) << "also where it says nothing at all";
+}
+
+TEST_F(CulpritTest, WhoGivesUpWhatTakesNoLongerThanUsualIsToBlameItself) {
+  Spends fault;
+  fault.timeouts = 20;
+  fault.patience = 5;  // as long as deep takes
+  const Attribution found = Find(fault);
+  EXPECT_EQ(found.initiation, Initiation::kService);
+  EXPECT_EQ(found.culprit, right);
 }
 
 TEST_F(CulpritTest, RequestsThatFailBlameTheServiceThatFailsFirst) {

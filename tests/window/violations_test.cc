@@ -43,6 +43,31 @@ TEST_F(ViolationsTest, WhatTheTargetAllowsIsNoViolation) {
   EXPECT_TRUE(detector.TakeFinished().empty());
 }
 
+TEST_F(ViolationsTest, WhereNobodyIsAnsweredAllWhoCameWait) {
+  QosTarget target = QosTarget::AtMost(0.1, milliseconds(50), seconds(1));
+  target.min_over = 5;  // of few requests none makes a violation
+  Topology few;
+  const ClassId id = few.AddRequestClass("", "page", target).value();
+  for (const std::uint64_t usual : {10, 0}) {
+    SCOPED_TRACE(usual);
+    ViolationDetector own;
+    std::int64_t start_ns = 0;
+    for (Tick tick = 0; tick < 80; ++tick) {
+      ClusterTick made;
+      made.Reset(0, 0, 1);
+      made.tick = tick;
+      made.classes[id.index()].seen = true;
+      // From 2 s on everything stands still: one request is known to be open, and its age.
+      made.classes[id.index()].count = tick < 20 ? (tick == 3 ? 1 : usual) : 0;
+      made.classes[id.index()].oldest_open_ns = tick < 20 ? 0 : (tick - 19) * 100 * kMs;
+      own.Observe(made, few);
+      if (start_ns == 0 && !own.open().empty()) start_ns = own.open()[0].start_ns;
+    }
+    // A hundred come in a second, and after one without an answer most of them are late.
+    EXPECT_EQ(start_ns, usual > 0 ? 3000 * kMs : 0);
+  }
+}
+
 TEST_F(ViolationsTest, LastsAsLongAsTheTrailingWindowBreaches) {
   for (Tick tick = 0; tick < 60; ++tick) {
     detector.Observe(Make(tick, 10, tick == 20 || tick == 21 ? 10 : 0), topology);

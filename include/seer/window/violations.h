@@ -2,7 +2,7 @@
 //
 // When request classes missed their targets. In each tick the requests of the trailing window are
 // asked: were more of them over the target than it allows (QosTarget)? Requests that are still open
-// count once they are older than the target.
+// count once they are older than the target: the oldest, and while nobody is answered all who came.
 //
 //   seer::ViolationDetector detector;
 //   detector.Observe(tick, topology);

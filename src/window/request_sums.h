@@ -1,0 +1,51 @@
+// What requests spent where, tick by tick: what CulpritFinder keeps of the traces. Private to the
+// room.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "seer/core/config.h"
+#include "seer/window/trace_assembler.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+// What the requests that began in a tick spent at one service, on their critical paths. In ns.
+struct Spent {
+  std::uint32_t service = 0;
+  float own = 0, queue = 0;
+  float square = 0;                           // of the sum of both, request by request, in us^2
+  float slow_own = 0, slow_queue = 0;         // of the slow requests
+  std::uint32_t visits = 0, slow_visits = 0;  // requests on whose path it lay
+  std::uint32_t failures = 0;                 // requests that failed because it did
+};
+
+// What they spent on the way between two services, both ways: no worker had them. Part of the
+// callee's `queue`. The reply's way alone knows no queue and no pool of connections: it is the
+// network's. Told by two clocks, so that only its growth means something.
+struct Between {
+  std::uint32_t caller = 0, callee = 0;  // caller: none for outside
+  float link = 0, reply = 0;
+  float slow_link = 0, slow_reply = 0;
+  std::uint32_t calls = 0, slow_calls = 0;
+  // Calls as the caller saw them, on the critical path or not: those that were answered, and those
+  // that it gave up.
+  float answered = 0, given_up = 0;
+  std::uint32_t answers = 0, give_ups = 0;
+  float slow_given_up = 0;              // of the slow requests' critical paths
+  std::uint32_t failed_by_give_up = 0;  // requests
+};
+
+struct Bucket {
+  std::uint32_t requests = 0, slow = 0;
+  double latency = 0, slow_latency = 0;
+  std::vector<Spent> spent;
+  std::vector<Between> between;
+
+  // Adds a request, whose hops are not empty.
+  void Add(const RequestTrace& trace, bool is_slow);
+};
+
+}  // namespace internal
+SEER_END_NAMESPACE
