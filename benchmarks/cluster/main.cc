@@ -194,13 +194,14 @@ int Run(const Options& o) {
   std::ofstream file;
   if (!o.out.empty()) file.open(o.out + "/truth.csv");
   if (file) {
-    file << "row,start_ms,end_ms,class,initiation,culprit,cause,kind,magnitude,ramp_ms,mild\n";
+    file << "row,start_ms,end_ms,class,initiation,culprit,cause,kind,magnitude,ramp_ms,mild,"
+            "reason\n";
     for (const Fault& f : faults) {
       file << "fault," << (f.start_ns + scenario.simulator.start_ns) / 1'000'000 << ','
            << (f.end_ns + scenario.simulator.start_ns) / 1'000'000 << ",,,"
            << (f.service == kNone ? "" : topology.service(seer::ServiceId(f.service)).name) << ','
            << CauseOf(f.kind) << ',' << FaultKindName(f.kind) << ',' << f.magnitude << ','
-           << f.ramp_ns / 1'000'000 << ',' << f.mild << '\n';
+           << f.ramp_ns / 1'000'000 << ',' << f.mild << ",\n";
     }
   }
   std::printf("%zu faults, %zu violations, %llu requests, %llu over target\n", faults.size(),
@@ -213,14 +214,14 @@ int Run(const Options& o) {
     const std::string culprit =
         v.culprit.valid() ? topology.service(v.culprit).name : std::string();
     const std::string kind(row.fault < 0 ? "" : FaultKindName(faults[row.fault].kind));
-    std::printf("%8.1f s  %5.1f s  %-32s %-40s %s %s\n",
+    std::printf("%8.1f s  %5.1f s  %-32s %-40s %s %s %s\n",
                 static_cast<double>(v.start_ns - scenario.simulator.start_ns) * 1e-9,
                 static_cast<double>(v.end_ns - v.start_ns) * 1e-9, name.c_str(), culprit.c_str(),
-                row.cause.c_str(), kind.c_str());
+                row.cause.c_str(), kind.c_str(), row.reason.c_str());
     if (file) {
       file << "violation," << v.start_ns / 1'000'000 << ',' << v.end_ns / 1'000'000 << ',' << name
            << ',' << seer::InitiationName(v.initiation) << ',' << culprit << ',' << row.cause << ','
-           << kind << ",,,\n";
+           << kind << ",,,," << row.reason << '\n';
     }
   }
   return 0;

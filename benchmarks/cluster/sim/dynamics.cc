@@ -122,7 +122,7 @@ void Simulator::ApplyFaults() {
     server.injected = {};
     server.loss = server.incast = 0;
     server.detour_ns = 0;
-    server.out.ns_per_byte = server.port.ns_per_byte = server.ns_per_byte;
+    server.slower = 1;
   }
   std::fill(cold_.begin(), cold_.end(), 0.0);
   switch_down_ = false;
@@ -131,6 +131,12 @@ void Simulator::ApplyFaults() {
     if (intensity > 0) ApplyFault(fault, intensity);
   }
   faults_applied_ = any;
+  for (Server& server : servers_) {
+    const double ns_per_byte = server.ns_per_byte * server.slower;
+    if (server.out.ns_per_byte == ns_per_byte) continue;
+    server.out.SetRate(now_, ns_per_byte);
+    server.port.SetRate(now_, ns_per_byte);
+  }
   for (std::uint32_t i = 0; i < stations_.size(); ++i) {  // limits may have risen
     if (stations_[i].core_wait.head != kNone) KickCores(i);
     if (stations_[i].thread_wait.head != kNone) KickThreads(i);
@@ -202,8 +208,7 @@ void Simulator::ApplyFault(const Fault& fault, double intensity) {
         server.injected[At(Resource::kNetwork)] += 0.5 * intensity;
         break;
       case FaultKind::kBandwidth: {
-        const double left = std::max(1e-6, 1 - m * intensity);
-        server.out.ns_per_byte = server.port.ns_per_byte = server.ns_per_byte / left;
+        server.slower = std::max(server.slower, 1 / std::max(1e-6, 1 - m * intensity));
         break;
       }
       case FaultKind::kRouting:

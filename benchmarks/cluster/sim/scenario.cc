@@ -38,10 +38,46 @@ void Walk(const Application& app, const CallSpec& call, double rate, double targ
   }
 }
 
+// Bytes through a server's network card, per request of the application.
+struct Traffic {
+  double out = 0, in = 0;
+};
+
+// What the call and the calls below it send: `from` is who makes it, none for outside.
+void Send(const Model& model, std::uint32_t first_service, const CallSpec& call, double visits,
+          std::uint32_t from, std::vector<Traffic>* servers) {
+  visits *= call.p * call.n;
+  const std::uint32_t to = first_service + call.service;
+  if (to >= model.services.size()) return;
+  const Model::ServiceInfo& callee = model.services[to];
+  const std::uint32_t callers = from == kNone ? 1 : model.services[from].instances;
+  const double each = visits / (static_cast<double>(callers) * callee.instances);
+  for (std::uint32_t i = 0; i < callers; ++i) {
+    const std::uint32_t sender =
+        from == kNone ? kNone : model.instances[model.services[from].first_instance + i].server;
+    for (std::uint32_t k = 0; k < callee.instances; ++k) {
+      const std::uint32_t receiver = model.instances[callee.first_instance + k].server;
+      if (sender == receiver) continue;
+      if (sender != kNone) {
+        (*servers)[sender].out += each * callee.spec.request_bytes;
+        (*servers)[sender].in += each * callee.spec.response_bytes;
+      }
+      (*servers)[receiver].in += each * callee.spec.request_bytes;
+      (*servers)[receiver].out += each * callee.spec.response_bytes;
+    }
+  }
+  for (const auto& step : call.then) {
+    for (const CallSpec& child : step) Send(model, first_service, child, visits, to, servers);
+  }
+}
+
 class Scheduler {
  public:
   Scheduler(Model* model, const ScheduleOptions& options)
-      : model_(model), options_(options), dice_(Sub(options.seed, KeyOf("schedule"))) {
+      : model_(model),
+        options_(options),
+        dice_(Sub(options.seed, KeyOf("schedule"))),
+        traffic_(model->cluster.servers.size()) {
     for (std::size_t a = 0; a < model->source.size(); ++a) {
       const Application& app = model->source[a];
       std::vector<Demand> demands(app.services.size());
@@ -50,6 +86,8 @@ class Scheduler {
       for (const RequestSpec& request : app.requests) {
         Walk(app, request.calls, request.weight / weights, request.qos_p99_ms * 1000, true,
              &demands);
+        Send(*model, model->applications[a].first_service, request.calls, request.weight / weights,
+             kNone, &traffic_);
       }
       demands_.insert(demands_.end(), demands.begin(), demands.end());
     }
@@ -247,11 +285,14 @@ class Scheduler {
         break;
       case 3:
       case 4: {
-        fault.kind = FaultKind::kBandwidth;  // to about what its messages need
-        const ServiceSpec& spec = model_->services[fault.service].spec;
-        const double need = demands_[fault.service].visits * options_.rate *
-                            (spec.request_bytes + spec.response_bytes) * 8e-9;
-        fault.magnitude = std::clamp(1 - need * dice_.Between(0.5, 1.0) / 10, 0.9, 0.999999);
+        fault.kind = FaultKind::kBandwidth;  // to about what the messages of its server need
+        const std::uint32_t server =
+            model_->instances[model_->services[fault.service].first_instance].server;
+        const Traffic& traffic = traffic_[server];
+        const double gbps = std::max(traffic.out, traffic.in) * options_.rate * 8e-9;
+        const double left =
+            gbps / model_->cluster.servers[server].nic_gbps / dice_.Between(0.95, 1.6);
+        fault.magnitude = std::clamp(1 - left, 0.5, 0.999999);
         break;
       }
       default:
@@ -343,137 +384,17 @@ class Scheduler {
   Model* model_;
   ScheduleOptions options_;
   Dice dice_;
-  std::vector<Demand> demands_;  // by service
+  std::vector<Demand> demands_;   // by service
+  std::vector<Traffic> traffic_;  // by server
   std::vector<std::uint32_t> on_path_, logic_, caches_, databases_, off_path_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_, trios_;
   std::uint32_t callee_ = kNone;  // of the last call back that was drawn
 };
 
-bool Overlaps(const Violation& a, const Violation& b) {
-  constexpr std::int64_t kSlack = 1'000'000'000;
-  return a.request_class == b.request_class && a.start_ns <= b.end_ns + kSlack &&
-         b.start_ns <= a.end_ns + kSlack;
-}
-
 }  // namespace
 
 std::vector<Fault> DrawFaults(Model* model, const ScheduleOptions& options) {
   return Scheduler(model, options).Draw();
-}
-
-std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,
-                                  const ScenarioOptions& options,
-                                  const std::function<void(const ClusterTick&)>& sink) {
-  struct Fork {
-    Simulator simulator;
-    ViolationDetector detector;
-    std::size_t updates_done;
-  };
-  const std::vector<Fault>& faults = options.simulator.faults;
-  Simulator simulator(model, options.simulator);
-  ViolationDetector detector;
-  ClusterTick tick;
-  std::vector<Violation> violations;
-  struct Window {
-    std::size_t fault;
-    std::int64_t until_ns;
-    std::vector<Violation> without;
-  };
-  std::vector<Window> windows;
-  std::vector<std::pair<std::size_t, Fork>> forks;  // faults that last
-  std::size_t updates_done = 0;
-  std::int64_t busy_ns = 0;  // when something violated last
-  constexpr std::int64_t kCalmNs = 5'000'000'000, kMostAfterNs = 60'000'000'000;
-  const std::int64_t until = Ns(options.seconds);
-  const std::int64_t period = options.simulator.period.ns();
-
-  const auto update = [&](Simulator* s, std::size_t* done) {
-    while (*done < options.updates.size() && options.updates[*done].at_ns <= s->now_ns()) {
-      s->ReplaceTree(options.updates[*done].request_class, options.updates[*done].root);
-      ++*done;
-    }
-  };
-  const auto collect = [](ViolationDetector* from, std::vector<Violation>* to) {
-    for (Violation& v : from->TakeFinished()) to->push_back(v);
-  };
-  const auto replay = [&](std::size_t fault, Fork* fork) {
-    Window window{fault, simulator.now_ns(), {}};
-    fork->simulator.Disable(fault);
-    fork->simulator.KeepSpans(0);
-    ClusterTick other;
-    while (fork->simulator.now_ns() < window.until_ns) {
-      update(&fork->simulator, &fork->updates_done);
-      fork->simulator.RunTick();
-      fork->simulator.Observe(&other);
-      fork->detector.Observe(other, model->topology);
-    }
-    fork->detector.Finish();
-    collect(&fork->detector, &window.without);
-    windows.push_back(std::move(window));
-  };
-
-  if (options.spans) simulator.KeepSpans(options.span_share, options.span_application);
-  while (simulator.now_ns() < until) {
-    update(&simulator, &updates_done);
-    for (std::size_t f = 0; options.truth && f < faults.size(); ++f) {
-      if (faults[f].start_ns >= simulator.now_ns() && faults[f].enabled &&
-          faults[f].start_ns < simulator.now_ns() + period) {
-        forks.push_back({f, Fork{simulator, detector, updates_done}});
-      }
-    }
-    simulator.RunTick();
-    simulator.Observe(&tick);
-    detector.Observe(tick, model->topology);
-    collect(&detector, &violations);
-    if (!detector.open().empty()) busy_ns = simulator.now_ns();
-    if (sink) sink(tick);
-    if (options.spans) {
-      for (const SpanBatch& batch : simulator.TakeSpans()) options.spans(batch);
-    }
-    if (options.control) options.control(&simulator);
-    for (std::size_t i = 0; i < forks.size();) {  // one at a time: memory stays small
-      // What a fault leaves behind, messages sent again and full queues, is its doing too: its
-      // window lasts until nothing has violated for 5 s.
-      const std::int64_t end_ns = faults[forks[i].first].end_ns;
-      if (simulator.now_ns() >= std::max(end_ns, busy_ns) + kCalmNs ||
-          simulator.now_ns() >= end_ns + kMostAfterNs) {
-        replay(forks[i].first, &forks[i].second);
-        forks.erase(forks.begin() + static_cast<std::ptrdiff_t>(i));
-      } else {
-        ++i;
-      }
-    }
-  }
-  for (auto& [fault, fork] : forks) replay(fault, &fork);
-  detector.Finish();
-  collect(&detector, &violations);
-  std::sort(violations.begin(), violations.end(), [](const Violation& a, const Violation& b) {
-    return a.start_ns != b.start_ns ? a.start_ns < b.start_ns : a.request_class < b.request_class;
-  });
-
-  std::vector<TruthRow> rows;
-  for (Violation& violation : violations) {
-    TruthRow row{violation, -1, "load"};
-    row.violation.initiation = Initiation::kLoad;
-    row.violation.confidence = 1;
-    for (const Window& window : windows) {
-      const Fault& fault = faults[window.fault];
-      const std::int64_t at = violation.start_ns - options.simulator.start_ns;
-      if (at < fault.start_ns || at > window.until_ns) continue;
-      const bool stays =
-          std::any_of(window.without.begin(), window.without.end(),
-                      [&](const Violation& other) { return Overlaps(violation, other); });
-      if (stays) continue;
-      row.fault = static_cast<std::int32_t>(window.fault);
-      row.cause = std::string(CauseOf(fault.kind));
-      if (fault.kind != FaultKind::kLoadSpike && fault.service != kNone) {
-        row.violation.initiation = Initiation::kService;
-        row.violation.culprit = ServiceId(fault.service);
-      }
-    }
-    rows.push_back(std::move(row));
-  }
-  return rows;
 }
 
 }  // namespace seer::cluster

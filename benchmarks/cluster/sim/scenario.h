@@ -11,10 +11,18 @@
 //
 // Truth. The state at a fault's start is kept; once all is calm again, 60 s after its end at most,
 // the time since is played again without it, with the same random numbers. A violation that then
-// does not start was the fault's doing, its culprit the fault's service; one that does is "load".
-// Of contention on a server the fault's service is the one on it that breaks first.
+// does not start was the fault's doing; one that does is "load".
+//   initiator  The service whose fault it is. Where a fault hits several, all those on a server or
+//              on its network, or a circle of calls: the one of them that held up the violation's
+//              requests the longest, compared request by request with a replay without the fault
+//              (initiator.h).
+//   reason     "fault" while the fault lasts, "aftermath" once it is over. "load": nobody's doing,
+//              the same violation starts in a run without any fault; or that of a load spike.
+//              "several": it does not, but taking away no single fault prevents it; the fault is
+//              the last that had begun, the confidence one half.
 //
-// Threads: one at a time. Cost: the run, and each fault's window once more.
+// Threads: one at a time. Cost: the run, and each fault's window once more; of those that hit
+// several services up to three times.
 #pragma once
 
 #include <cstdint>
@@ -100,9 +108,10 @@ struct ScenarioOptions {
 };
 
 struct TruthRow {
-  Violation violation;  // with initiation, culprit and confidence 1
+  Violation violation;  // with initiation, culprit and confidence
   std::int32_t fault = -1;
-  std::string cause;  // "cpu", ..., "application", "load"
+  std::string cause;   // "cpu", ..., "application", "load"
+  std::string reason;  // "fault", "aftermath", "several", "load"
 };
 
 std::vector<TruthRow> RunScenario(std::shared_ptr<const Model> model,

@@ -327,9 +327,13 @@ void Simulator::Deliver(std::uint32_t id) {
 void Simulator::TakeThread(std::uint32_t id) {
   Visit& visit = visits_[id];
   Station& station = stations_[visit.instance];
+  if (visit.Is(Visit::kTraced)) {
+    traced_[id].dequeued = now_;
+    traced_[id].blocked =
+        static_cast<float>(station.blocked) / static_cast<float>(std::max(1, station.threads));
+  }
   ++station.threads;
   visit.flags |= Visit::kThread;
-  if (visit.Is(Visit::kTraced)) traced_[id].dequeued = now_;
   if (station.cores < station.core_limit) {
     StartService(id);
   } else {

@@ -134,6 +134,8 @@ class Simulator {
   void KeepSpans(double share, std::uint32_t application = kNone);
   // Those that ended since the last call, by who recorded them (spans.h).
   std::vector<SpanBatch> TakeSpans();
+  // The same in the order in which they ended, with what only the simulator knows.
+  std::vector<KeptSpan> TakeKeptSpans() { return std::exchange(kept_spans_, {}); }
 
  private:
   enum What : std::uint32_t {

@@ -84,6 +84,7 @@ void Simulator::KeepServerSpan(std::uint32_t id, Outcome outcome) {
   set(ServerStamp::kReplySent, now_);
   KeptSpan kept;
   kept.instance = visit.instance;
+  kept.blocked = traced.blocked;
   kept.span.SetIds(traced.trace, SpanIdOf(visit.key, kServerSide),
                    SpanIdOf(visit.key, kClientSide));
   kept.span.set_edge(EdgeId(model_->nodes[visit.node].edge));

@@ -2,6 +2,7 @@
 // vectors is a copy of the world.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -55,10 +56,14 @@ struct TracedVisit {
   TraceId trace;
   std::uint64_t parent_span = 0;  // of the caller's request; 0: from outside
   std::int64_t called = -1, sent = -1, received = -1, dequeued = -1, started = -1;
+  float blocked = 0;  // KeptSpan::blocked
 };
 
 struct KeptSpan {
   std::uint32_t instance = kNone;  // who recorded it; none: the client outside
+  // Of the callee's side: the part of the threads for which it waited that waited for others
+  // themselves, when it got one.
+  float blocked = 0;
   Span span;
 };
 
@@ -134,6 +139,10 @@ struct EdgeState {
 
 // A FIFO with a rate and a finite buffer: when it will be free is all its state.
 struct Link {
+  // A sender that heard nothing for so long sends again: on a link that became slow no message
+  // waits longer, however large the buffer.
+  static constexpr double kLongestWaitNs = 2e8;
+
   std::int64_t free_at = 0;
   double ns_per_byte = 0;
   double buffer_bytes = 0;
@@ -143,13 +152,23 @@ struct Link {
     std::int64_t start = at;
     if (free_at > at) {
       start = free_at;
-      if (static_cast<double>(start - at) > buffer_bytes * ns_per_byte) return -1;
+      if (static_cast<double>(start - at) > std::min(buffer_bytes * ns_per_byte, kLongestWaitNs)) {
+        return -1;
+      }
     }
     free_at = start + static_cast<std::int64_t>(bytes * ns_per_byte);
     return free_at;
   }
   double BacklogBytes(std::int64_t now) const {
     return free_at > now ? static_cast<double>(free_at - now) / ns_per_byte : 0;
+  }
+  // From now on. What waits keeps its bytes.
+  void SetRate(std::int64_t now, double new_ns_per_byte) {
+    if (free_at > now) {
+      free_at = now + static_cast<std::int64_t>(static_cast<double>(free_at - now) *
+                                                (new_ns_per_byte / ns_per_byte));
+    }
+    ns_per_byte = new_ns_per_byte;
   }
 };
 
@@ -166,6 +185,7 @@ struct Unsent {
 struct Server {
   Link out, port, receive;
   double ns_per_byte = 0;            // of its NIC, without faults
+  double slower = 1;                 // factor on that, from faults
   double receive_message_bytes = 0;  // what a message costs there beside its bytes
   double loss = 0;
   double incast = 0;  // part of the time in which bursts keep the buffer of `port` full
