@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "benchmarks/cluster/sim/initiator.h"
 #include "benchmarks/cluster/sim/substream.h"
 
 namespace seer::evaluation {
@@ -183,6 +184,8 @@ absl::StatusOr<ScenarioSet> ParseScenarioSet(std::string_view file, std::string_
   Fields f(std::string(file) + ": ", root);
   std::uint32_t version = 0;
   f.Integer("version", 1, 1, &version);
+  f.Integer("edition", 1, 1000, &set.edition);
+  f.String("frozen", &set.frozen);
   f.String("name", &set.name);
   f.Strings("apps", &set.apps);
   f.Integer("servers", 1, 10'000, &set.servers);
@@ -302,15 +305,20 @@ absl::StatusOr<PreparedRun> Prepare(const ScenarioSet& set, const RunPlan& plan,
     options.gap_seconds = std::min(options.gap_seconds, std::max(6.0, 0.4 * 3600 / per_hour));
   }
   for (cluster::Fault& fault : cluster::DrawFaults(model->get(), options)) {
+    // A fault of a server may make a culprit of each service there.
+    const cluster::Site site = cluster::SiteOf(**model, fault);
     const bool unseen =
-        (fault.service != cluster::kNone &&
-         std::count(set.culprits.begin(), set.culprits.end(),
-                    (*model)->topology.service(ServiceId(fault.service)).name) > 0) ||
+        std::any_of(site.services.begin(), site.services.end(),
+                    [&](std::uint32_t service) {
+                      return std::count(set.culprits.begin(), set.culprits.end(),
+                                        (*model)->topology.service(ServiceId(service)).name) > 0;
+                    }) ||
         std::count(set.causes.begin(), set.causes.end(), cluster::FaultKindName(fault.kind)) > 0;
     if (unseen && !own.held_out) continue;
     schedule.Add(static_cast<std::uint64_t>(fault.start_ns));
     schedule.Add(static_cast<std::uint64_t>(fault.kind));
     schedule.Add(std::uint64_t{fault.service});
+    schedule.Add(fault.magnitude);
     simulator.faults.push_back(std::move(fault));
   }
   if (simulator.faults.empty()) schedule.Add(plan.seed);

@@ -53,6 +53,8 @@ struct TrainingPlan {
 };
 
 struct ScenarioSet {
+  std::uint32_t edition = 1;  // of the set: one more when anything that it decides changes
+  std::string frozen;         // the day from which on it is not changed
   std::string name;
   std::vector<std::string> apps;
   std::uint32_t servers = 20;

@@ -123,6 +123,7 @@ absl::Status SimulateRun(const ScenarioSet& set, const PreparedRun& run,
     };
     violation.groups = {{"kind", kind},
                         {"onset", onset},
+                        {"reason", row.reason},
                         {"unseen_culprit", in(set.culprits, violation.culprit)},
                         {"unseen_cause", in(set.causes, kind)}};
     out.violations.push_back(std::move(violation));

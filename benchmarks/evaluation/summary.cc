@@ -338,6 +338,8 @@ std::vector<Section> Sections(absl::Span<const Judged> all, const OracleSummary&
   sections.push_back(
       By("foreseeable", "Recall of what the oracle foresees", judged, nullptr, false));
   sections.push_back(By("onset", "Recall by onset", judged, &oracle.by_onset, false));
+  sections.push_back(
+      By("reason", "Recall by what the violation is of its fault", judged, nullptr, false));
   sections.push_back(By("kind", "Recall by kind of fault", judged, nullptr, false));
   sections.push_back(
       By("unseen_culprit", "Culprits never met in training", judged, nullptr, false));

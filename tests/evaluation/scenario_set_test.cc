@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/cluster/sim/initiator.h"
+#include "benchmarks/cluster/sim/substream.h"
 #include "benchmarks/evaluation/csv.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -25,6 +27,17 @@ ScenarioSet Shipped(const std::string& name) {
 
 std::string Error(std::string_view json) {
   return std::string(ParseScenarioSet("set.json", json).status().message());
+}
+
+// Of hundreds the first and last few of each set.
+std::vector<RunPlan> SomeOf(const std::vector<RunPlan>& plans) {
+  std::vector<RunPlan> some;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const bool edge = i < 2 || i + 2 >= plans.size() || plans[i].set != plans[i - 1].set ||
+                      plans[i].set != plans[i + 1].set;
+    if (edge) some.push_back(plans[i]);
+  }
+  return some;
 }
 
 TEST(ScenarioSet, WrongFilesAreRefusedWithTheField) {
@@ -56,12 +69,8 @@ TEST(ScenarioSet, SetsOfTheShippedFilesShareNothing) {
     std::vector<SplitRow> rows;
     std::vector<RunPlan> plans = RunsOf(set);
     EXPECT_EQ(plans.size(), set.train.runs + set.validation.runs + set.test.runs);
-    // Of hundreds the first and last few of each set; seeds of all.
-    for (std::size_t i = 0; i < plans.size(); ++i) {
-      const bool edge = i < 2 || i + 2 >= plans.size() || plans[i].set != plans[i - 1].set ||
-                        plans[i].set != plans[i + 1].set;
-      if (!edge) continue;
-      auto run = Prepare(set, plans[i], kGraphs);
+    for (const RunPlan& plan : SomeOf(plans)) {  // seeds of all
+      auto run = Prepare(set, plan, kGraphs);
       ASSERT_TRUE(run.ok()) << run.status();
       rows.push_back(run->split);
     }
@@ -97,12 +106,44 @@ TEST(ScenarioSet, WhatIsHeldOutOccursInTheTestAlone) {
             fault.service != cluster::kNone &&
             run->model->topology.service(ServiceId(fault.service)).name == set.culprits[0];
         const bool cause = cluster::FaultKindName(fault.kind) == set.causes[0];
-        seen[name == "test"] += culprit || cause;
+        // Nor a fault that hits it among others.
+        const auto hit = cluster::SiteOf(*run->model, fault).services;
+        const bool near = std::any_of(hit.begin(), hit.end(), [&](std::uint32_t service) {
+          return run->model->topology.service(ServiceId(service)).name == set.culprits[0];
+        });
+        seen[name == "test"] += culprit || cause || near;
       }
     }
   }
   EXPECT_EQ(seen[0], 0);
   EXPECT_GT(seen[1], 20);
+}
+
+// Whoever changes what a frozen set is made of, its file, the graphs, or how placement, load and
+// faults are drawn, makes another edition of it: another number and day in the file, and here.
+TEST(ScenarioSet, FrozenSetsAreAsTheyWereFrozen) {
+  struct Frozen {
+    const char* file;
+    std::uint32_t edition;
+    const char* day;
+    std::uint64_t digest;
+  };
+  for (const Frozen& frozen : {Frozen{"quick.json", 2, "2026-11-21", 1377819189943858384u},
+                               Frozen{"full.json", 2, "2026-11-21", 780320040638529310u}}) {
+    SCOPED_TRACE(frozen.file);
+    const ScenarioSet set = Shipped(frozen.file);
+    EXPECT_EQ(set.edition, frozen.edition);
+    EXPECT_EQ(set.frozen, frozen.day);
+    std::uint64_t digest = 1;
+    for (const RunPlan& plan : SomeOf(RunsOf(set))) {
+      const auto run = Prepare(set, plan, kGraphs);
+      ASSERT_TRUE(run.ok()) << run.status();
+      for (const auto& [trait, value] : run->split.traits) {
+        digest = cluster::Sub(digest, cluster::KeyOf(value));
+      }
+    }
+    EXPECT_EQ(digest, frozen.digest);
+  }
 }
 
 TEST(ScenarioSet, TheTestsServiceTimesAreOthersAndAllOfARunHangsOnItsSeed) {
