@@ -42,6 +42,7 @@ void DropRoot(CgroupPaths::Directory* directory) {
 
 NodeSource::NodeSource(const SoftwareMonitorOptions& options)
     : max_age_ns_(options.node_max_age_ns),
+      nics_every_ns_(options.rescan_ns),
       cpu_(options.root),
       pressure_(PressureProbe::OfHost(options.root)),
       softnet_(options.root) {
@@ -77,6 +78,12 @@ const NodeTotals& NodeSource::Sample(std::int64_t steady_ns) {
     const absl::Status status = net_->Sample(&devices_);
     totals_.queue = status.ok() ? QueueOf(devices_) : NoQueue(ReasonOfStatus(status));
   }
+  for (std::size_t i = 0; i < disks_.size(); ++i) totals_.disks[i] = disks_[i].Sample();
+  // What a card holds is known by its driver, which may take its time: not at every tick.
+  if (nics_at_ns_ != 0 && steady_ns - nics_at_ns_ < nics_every_ns_ && steady_ns >= nics_at_ns_) {
+    return totals_;
+  }
+  nics_at_ns_ = steady_ns;
   totals_.nic_inflight_bytes = totals_.nic_limit_bytes = Reading::Not(Reason::kNotSupported);
   for (NicProbe& nic : nics_) {
     const NicDepths depths = nic.Sample();
@@ -87,7 +94,6 @@ const NodeTotals& NodeSource::Sample(std::int64_t steady_ns) {
     add(depths.inflight_bytes, &totals_.nic_inflight_bytes);
     add(depths.inflight_limit_bytes, &totals_.nic_limit_bytes);
   }
-  for (std::size_t i = 0; i < disks_.size(); ++i) totals_.disks[i] = disks_[i].Sample();
   return totals_;
 }
 

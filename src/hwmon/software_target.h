@@ -51,7 +51,8 @@ class NodeSource {
   std::size_t disks() const { return disks_.size(); }
 
  private:
-  const std::int64_t max_age_ns_;
+  const std::int64_t max_age_ns_, nics_every_ns_;
+  std::int64_t nics_at_ns_ = 0;
   HostCpuProbe cpu_;
   PressureProbe pressure_;
   SoftnetProbe softnet_;

@@ -50,7 +50,8 @@ struct SoftwareMonitorOptions {
   // The node's own files are read again only after so long: targets that are read one after the
   // other share them.
   std::int64_t node_max_age_ns = 5'000'000;
-  std::int64_t rescan_ns = 1'000'000'000;  // how often the processes of a cgroup are looked up
+  // How often the processes of a cgroup are looked up, and what the network cards hold.
+  std::int64_t rescan_ns = 1'000'000'000;
   bool network = true;                     // ask the kernel's queueing disciplines
 };
 
