@@ -288,6 +288,12 @@ absl::Status SoftwareMonitor::Read(const HwTarget& target, HwReading* reading) {
         processors = std::min(processors, source.allowed_processors());
       }
       const bool whole_cgroup = target.kind == HwTarget::Kind::kCgroup;
+      // What kept all of it from running kept its threads from running, whether or not the kernel
+      // counts it as theirs.
+      if (whole_cgroup && detail.throttled_us.ok() && detail.run_delay_us.ok() &&
+          detail.throttled_us.value > detail.run_delay_us.value) {
+        detail.run_delay_us = detail.throttled_us;
+      }
       Reading used = detail.run_us;
       if (const Reading of_all = Delta(before.cgroup.cpu_usage_us, now.cgroup.cpu_usage_us);
           whole_cgroup && of_all.ok()) {

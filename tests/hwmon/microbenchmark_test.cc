@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <set>
 #include <string>
 #include <thread>
@@ -188,6 +191,33 @@ TEST(Microbenchmark, TheCallersThreadKeepsItsPlace) {
   ASSERT_EQ(::sched_getaffinity(0, sizeof(after), &after), 0);
   EXPECT_TRUE(CPU_EQUAL(&before, &after));
   EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+}
+
+TEST(Microbenchmark, OneThatIsNotLetRunIsBroughtHomeAndEnds) {
+  // A millisecond of processor time each second: the benchmark uses it up at once.
+  const std::string cpu = "/sys/fs/cgroup/cpu",
+                    name = "/seer-test-micro-" + std::to_string(getpid());
+  if (::access((cpu + "/cpu.cfs_quota_us").c_str(), F_OK) != 0 ||
+      ::mkdir((cpu + name).c_str(), 0755) != 0) {
+    GTEST_SKIP() << "no cgroup v1 for processors can be made here";
+  }
+  const auto write = [&](const char* file, const char* text) {
+    std::ofstream(cpu + name + file) << text;
+  };
+  write("/cpu.cfs_period_us", "1000000");
+  write("/cpu.cfs_quota_us", "1000");
+  MicrobenchmarkOptions options = Small();
+  options.budget = milliseconds(5);
+  const auto benchmarks = Make(options);
+  Placement placement;
+  placement.tasks_file = cpu + name + "/tasks";
+  placement.home_tasks_file = cpu + "/tasks";
+  for (int i = 0; i < 5; ++i) {
+    const MicrobenchmarkRun run = benchmarks->Run(Microbenchmark::kCpu, 1, placement);
+    EXPECT_TRUE(run.starved);
+    EXPECT_LT(run.processor, options.budget);
+  }
+  EXPECT_EQ(::rmdir((cpu + name).c_str()), 0);
 }
 
 TEST(Microbenchmark, ASlowCoreIsFoundFirstAndWhatLiesFartherOutIsNotAsked) {

@@ -1,18 +1,22 @@
 #include "seer/hwmon/software_monitor.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string>
 
 #include "seer/core/clock.h"
+#include "seer/hwmon/attribution.h"
 #include "tests/hwmon/samples.h"
 #include "tests/probe/fake_root.h"
+#include "tests/probe/sandbox.h"
 #include "tests/support/allocations.h"
 
 namespace seer {
@@ -413,6 +417,76 @@ TEST(SoftwareMonitor, ThisProcessIsReadWithoutTheHeap) {
   EXPECT_GT(reading.interval_ns, 0);
   EXPECT_TRUE(reading.instance[Resource::kCpu].delay_us.usable())
       << ReasonName(reading.instance[Resource::kCpu].delay_us.reason);
+}
+
+// A process in a cgroup of its own on this machine, where a test may make one.
+class LiveCgroup {
+ public:
+  LiveCgroup() {
+    directory_ = "/sys/fs/cgroup/cpu/seer-test-" + std::to_string(::getpid());
+    made_ = ::access("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", F_OK) == 0 &&
+            ::mkdir(directory_.c_str(), 0755) == 0;
+  }
+  ~LiveCgroup() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+    if (made_) ::rmdir(directory_.c_str());
+  }
+  bool Write(const char* file, const std::string& text) const {
+    std::ofstream out(directory_ + "/" + file);
+    out << text;
+    out.close();
+    return !out.fail();
+  }
+  // One that never stops.
+  bool Spin() {
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      for (volatile std::uint64_t i = 0;; i = i + 1) {
+      }
+    }
+    return pid_ > 0 && Write("cgroup.procs", std::to_string(pid_));
+  }
+  bool made() const { return made_; }
+  pid_t pid() const { return pid_; }
+  std::string name() const { return directory_.substr(std::strlen("/sys/fs/cgroup/cpu")); }
+
+ private:
+  std::string directory_;
+  bool made_ = false;
+  pid_t pid_ = 0;
+};
+
+TEST(SoftwareMonitor, ALiveProcessWithAQuotaIsSeenToBeHeldBack) {
+  LiveCgroup cgroup;
+  if (!cgroup.made()) GTEST_SKIP() << "no cgroup v1 for processors can be made here";
+  ASSERT_TRUE(cgroup.Write("cpu.cfs_quota_us", "2000"));  // of 100,000
+  ASSERT_TRUE(cgroup.Spin());
+  SoftwareMonitor by_pid, by_cgroup;
+  HwReading reading, of_cgroup;
+  const HwTarget process = HwTarget::OfProcess(cgroup.pid());
+  const HwTarget whole = HwTarget::OfCgroup(cgroup.name());
+  ASSERT_TRUE(by_pid.Read(process, &reading).ok());
+  ASSERT_TRUE(by_cgroup.Read(whole, &of_cgroup).ok());
+  // Some periods have to pass; each Read is of a short time only, so they are added up.
+  HwReading total, cgroup_total;
+  std::uint64_t throttled = 0;
+  EXPECT_TRUE(testing::Eventually([&] {
+    EXPECT_TRUE(by_pid.Read(process, &reading).ok());
+    AddReading(reading, &total);
+    throttled += by_pid.last().throttled_us.value;
+    EXPECT_TRUE(by_cgroup.Read(whole, &of_cgroup).ok());
+    AddReading(of_cgroup, &cgroup_total);
+    return throttled > 100'000;
+  }));
+  EXPECT_EQ(by_pid.last().cpu_limit_millis, Reading::Of(20));
+  EXPECT_EQ(by_cgroup.last().cpu_limit_millis, Reading::Of(20));
+  EXPECT_EQ(by_cgroup.last().processes, 1u);
+  // Being held back is part of the wait.
+  EXPECT_GT(total.instance[Resource::kCpu].delay_us.value, 50'000);
+  EXPECT_GT(cgroup_total.instance[Resource::kCpu].delay_us.value, 50'000);
 }
 
 TEST(SoftwareMonitor, AProcessThatEndedIsNotFoundAndNoOtherTakesItsPlace) {
