@@ -9,6 +9,12 @@ namespace internal {
 void DepthRival::ScoreServices(const Context& context, std::vector<Score>* scores) {
   for (std::size_t i = 0; i < scores->size(); ++i) {
     Score& score = (*scores)[i];
+    // Calls are what services can be compared by. Packets and connections are other units, and only
+    // where the calls are not known the longest of them has to do.
+    if (context.measures.Seen(i, Measure::kOutstanding)) {
+      score = {context.measures.Value(i, Measure::kOutstanding), Measure::kOutstanding, true};
+      continue;
+    }
     for (const Measure measure : kDepthMeasures) {
       if (!context.measures.Seen(i, measure)) continue;
       const double depth = context.measures.Value(i, measure);
