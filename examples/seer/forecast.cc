@@ -9,12 +9,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "examples/seer/args.h"
+#include "examples/seer/eval_command.h"
 #include "examples/seer/forecast_command.h"
 #include "examples/seer/model_commands.h"
 #include "seer/dataset/reader.h"
 #include "seer/nn/checkpoint.h"
 #include "seer/predict/model_predictor.h"
 #include "seer/predict/rivals.h"
+#include "seer/predict/tree_model.h"
 
 namespace seer_tool {
 namespace {
@@ -22,42 +24,6 @@ namespace {
 constexpr std::int64_t kMs = 1'000'000;
 // An alarm foresees a violation that starts so much later, and counts anew when it lasts longer.
 constexpr std::int64_t kLeastLeadNs = 100 * kMs, kMostLeadNs = 2000 * kMs;
-
-struct Chosen {
-  std::unique_ptr<seer::TickPredictor> predictor;
-  std::int64_t horizon_ns;
-};
-
-absl::StatusOr<Chosen> Choose(const std::string& model, double threshold) {
-  if (const auto rival = seer::RivalFromName(model)) {
-    seer::RivalOptions options;
-    options.threshold = threshold;
-    auto made = seer::MakeRival(*rival, options);
-    if (!made.ok()) return made.status();
-    return Chosen{*std::move(made), options.alarm_horizon_ns};
-  }
-  auto checkpoint = seer::LoadCheckpoint(model);
-  if (!checkpoint.ok()) {
-    if (checkpoint.status().code() != absl::StatusCode::kNotFound) return checkpoint.status();
-    std::string names;
-    for (const seer::RivalKind kind : seer::kAllRivals) {
-      absl::StrAppend(&names, names.empty() ? "" : ", ", std::string(seer::RivalName(kind)));
-    }
-    return absl::NotFoundError(absl::StrCat(model, ": no such file; without a model: ", names));
-  }
-  std::string& section = checkpoint->sections[seer::ModelCalibration::kSection];
-  seer::ModelCalibration calibration;
-  if (!section.empty()) {
-    auto decoded = seer::DecodeModelCalibration(section);
-    if (!decoded.ok()) return decoded.status();
-    calibration = *decoded;
-  }
-  if (threshold > 0) calibration.threshold = threshold;
-  section = seer::EncodeModelCalibration(calibration);
-  auto made = seer::MakeModelPredictor(*checkpoint);
-  if (!made.ok()) return made.status();
-  return Chosen{*std::move(made), calibration.alarm_horizon_ns};
-}
 
 // One that begins, or has lasted for so long that it counts anew.
 struct Alarm {
@@ -94,7 +60,7 @@ void Match(const std::vector<seer::DatasetEvent>& events, std::vector<Alarm>* al
 
 absl::Status Forecast(const std::string& model, const std::string& dataset, std::uint32_t run,
                       double threshold, double horizon_ms, bool csv, bool json) {
-  auto chosen = Choose(model, threshold);
+  auto chosen = ChoosePredictor(model, threshold);
   if (!chosen.ok()) return chosen.status();
   const std::int64_t horizon_ns =
       horizon_ms > 0 ? std::llround(horizon_ms * static_cast<double>(kMs)) : chosen->horizon_ns;
@@ -184,6 +150,46 @@ absl::Status Forecast(const std::string& model, const std::string& dataset, std:
 }
 
 }  // namespace
+
+absl::StatusOr<ChosenPredictor> ChoosePredictor(const std::string& model, double threshold) {
+  if (const auto rival = seer::RivalFromName(model)) {
+    seer::RivalOptions options;
+    options.threshold = threshold;
+    auto made = seer::MakeRival(*rival, options);
+    if (!made.ok()) return made.status();
+    return ChosenPredictor{*std::move(made), options.alarm_horizon_ns};
+  }
+  if (seer::IsTreeModelFile(model)) {
+    auto trees = seer::LoadTreeModel(model);
+    if (!trees.ok()) return trees.status();
+    if (threshold > 0) trees->calibration.threshold = threshold;
+    const std::int64_t horizon_ns = trees->calibration.alarm_horizon_ns;
+    auto made = seer::MakeTreePredictor(*std::move(trees));
+    if (!made.ok()) return made.status();
+    return ChosenPredictor{*std::move(made), horizon_ns};
+  }
+  auto checkpoint = seer::LoadCheckpoint(model);
+  if (!checkpoint.ok()) {
+    if (checkpoint.status().code() != absl::StatusCode::kNotFound) return checkpoint.status();
+    std::string names;
+    for (const seer::RivalKind kind : seer::kAllRivals) {
+      absl::StrAppend(&names, names.empty() ? "" : ", ", std::string(seer::RivalName(kind)));
+    }
+    return absl::NotFoundError(absl::StrCat(model, ": no such file; without a model: ", names));
+  }
+  std::string& section = checkpoint->sections[seer::ModelCalibration::kSection];
+  seer::ModelCalibration calibration;
+  if (!section.empty()) {
+    auto decoded = seer::DecodeModelCalibration(section);
+    if (!decoded.ok()) return decoded.status();
+    calibration = *decoded;
+  }
+  if (threshold > 0) calibration.threshold = threshold;
+  section = seer::EncodeModelCalibration(calibration);
+  auto made = seer::MakeModelPredictor(*checkpoint);
+  if (!made.ok()) return made.status();
+  return ChosenPredictor{*std::move(made), calibration.alarm_horizon_ns};
+}
 
 ForecastCommand::ForecastCommand(CLI::App& app)
     : command_(app.add_subcommand("forecast", "what would have been foreseen of a recorded run")) {

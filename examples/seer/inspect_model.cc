@@ -11,11 +11,54 @@
 #include "seer/nn/checkpoint.h"
 #include "seer/nn/onnx.h"
 #include "seer/predict/model_inputs.h"
+#include "seer/predict/tree_model.h"
 
 namespace seer_tool {
 namespace {
 
 std::string Many(std::size_t n) { return std::to_string(n); }
+
+void Print(const std::vector<std::pair<std::string, std::string>>& facts) {
+  std::size_t width = 0;
+  for (const auto& fact : facts) width = std::max(width, fact.first.size());
+  for (const auto& [name, value] : facts) {
+    std::printf("%-*s  %s\n", static_cast<int>(width), name.c_str(), value.c_str());
+  }
+}
+
+int InspectTrees(const std::string& path, bool json_wanted) {
+  const auto model = seer::LoadTreeModel(path);
+  if (!model.ok()) return Fail(model.status());
+  std::string reads, horizons;
+  for (const seer::Channel channel : seer::kAllChannels) {
+    if (!model->inputs.channels.Has(channel)) continue;
+    absl::StrAppend(&reads, reads.empty() ? "" : ", ", std::string(seer::ChannelName(channel)));
+  }
+  if (model->inputs.edges) absl::StrAppend(&reads, ", edges");
+  if (model->inputs.latency) absl::StrAppend(&reads, ", latency");
+  for (const std::int64_t horizon : model->horizons_ns) {
+    absl::StrAppend(&horizons, horizons.empty() ? "" : ", ", horizon / 1'000'000);
+  }
+  std::vector<std::pair<std::string, std::string>> facts = {
+      {"configuration", "trees"},
+      {"reads", reads},
+      {"tick", Short(static_cast<double>(model->period.ns()) / 1e6) + " ms"},
+      {"horizons", horizons + " ms"},
+      {"trees", Many(model->violations.size())},
+      {"trees for initiators", Many(model->initiators.size())},
+      {"alarm horizon", Many(model->calibration.alarm_horizon_ns / 1'000'000) + " ms"},
+      {"alarm threshold", Short(model->calibration.threshold)}};
+  for (const auto& [key, value] : model->provenance) facts.emplace_back(key, value);
+  if (json_wanted) {
+    JsonWriter json;
+    json.Open('{');
+    for (const auto& [name, value] : facts) json.Key(name).Text(value);
+    json.Close('}').Print();
+  } else {
+    Print(facts);
+  }
+  return kOk;
+}
 
 }  // namespace
 
@@ -23,10 +66,12 @@ bool IsModel(const std::string& path) {
   std::array<char, 8> begin{};
   std::ifstream file(path, std::ios::binary);
   file.read(begin.data(), begin.size());
-  return file && std::memcmp(begin.data(), "SEERNN\r\n", begin.size()) == 0;
+  return (file && std::memcmp(begin.data(), "SEERNN\r\n", begin.size()) == 0) ||
+         seer::IsTreeModelFile(path);
 }
 
 int RunInspectModel(const std::string& path, bool json_wanted) {
+  if (seer::IsTreeModelFile(path)) return InspectTrees(path, json_wanted);
   const auto checkpoint = seer::LoadCheckpoint(path);
   if (!checkpoint.ok()) return Fail(checkpoint.status());
   const auto network = seer::Network::Create(checkpoint->config);
@@ -82,11 +127,7 @@ int RunInspectModel(const std::string& path, bool json_wanted) {
     json.Close(']').Key("text").Text(config.ToText()).Close('}').Print();
     return kOk;
   }
-  std::size_t width = 0;
-  for (const auto& fact : facts) width = std::max(width, fact.first.size());
-  for (const auto& [name, value] : facts) {
-    std::printf("%-*s  %s\n", static_cast<int>(width), name.c_str(), value.c_str());
-  }
+  Print(facts);
   std::printf("\n%s", config.ToText().c_str());
   return kOk;
 }
@@ -112,10 +153,23 @@ ModelCommands::ModelCommands(CLI::App& app) {
   TrainArgs& a = train_args_;
   train_ = app.add_subcommand("train", "makes a model of labelled datasets");
   train_->add_option("DATASET", a.datasets)->required();
-  train_->add_option("--validation", a.validation,
-                     "datasets for early stopping; without: the validation part of the split");
+  train_->add_option(
+      "--validation", a.validation,
+      "datasets for early stopping, calibration and the alarm; without: the validation "
+      "part of the split, or for trees the last quarter of each run");
   train_->add_option("-o,--output", a.output, "the model")->required();
-  train_->add_option("--config", a.config, "a named configuration, or a file (hybrid)");
+  train_->add_option("--config", a.config,
+                     "trees; or a network: a named configuration, or a file (trees)");
+  train_
+      ->add_option("--false-alarms", a.false_alarms,
+                   "an hour, near misses not counted: the alarm that foresees most with at most so "
+                   "many on the validation runs (1)")
+      ->check(CLI::NonNegativeNumber);
+  train_
+      ->add_option("--search", a.search_s,
+                   "trees: tries other shapes for so many seconds, and keeps what is best on the "
+                   "validation runs")
+      ->check(CLI::NonNegativeNumber);
   train_->add_option("--inputs", a.inputs, "what it reads: auto is all that was recorded")
       ->check(CLI::IsMember({"auto", "traces", "nic", "kernel", "app"}));
   train_->add_option("--ticks", a.ticks, "of a window (20)")->check(CLI::Range(1, 1024));

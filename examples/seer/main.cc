@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "examples/seer/args.h"
+#include "examples/seer/eval_command.h"
 #include "examples/seer/forecast_command.h"
 #include "examples/seer/model_commands.h"
 #include "seer/core/version.h"
@@ -19,6 +20,8 @@ constexpr char kExamples[] =
     "  seer label tables.seerdata --horizons-ms 100,300 --ticks labels.csv\n"
     "  seer stats friday.seerdata --svg depths.svg\n"
     "  seer export friday.seerdata --run 0 -o folder/\n"
+    "  seer train friday.seerdata --validation saturday.seerdata -o shop.model\n"
+    "  seer eval shop.model sunday.seerdata\n"
     "  seer forecast self-depth-z friday.seerdata\n"
     "exit codes: 0 done, 1 the input or the system said no, 2 the command line makes no sense,\n"
     "3 done, but a part of the dataset is damaged";
@@ -125,6 +128,7 @@ int main(int argc, char** argv) {
 
   ModelCommands models(app);
   const ForecastCommand forecast(app);
+  const EvalCommand eval(app);
 
   try {
     app.parse(argc, argv);
@@ -136,6 +140,7 @@ int main(int argc, char** argv) {
     return RunInspectModel(inspect_args.dataset, inspect_args.json);
   }
   if (const int code = forecast.Run(); code >= 0) return code;
+  if (const int code = eval.Run(); code >= 0) return code;
   if (*import) return RunImport(import_args);
   if (*label) return RunLabel(label_args);
   if (*stats) return RunStats(stats_args);

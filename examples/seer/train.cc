@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "examples/seer/args.h"
 #include "examples/seer/model_commands.h"
+#include "examples/seer/recorded.h"
 #include "seer/core/topology_order.h"
 #include "seer/dataset/reader.h"
 #include "seer/dataset/split.h"
@@ -28,114 +28,6 @@ namespace seer_tool {
 namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
-
-// Ticks [from, to) of a run that belong together.
-struct Part {
-  const seer::DatasetReader* reader;
-  std::uint32_t run;
-  seer::Tick from = std::numeric_limits<seer::Tick>::min();
-  seer::Tick to = std::numeric_limits<seer::Tick>::max();
-  seer::Topology topology;
-  std::vector<seer::Violation> violations;
-};
-
-// Damaged blocks are left out, and told once.
-template <typename F>
-absl::Status ForEachTick(const Part& part, const F& visit) {
-  seer::ClusterTick tick;
-  for (seer::TickCursor cursor = part.reader->Ticks(part.run, part.from, part.to);;) {
-    const auto more = cursor.Next(&tick);
-    if (!more.ok()) continue;  // `seer inspect --check` tells of it
-    if (!*more) return absl::OkStatus();
-    const absl::Status status = visit(tick);
-    if (!status.ok()) return status;
-  }
-}
-
-// Violations of a run, by whoever named most of the initiators: a recording may be labelled twice.
-absl::StatusOr<std::vector<seer::Violation>> ViolationsOf(const seer::DatasetReader& reader,
-                                                          std::uint32_t run,
-                                                          const seer::Topology& topology,
-                                                          const std::string& wanted) {
-  const auto events = reader.Events(run);
-  if (!events.ok()) return events.status();
-  std::map<std::string, std::vector<seer::Violation>> by_source;
-  for (const seer::DatasetEvent& event : *events) {
-    if (event.kind != seer::DatasetEventKind::kViolation) continue;
-    if (!wanted.empty() && event.source != wanted) continue;
-    seer::Violation violation;
-    violation.start_ns = event.start_ns;
-    violation.end_ns = event.end_ns;
-    violation.initiation = event.initiation;
-    violation.confidence = event.confidence;
-    if (event.initiation == seer::Initiation::kService) {
-      const auto culprit = topology.FindService(event.culprit);
-      violation.culprit = culprit.value_or(seer::ServiceId());
-      if (!culprit) violation.initiation = seer::Initiation::kUnknown;
-    }
-    for (std::size_t c = 0; c < topology.classes().size(); ++c) {
-      const seer::RequestClass& row = topology.classes()[c];
-      if (!row.removed && (row.name == event.request_class || topology.live_classes() == 1)) {
-        violation.request_class = seer::ClassId(static_cast<std::uint32_t>(c));
-      }
-    }
-    by_source[event.source].push_back(violation);
-  }
-  std::vector<seer::Violation> best;
-  std::size_t best_named = 0;
-  for (auto& [source, violations] : by_source) {
-    std::size_t named = 0;
-    for (const seer::Violation& v : violations) {
-      named += v.initiation == seer::Initiation::kUnknown ? 0 : 1;
-    }
-    if (best.empty() || named > best_named) {
-      best = std::move(violations);
-      best_named = named;
-    }
-  }
-  return best;
-}
-
-// All runs of the datasets, or with a split and `which` those ticks of them.
-absl::StatusOr<std::vector<Part>> PartsOf(
-    const std::vector<std::unique_ptr<seer::DatasetReader>>& readers,
-    std::optional<seer::SplitPart> which, const std::string& labels) {
-  std::vector<Part> parts;
-  for (const auto& reader : readers) {
-    const seer::DatasetManifest& manifest = reader->manifest();
-    for (std::uint32_t run = 0; run < manifest.runs.size(); ++run) {
-      auto topology = reader->LatestTopology(run);
-      if (!topology.ok() || manifest.runs[run].ticks == 0) continue;  // it recorded nothing
-      auto violations = ViolationsOf(*reader, run, *topology, labels);
-      if (!violations.ok()) return violations.status();
-      Part part{reader.get(), run, {}, {}, *topology, *violations};
-      part.from = manifest.runs[run].first;
-      part.to = manifest.runs[run].last + 1;
-      if (!which || manifest.split.empty()) {
-        parts.push_back(std::move(part));
-        continue;
-      }
-      for (const seer::SplitRange& range : manifest.split) {
-        if (range.run != run || range.part != *which) continue;
-        part.from = range.from;
-        part.to = range.to;
-        parts.push_back(part);
-      }
-    }
-  }
-  return parts;
-}
-
-absl::StatusOr<std::vector<std::unique_ptr<seer::DatasetReader>>> OpenAll(
-    const std::vector<std::string>& paths) {
-  std::vector<std::unique_ptr<seer::DatasetReader>> readers;
-  for (const std::string& path : paths) {
-    auto reader = seer::DatasetReader::Open(path);
-    if (!reader.ok()) return reader.status();
-    readers.push_back(std::make_unique<seer::DatasetReader>(*std::move(reader)));
-  }
-  return readers;
-}
 
 // What the recording shows of all that could be asked of it.
 absl::StatusOr<seer::WindowInputs> ChooseInputs(const Part& part, const std::string& name) {
@@ -413,6 +305,13 @@ absl::Status Train(const TrainArgs& args) {
   }
   checkpoint.provenance["made by"] = "seer train";
   checkpoint.provenance["asked for"] = args.config;
+  std::vector<std::pair<std::string, double>> alarm_facts;
+  if (interrupted == 0 && !validation_parts->empty()) {
+    auto chosen = ChooseAlarm(*validation_parts, args.false_alarms, args.backend, &checkpoint);
+    // Where validation has no violation, the threshold stays what it is without: one half.
+    if (!chosen.ok() && !absl::IsInvalidArgument(chosen.status())) return chosen.status();
+    if (chosen.ok()) alarm_facts = *std::move(chosen);
+  }
   if (const absl::Status status = seer::SaveCheckpoint(checkpoint, args.output); !status.ok()) {
     return status;
   }
@@ -435,27 +334,38 @@ absl::Status Train(const TrainArgs& args) {
     facts.emplace_back(where + "told in vain", Share(score->false_told, score->quiet));
   }
   if (state.best_loss) facts.emplace_back("validation loss", *state.best_loss);
-  if (args.json) {
-    JsonWriter json;
-    json.Open('{').Key("model").Text(args.output);
-    for (const auto& [name, value] : facts) json.Key(name).Number(value);
-    json.Close('}').Print();
-  } else {
-    std::vector<std::vector<std::string>> rows;
-    for (const auto& [name, value] : facts) rows.push_back({name, Short(value)});
-    PrintTable(rows);
-    if (interrupted != 0) {
-      std::printf("stopped; `seer train --resume` with the same options goes on\n");
-    }
+  for (const auto& fact : alarm_facts) facts.push_back(fact);
+  PrintFacts(args.output, facts, args.json);
+  if (interrupted != 0 && !args.json) {
+    std::printf("stopped; `seer train --resume` with the same options goes on\n");
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
+void PrintFacts(const std::string& model, const std::vector<std::pair<std::string, double>>& facts,
+                bool json_wanted) {
+  if (json_wanted) {
+    JsonWriter json;
+    json.Open('{').Key("model").Text(model);
+    for (const auto& [name, value] : facts) json.Key(name).Number(value);
+    json.Close('}').Print();
+    return;
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [name, value] : facts) rows.push_back({name, Short(value)});
+  PrintTable(rows);
+}
+
 int RunTrain(const TrainArgs& args) {
   if (seer::FindBackend(args.backend) == nullptr) {
     return Fail(absl::InvalidArgumentError("--backend: unknown: give auto, eigen or reference"));
+  }
+  // A model that is there goes on as what it is.
+  if (args.config == "trees" && !args.resume) {
+    const absl::Status status = TrainTreeModel(args);
+    return status.ok() ? kOk : Fail(status);
   }
   // Ctrl-C ends the training, not the program: what was learnt is saved.
   const auto old = std::signal(SIGINT, [](int) { interrupted = 1; });

@@ -12,25 +12,6 @@ struct Counts {
   std::uint64_t hits = 0, false_alarms = 0, near_misses = 0;
 };
 
-// Each tick outside violations, as long as it is known what came within the horizon.
-std::vector<SaidAndCame> SaidAt(absl::Span<const ForecastTrack> tracks, std::size_t horizons,
-                                std::size_t horizon, std::int64_t horizon_ns) {
-  std::vector<SaidAndCame> said;
-  for (const ForecastTrack& track : tracks) {
-    std::size_t next = 0;
-    for (std::size_t t = 0; t < track.times_ns.size(); ++t) {
-      const std::int64_t now = track.times_ns[t];
-      if (now + horizon_ns > track.times_ns.back()) break;
-      while (next < track.violations.size() && track.violations[next].end_ns < now) ++next;
-      const bool any = next < track.violations.size();
-      if (any && track.violations[next].start_ns <= now) continue;
-      said.push_back({track.probabilities[t * horizons + horizon],
-                      any && track.violations[next].start_ns <= now + horizon_ns});
-    }
-  }
-  return said;
-}
-
 class Search {
  public:
   Search(absl::Span<const ForecastTrack> tracks, absl::Span<const std::int64_t> horizons_ns,
@@ -49,7 +30,11 @@ class Search {
   // Calibrates one horizon, which everything is about from now on.
   void Use(std::size_t horizon) {
     const std::size_t horizons = horizons_ns_.size();
-    std::vector<SaidAndCame> said = SaidAt(tracks_, horizons, horizon, horizons_ns_[horizon]);
+    std::vector<SaidAndCame> said;
+    for (const ForecastTrack& track : tracks_) {
+      const std::vector<SaidAndCame> more = SaidAt(track, horizon, horizons_ns_[horizon]);
+      said.insert(said.end(), more.begin(), more.end());
+    }
     error_before_ = CalibrationError(said);
     calibration_ = FitLogOdds(said);
     calibration_.alarm_horizon_ns = horizons_ns_[horizon];
@@ -203,6 +188,24 @@ absl::StatusOr<FittedAlarm> FitAlarm(absl::Span<const ForecastTrack> tracks,
     return absl::InvalidArgumentError("options: no horizon between least and most_horizon_ns");
   }
   return fitted;
+}
+
+std::vector<SaidAndCame> SaidAt(const ForecastTrack& track, std::size_t place,
+                                std::int64_t horizon_ns) {
+  std::vector<SaidAndCame> said;
+  if (track.times_ns.empty()) return said;
+  const std::size_t horizons = track.probabilities.size() / track.times_ns.size();
+  std::size_t next = 0;
+  for (std::size_t t = 0; t < track.times_ns.size(); ++t) {
+    const std::int64_t now = track.times_ns[t];
+    if (now + horizon_ns > track.times_ns.back()) break;
+    while (next < track.violations.size() && track.violations[next].end_ns < now) ++next;
+    const bool any = next < track.violations.size();
+    if (any && track.violations[next].start_ns <= now) continue;
+    said.push_back({track.probabilities[t * horizons + place],
+                    any && track.violations[next].start_ns <= now + horizon_ns});
+  }
+  return said;
 }
 
 ModelCalibration FitLogOdds(absl::Span<const SaidAndCame> said) {

@@ -14,6 +14,7 @@
 #include "seer/core/wire.h"
 #include "seer/nn/checkpoint.h"
 #include "seer/predict/model_predictor.h"
+#include "seer/predict/tree_model.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -381,6 +382,12 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Create(const PredictorOpti
 
 absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& path,
                                                            const PredictorOptions& options) {
+  if (IsTreeModelFile(path)) {
+    SEER_ASSIGN_OR_RETURN(TreeModel trees, LoadTreeModel(path));
+    SEER_ASSIGN_OR_RETURN(std::unique_ptr<TickPredictor> model,
+                          MakeTreePredictor(std::move(trees)));
+    return Create(std::move(model), options);
+  }
   SEER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, LoadCheckpoint(path));
   SEER_ASSIGN_OR_RETURN(std::unique_ptr<TickPredictor> model, MakeModelPredictor(checkpoint));
   return Create(std::move(model), options);

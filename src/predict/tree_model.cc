@@ -193,6 +193,15 @@ absl::Status SaveTreeModel(const TreeModel& model, const std::string& path) {
   return status;
 }
 
+bool IsTreeModelFile(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  char begin[16];
+  const ssize_t got = read(file, begin, sizeof(begin));
+  close(file);
+  return got > 0 && IsTreeModel({begin, static_cast<std::size_t>(got)});
+}
+
 absl::StatusOr<TreeModel> LoadTreeModel(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return Failed(path);

@@ -14,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "seer/predict/alarm_score.h"
+#include "seer/predict/predictor.h"
 #include "seer/predict/tree_trainer.h"
 #include "tests/predict/faulty_cluster.h"
 #include "tests/support/allocations.h"
@@ -233,7 +234,12 @@ TEST(TreeModel, IsSavedAndLoaded) {
   const auto loaded = LoadTreeModel(path);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(EncodeTreeModel(*loaded), EncodeTreeModel(Trained()));
+  EXPECT_TRUE(IsTreeModelFile(path));
+  const auto predictor = Predictor::Load(path);
+  ASSERT_TRUE(predictor.ok()) << predictor.status();
+  EXPECT_EQ((*predictor)->health().model, "trees");
   std::remove(path.c_str());
+  EXPECT_FALSE(IsTreeModelFile(path));
   EXPECT_EQ(LoadTreeModel(path).status().code(), absl::StatusCode::kNotFound);
   EXPECT_FALSE(SaveTreeModel(Trained(), "/nonexistent/folder/x.model").ok());
 }

@@ -65,6 +65,11 @@ struct SaidAndCame {
   bool came = false;
 };
 
+// Each tick outside violations of which it is known whether one started within the horizon, which
+// is the `place`-th of those of the track. A track without ticks has none.
+std::vector<SaidAndCame> SaidAt(const ForecastTrack& track, std::size_t place,
+                                std::int64_t horizon_ns);
+
 // Slope and shift of the log-odds with the greatest likelihood, drawn slightly to 1 and 0.
 // Calibration without either kind: slope 1, shift 0.
 ModelCalibration FitLogOdds(absl::Span<const SaidAndCame> said);

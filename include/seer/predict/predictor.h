@@ -91,8 +91,8 @@ class Predictor {
  public:
   // InvalidArgument names the option.
   static absl::StatusOr<std::unique_ptr<Predictor>> Create(const PredictorOptions& options = {});
-  // With a trained model: a checkpoint as `seer train` writes it. As LoadCheckpoint() and
-  // MakeModelPredictor().
+  // With a trained model, as `seer train` writes it: trees (tree_model.h), or the checkpoint of a
+  // network (model_predictor.h). Their errors.
   static absl::StatusOr<std::unique_ptr<Predictor>> Load(const std::string& path,
                                                          const PredictorOptions& options = {});
   // With a model of the host's choice.

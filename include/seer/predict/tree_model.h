@@ -68,6 +68,7 @@ struct TreeModel {
 
 // Whether the bytes begin as a TreeModel's do.
 bool IsTreeModel(std::string_view bytes);
+bool IsTreeModelFile(const std::string& path);  // false where it cannot be read
 // The model is valid.
 std::string EncodeTreeModel(const TreeModel& model);
 // Any bytes may be decoded. DataLoss: not whole. InvalidArgument: not a model of this version.
