@@ -7,6 +7,7 @@
 
 #include "benchmarks/evaluation/simulate.h"
 #include "benchmarks/evaluation/trained.h"
+#include "benchmarks/evaluation/trained_predictor.h"
 #include "benchmarks/evaluation/trees.h"
 #include "seer/predict/rivals.h"
 
@@ -70,7 +71,7 @@ TreeOptions TreesFor(const TrainingPlan& plan, std::size_t seed) {
 }  // namespace
 
 std::vector<Contender> AllContenders(const ScenarioSet& set) {
-  std::vector<Contender> all;
+  std::vector<Contender> all = {TrainedPredictor(set)};
   for (const RivalKind kind : kAllRivals) {
     if (kind != RivalKind::kRandom) all.push_back(Untrained(kind, set));
   }
