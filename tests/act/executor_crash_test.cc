@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <random>
+#include <fstream>
 
 #include "seer/act/cgroup_actuator.h"
 #include "tests/act/support.h"
@@ -69,6 +69,7 @@ struct Host {
     options.journal_path = folder.At("journal");
     options.clock = &clock;
     options.steady = &clock;
+    options.max_per_minute = 1'000'000;
   }
   absl::StatusOr<std::unique_ptr<Executor>> Start(int calls) {
     std::vector<std::unique_ptr<Actuator>> actuators;
@@ -140,6 +141,66 @@ TEST(ExecutorCrash, HundredKillsLeaveNothingBehind) {
   EXPECT_GT(killed, 50);
   EXPECT_GT(ended, 0);
   EXPECT_GT(recovered, 20);
+}
+
+// So too with the kernel's own files, at whatever moment the kill comes.
+TEST(ExecutorCrash, HundredKillsLeaveNoLimitInALiveCgroup) {
+  const std::string name = absl::StrCat("seer-act-crash-", ::getpid());
+  const std::string path = "/sys/fs/cgroup/cpu/" + name;
+  if (::mkdir(path.c_str(), 0755) != 0) {
+    GTEST_SKIP() << "no cgroup can be made at " << path << " (version 1, as root)";
+  }
+  const auto quota = [&] {
+    std::ifstream in(path + "/cpu.cfs_quota_us");
+    std::string text;
+    std::getline(in, text);
+    return text;
+  };
+  std::ofstream(path + "/cpu.cfs_quota_us") << "50000" << std::endl;
+  Host host;
+  host.cgroups.root = "/sys/fs/cgroup";
+  host.cgroups.granted = {name};
+  int limited = 0;
+  for (int i = 0; i < 100; ++i) {
+    int ready[2];
+    ASSERT_EQ(::pipe(ready), 0);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      const auto executor = host.Start(1'000'000);
+      if (!executor.ok()) ::_exit(2);
+      (void)!::write(ready[1], "x", 1);
+      // Up and down until the end.
+      for (std::uint64_t id = 1;; ++id) {
+        Recommendation r;
+        r.id = id;
+        r.issued_ns = kStartNs;
+        r.target.cgroup = name;
+        r.action = Action::kCpuLimit;
+        r.to = id % 2 == 0 ? 0.6 : 0.7;
+        r.upper = 1;
+        host.clock.Advance(2);
+        (void)(*executor)->Apply(r);
+        if (id % 8 == 0) (void)(*executor)->UndoAll();
+        if (id % 50 == 0) host.clock.Set(kStartNs);
+      }
+    }
+    char byte = 0;
+    ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+    for (volatile int spin = 0; spin < (i * 7919) % 100'000; ++spin) {
+    }
+    ASSERT_EQ(::kill(child, SIGKILL), 0);
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    limited += quota() != "50000" ? 1 : 0;
+    const auto executor = host.Start(1'000'000);
+    ASSERT_TRUE(executor.ok()) << executor.status();
+    ASSERT_EQ((*executor)->active(), 0u) << i;
+    ASSERT_EQ(quota(), "50000") << i;
+  }
+  EXPECT_GT(limited, 0);  // some were killed with a limit in force
+  ::rmdir(path.c_str());
 }
 
 }  // namespace
