@@ -99,9 +99,13 @@ absl::Status InferenceEngine::FinishOutputs(std::size_t windows, absl::Span<floa
     for (std::size_t s = 0; s < options_.live.size(); ++s) {
       if (!options_.live[s]) z[s] = -1e30f;
     }
-    internal::LogitsToOutputs(network_, z);
+    ToProbabilities(z);
   }
   return absl::OkStatus();
+}
+
+void InferenceEngine::ToProbabilities(float* logits) const noexcept {
+  internal::LogitsToOutputs(network_, logits);
 }
 
 absl::StatusOr<std::unique_ptr<TickSession>> InferenceEngine::NewSession(RunMode mode) const {

@@ -37,7 +37,7 @@ constexpr Kernels MakeKernels(const char* name) {
 }
 constexpr NativeKernels MakeNative(const Kernels* training) {
   return {training->name,   kWide, kAtOnce, training, Product, SparseRow, PackedConvolution,
-          PackedRecurrence, Pool,  Dots};
+          PackedRecurrence, Pool,  Dots,    Softmax};
 }
 
 }  // namespace

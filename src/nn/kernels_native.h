@@ -73,8 +73,14 @@ void Product(const PackedMatrix& w, std::size_t first, std::size_t depth, std::s
         }
       }
       const float* const at = panel(whole, 0);
-      PanelTileOf<kRows>(count, depth, in + i * ld_in, ld_in, 1, at,
-                         add ? nullptr : w.bias + whole * kPanel, at, rest, kPanel);
+      const float* const start = add ? nullptr : w.bias + whole * kPanel;
+      if (rows == 1) {
+        RowPanel(
+            depth, [&](std::size_t k) { return in[k]; },
+            [&](std::size_t k) { return at + k * kPanel; }, add ? rest : start, rest);
+      } else {
+        PanelTileOf<kRows>(count, depth, in + i * ld_in, ld_in, 1, at, start, at, rest, kPanel);
+      }
       for (std::size_t r = 0; r < count; ++r) {
         for (std::size_t j = 0; j < left; ++j) to[r * ld_out + j] = rest[r * kPanel + j];
       }
@@ -353,4 +359,28 @@ void Dots(std::size_t rows, std::size_t n, const float* in, const float* w, floa
     for (; j < n; ++j) sum += x[j] * w[j];
     out[r] = sum;
   }
+}
+
+// Logits to probabilities that sum up to 1, in place. Those far below the greatest become 0.
+void Softmax(std::size_t n, float* z) {
+  float top = z[0];
+  for (std::size_t i = 1; i < n; ++i) top = z[i] > top ? z[i] : top;
+  Vector sums = {};
+  const auto some = [&](std::size_t i, std::size_t count) {
+    const Vector x = LoadSome(z + i, count) - top;
+    Vector y = Exponential(x);
+    y = x < Each(-87.0f) ? Vector{} : y;
+    StoreSome(z + i, y, count);
+    return y;
+  };
+  std::size_t i = 0;
+  for (; i + kWide <= n; i += kWide) sums += some(i, kWide);
+  float each[kWide];
+  Store(each, sums);
+  if (i < n) some(i, n - i);
+  float sum = 0;
+  for (std::size_t j = 0; j < kWide; ++j) sum += each[j];
+  for (; i < n; ++i) sum += z[i];
+  const float share = 1 / sum;
+  for (i = 0; i < n; ++i) z[i] *= share;
 }

@@ -102,6 +102,19 @@ Scalar WindowLoss(const Network& network, const LossOptions& options, const Trai
   return loss;
 }
 
+// Those of the hazards, in place.
+template <typename Scalar>
+void HazardsToOutputs(const Network& network, Scalar* z) {
+  for (std::size_t c = 0; c < network.config().hazard_classes; ++c) {
+    Scalar log_none = 0;  // of the probability that nothing has started so far
+    for (std::size_t k = 0; k < network.config().hazard_horizons; ++k) {
+      Scalar& out = z[c * network.config().hazard_horizons + k];
+      log_none -= Softplus(out);
+      out = -std::expm1(log_none);
+    }
+  }
+}
+
 // Logits of one window to what InferenceEngine promises, in place.
 template <typename Scalar>
 void LogitsToOutputs(const Network& network, Scalar* z) {
@@ -114,14 +127,7 @@ void LogitsToOutputs(const Network& network, Scalar* z) {
   } else {
     for (std::size_t i = 0; i < n; ++i) z[i] = Logistic(z[i]);
   }
-  for (std::size_t c = 0; c < network.config().hazard_classes; ++c) {
-    Scalar log_none = 0;  // of the probability that nothing has started so far
-    for (std::size_t k = 0; k < network.config().hazard_horizons; ++k) {
-      Scalar& out = z[n + c * network.config().hazard_horizons + k];
-      log_none -= Softplus(out);
-      out = -std::expm1(log_none);
-    }
-  }
+  HazardsToOutputs(network, z + n);
 }
 
 }  // namespace internal

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "nn/backends.h"
 #include "nn/flush_denormals.h"
+#include "nn/loss_math.h"
 #include "nn/native_model.h"
 #include "nn/native_pass.h"
 #include "nn/pass_training.h"
@@ -81,6 +82,13 @@ class NativeInference : public InferenceEngine {
                float* logits) const noexcept override {
     const FlushDenormals flush;
     static_cast<NativeWorkspace*>(workspace)->pass.Forward(inputs, windows, logits);
+  }
+  void ToProbabilities(float* logits) const noexcept override {
+    if (network().config().output != OutputKind::kSoftmax) {
+      return InferenceEngine::ToProbabilities(logits);
+    }
+    model_.kernels.softmax(network().initiators(), logits);
+    HazardsToOutputs(network(), logits + network().initiators());
   }
 
  private:

@@ -61,6 +61,7 @@ struct NativeKernels {
   // out[r] = start + the sum of in[r * n + j] * w[j].
   void (*dots)(std::size_t rows, std::size_t n, const float* in, const float* w, float start,
                float* out);
+  void (*softmax)(std::size_t n, float* z);
 };
 
 inline constexpr std::size_t kMostWindowsAtOnce = 5;

@@ -115,6 +115,8 @@ class InferenceEngine {
   // Sizes fit and inputs are finite. Writes logits.
   virtual void Compute(const float* inputs, std::size_t windows, Workspace* workspace,
                        float* logits) const noexcept = 0;
+  // Of one window, in place.
+  virtual void ToProbabilities(float* logits) const noexcept;
 
  private:
   const Network network_;
