@@ -2,8 +2,13 @@
 // plane needs. Also what comes down: a recommendation, read before anybody acts on it.
 #include <chrono>
 #include <cstdio>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "seer/act/callback_actuator.h"
+#include "seer/act/executor.h"
 #include "seer/core/clock.h"
 #include "seer/core/recommendation.h"
 #include "seer/core/snapshot.h"
@@ -84,6 +89,38 @@ int main() {
   const seer::Recommendation recommendation;
   if (!seer::Decode<seer::Recommendation>(seer::Encode(recommendation)).ok()) {
     std::fprintf(stderr, "the recommendation does not survive its bytes\n");
+    return 1;
+  }
+  // What it would do about one: a dry run, as executors are unless told.
+  double replicas = 2;
+  seer::CallbackOptions pool;
+  pool.actions = {seer::Action::kReplicas};
+  pool.granted = {"cart"};
+  pool.read = [&](const seer::ActionTarget&, seer::Action) {
+    return absl::StatusOr<double>(replicas);
+  };
+  pool.write = [&](const seer::ActionTarget&, seer::Action, double to) {
+    replicas = to;
+    return absl::OkStatus();
+  };
+  std::vector<std::unique_ptr<seer::Actuator>> actuators;
+  auto actuator = seer::MakeCallbackActuator(pool);
+  if (!actuator.ok()) return 1;
+  actuators.push_back(*std::move(actuator));
+  seer::ExecutorOptions executor_options;
+  executor_options.clock = &clock;
+  const auto executor = seer::Executor::Create(executor_options, std::move(actuators));
+  if (!executor.ok()) return 1;
+  seer::Recommendation more;
+  more.id = 1;
+  more.issued_ns = clock.NowNs();
+  more.target.service = "cart";
+  more.action = seer::Action::kReplicas;
+  more.to = 3;
+  more.upper = 5;
+  const seer::ActionTaken taken = (*executor)->Apply(more);
+  if (taken.outcome != seer::ActionOutcome::kShadow || taken.value_after != 3 || replicas != 2) {
+    std::fprintf(stderr, "the dry run says %s\n", taken.detail.c_str());
     return 1;
   }
   std::printf("topology %zu bytes, snapshot %zu bytes\n", numbering.size(), sample.size());
