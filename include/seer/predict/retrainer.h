@@ -1,0 +1,166 @@
+// Flow: ClusterTick, Forecast, ActionTaken -> [Retrainer] -> Checkpoint -> Predictor, model_store.h
+//
+// A model that goes on learning while it serves, as the application changes under it.
+//
+//   auto retrainer = seer::Retrainer::Create(*seer::LoadCheckpoint("shop.model"));   // StatusOr
+//   (*retrainer)->Observe(tick, topology);                     // each tick (Predictor::TicksSince)
+//   (*retrainer)->NoteForecast(forecast);                      // what was foreseen then
+//   (*retrainer)->NoteAction(taken);                           // what was done about it
+//
+//   (*retrainer)->Step(clock.NowNs());                         // elsewhere: RetrainerThread
+//   if (auto model = (*retrainer)->TakeModel()) predictor->UseModel(*MakeModelPredictor(*model));
+//
+// What it learns from. Ticks become windows, and are labelled `label_delay_ns` later, when it is
+// known what came of them (window/violation_labeller.h finds violations and who initiated them; or
+// the host tells them). They go into a buffer of bounded size (replay_buffer.h). Of time in blocks
+// of 30 s one in four is held back: its windows are never trained with, only judged by.
+//
+// What it does, the cheapest first:
+//   normaliser  what is usual at a service is something else than the model takes for it: the
+//               scales of these services are taken from the last minute. At once.
+//   head        the last layer learns, everything before it stays.
+//   whole       all layers do, in smaller steps.
+//   scratch     services that requests wait for came or went, more than `major_change` of them: a
+//               new network for the services that there are now. Meanwhile the old one serves,
+//               mapped onto the new services where it can be (nn/topology_map.h).
+// Head and whole are tried when there are `new_windows` windows ahead of violations that it has not
+// learnt from, and at most every `retrain_every_ns`.
+//
+// What replaces the model that serves. Only one that is no worse on the held-back windows: not less
+// able to tell windows ahead of violations from others, nor to name who initiates them, and with no
+// larger loss; and labels by which nobody does better than chance are not believed. Each decision
+// has its reason (TakeDecisions). One that was replaced is kept for `probation_ns`: where it would
+// have done better since, it comes back.
+//
+// Actions. A violation that was avoided is not learnt as a false alarm: windows after which
+// somebody acted, and nothing came, are no negatives. They count as windows before a violation of
+// the service that was acted on, with the weight that alarms deserve on which nobody acted. Where
+// all alarms are acted on nobody learns any more how often they are right: `left_alone` is the
+// share of them for which LeaveAlone() says so. Off unless set.
+//
+// Threads: Observe(), Note...(), TakeModel() and the rest from any; Step() from one at a time, and
+// it holds no lock while it trains. The same calls give the same weights, whatever the clock was.
+// Cost: Observe() cuts one tick (some 20 us at 386 services); Step() a few minibatches, see
+// benchmarks/RESULTS.md. Memory: `replay` and `held_back`, the last minutes of ticks at 2 bytes a
+// value, and a Trainer while there is something to train.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "seer/core/action_taken.h"
+#include "seer/core/config.h"
+#include "seer/core/forecast.h"
+#include "seer/core/topology.h"
+#include "seer/nn/checkpoint.h"
+#include "seer/predict/replay_buffer.h"
+#include "seer/window/cluster_tick.h"
+#include "seer/window/span_interval.h"
+#include "seer/window/violations.h"
+
+SEER_BEGIN_NAMESPACE
+
+enum class RetrainStage : std::uint8_t { kIdle, kMapping, kNormaliser, kHead, kWhole, kScratch };
+// "idle", "mapping", "normaliser", "head", "whole", "scratch".
+std::string_view RetrainStageName(RetrainStage stage);
+
+struct RetrainerOptions {
+  ReplayOptions replay;
+  std::size_t held_back_bytes = std::size_t{64} << 20;
+  std::int64_t label_delay_ns = 20'000'000'000;
+  bool find_violations = true;  // else NoteViolation() tells them, within the delay
+  std::uint64_t seed = 1;
+
+  std::string backend = "auto";
+  std::uint32_t batches_a_step = 4;  // minibatches that one Step() trains
+  std::uint32_t head_steps = 30, whole_steps = 30, scratch_steps = 500;  // Step()s
+  float head_rate = 1e-3f, whole_rate = 3e-4f, scratch_rate = 1e-3f;     // learning rates
+
+  std::int64_t recent_ns = 60'000'000'000;  // of which the normaliser takes what is usual
+  double drift_shift = 1;                   // in spreads, from which on it is something else
+  double major_change = 0.2;                // share of the services that requests wait for
+  std::int64_t settle_ns = 30'000'000'000;  // services have been the same for so long
+  std::size_t new_windows = 20;             // ahead of violations, before it learns again
+  std::size_t fewest_held_back = 4;         // violations, to judge by
+  std::int64_t retrain_every_ns = 60'000'000'000;
+  std::int64_t probation_ns = 600'000'000'000;
+  double avoided_weight = 0.3;  // until ten alarms were left alone or overlooked
+  double left_alone = 0;        // share of the alarms, 0 to 0.5
+
+  // InvalidArgument names the field.
+  [[nodiscard]] absl::Status Validate() const;
+};
+
+struct RetrainDecision {
+  RetrainStage stage = RetrainStage::kIdle;
+  bool replaced = false;
+  bool rolled_back = false;
+  std::string reason;         // why not, or why back; empty: it is no worse
+  std::uint64_t version = 0;  // of the model that serves from now on
+  std::int64_t at_ns = 0;
+  double serving_loss = 0, candidate_loss = 0;  // on the held-back windows
+  std::size_t held_back = 0, held_back_ahead = 0;
+};
+
+struct RetrainerHealth {
+  RetrainStage stage = RetrainStage::kIdle;
+  std::uint64_t version = 1;  // of the model that serves; the one it was made with is 1
+  std::uint64_t steps = 0;    // that trained something
+  std::size_t replay_windows = 0, replay_ahead = 0, replay_bytes = 0;
+  std::size_t held_back_windows = 0, held_back_ahead = 0;
+  std::uint64_t dropped_windows = 0;                     // that came faster than Step() took them
+  std::uint64_t hits = 0, false_alarms = 0, missed = 0;  // of alarms that nobody acted on
+  double drifted_services = 0;                           // share of the model's
+  absl::Status last_error;                               // of a Step() that went wrong
+};
+
+class Retrainer {
+ public:
+  // InvalidArgument: not a checkpoint that MakeModelPredictor() takes, or an option.
+  static absl::StatusOr<std::unique_ptr<Retrainer>> Create(const Checkpoint& serving,
+                                                           const RetrainerOptions& options = {});
+  ~Retrainer();
+  Retrainer(const Retrainer&) = delete;
+  Retrainer& operator=(const Retrainer&) = delete;
+
+  // Each tick, in order. InvalidArgument: another period, not later, or rows that the topology has
+  // not.
+  [[nodiscard]] absl::Status Observe(const ClusterTick& tick, const Topology& topology);
+  // Spans, where there are some, before the tick that they are of: who initiated violations is then
+  // told from them.
+  void Add(const SpanInterval& interval);
+  // With the ids of the topology of the last tick. One that was told already is told better.
+  void NoteViolation(const Violation& violation);
+  void NoteForecast(const Forecast& forecast);
+  void NoteAction(const ActionTaken& action);
+  // What no topology tells has changed in a major way, as the hardware: it learns from scratch.
+  void NoteMajorChange();
+  // Whether nothing should be done about this recommendation, for the sake of a clean label.
+  bool LeaveAlone(std::uint64_t recommendation_id) const;
+
+  // A small piece of the work that there is: takes what has become known, judges, or trains a few
+  // minibatches. Returns whether there is more to do now. After an error what was being trained is
+  // given up, and the old model serves on.
+  absl::StatusOr<bool> Step(std::int64_t now_ns);
+
+  // The model that is to serve from now on; once each time that it changes.
+  std::optional<Checkpoint> TakeModel();
+  // As it is now.
+  Checkpoint serving() const;
+  std::vector<RetrainDecision> TakeDecisions();
+  RetrainerHealth health() const;
+
+ private:
+  class Impl;
+  explicit Retrainer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+SEER_END_NAMESPACE
