@@ -246,7 +246,7 @@ class Bench {
       SleepUntil(SteadyNs() + 1000 * kMs);
       calibrated = micro_->Calibrate(placement_);
     }
-    if (!calibrated.ok()) return std::string(calibrated.ToString());
+    if (!calibrated.ok() && !options_.busy) return std::string(calibrated.ToString());
     monitor_ = std::make_unique<ProbeMonitor>(software_, *micro_);
     monitor_->set_placement(placement_);
     return "";

@@ -55,6 +55,7 @@ struct TrialOptions {
   int trials = 210;
   std::uint64_t seed = 1;
   std::string directory = "/var/tmp";  // of the disk that is meant
+  bool busy = false;  // go on where the machine is too busy to calibrate: to see that it runs
   std::function<void(const Trial&)> each;
 };
 

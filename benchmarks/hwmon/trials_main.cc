@@ -1,6 +1,6 @@
-// hwmon_trials [--trials N] [--seed S] [--directory D]: the live trials by themselves, each as a
-// line while they run, then the table. Needs root, cgroup v1 with an empty v2 beside it, ip and tc,
-// and two processors that nobody else uses: 2.5 s for each trial.
+// hwmon_trials [--trials N] [--seed S] [--directory D] [--busy]: the live trials by themselves,
+// each as a line while they run, then the table. Needs root, cgroup v1 with an empty v2 beside it,
+// ip and tc, and two processors that nobody else uses: 2.5 s for each trial.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -9,7 +9,9 @@
 
 int main(int argc, char** argv) {
   seer::bench::TrialOptions options;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--busy") == 0) options.busy = true;
+    if (i + 1 == argc) break;
     if (std::strcmp(argv[i], "--trials") == 0) options.trials = std::atoi(argv[i + 1]);
     if (std::strcmp(argv[i], "--seed") == 0) {
       options.seed = std::strtoull(argv[i + 1], nullptr, 10);

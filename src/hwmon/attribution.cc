@@ -104,14 +104,16 @@ Attribution Attribute(const HwReading& reading, const StallBaseline& baseline,
   if (!found.worst().blamed) return found;
   found.verdict = Attribution::Verdict::kResource;
   const Resource worst = found.worst().resource;
+  bool own_doing = worst == Resource::kNetwork || worst == Resource::kStorage;
   if (worst == Resource::kCpu) {
     found.quota = IsQuota(reading.instance[Resource::kCpu]);
     // Its own threads wait for each other: there is more to do, not less to do it with.
     const HwSignal& use = reading.instance[Resource::kCpu].utilisation;
     constexpr double kAllOfIt = 0.85;
-    if (found.request_ratio >= rules.load_ratio && use.usable() && use.value >= kAllOfIt) {
-      found.verdict = Attribution::Verdict::kLoad;
-    }
+    own_doing = use.usable() && use.value >= kAllOfIt;
+  }
+  if (own_doing && found.request_ratio >= rules.load_ratio) {
+    found.verdict = Attribution::Verdict::kLoad;
   }
   found.memory_merged = worst == Resource::kCache &&
                         found.unobserved[static_cast<std::size_t>(Resource::kMemoryBandwidth)];

@@ -222,7 +222,6 @@ MicrobenchmarkRun Microbenchmarks::Run(Microbenchmark benchmark, double intensit
   if (!thread.joinable()) return run;
 
   const auto deadline = began + 2 * state_->resources.options.budget;
-  bool helped = false;
   std::unique_lock<std::mutex> lock(mutex);
   while (!changed.wait_for(lock, std::chrono::milliseconds(1), [&] { return done; })) {
     lock.unlock();
@@ -231,9 +230,10 @@ MicrobenchmarkRun Microbenchmarks::Run(Microbenchmark benchmark, double intensit
       run.aborted = true;
       stopped.store(true, std::memory_order_relaxed);  // a wish; orders nothing
     }
-    if (late && !helped) {
-      // It does not get to its own look at the clock: back to where others are, to end at once.
-      helped = run.starved = true;
+    if (late) {
+      // It does not get to its own look at the clock: back to where others are, to end at once. And
+      // again until it has: it may not even have begun, and would turn to idle time only then.
+      run.starved = true;
       stopped.store(true, std::memory_order_relaxed);
       const int id = tid.load(std::memory_order_relaxed);
       const sched_param param = {};

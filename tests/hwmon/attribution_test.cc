@@ -112,6 +112,17 @@ TEST(Attribution, MoreRequestsThanProcessorsAreLoadNotNeighbours) {
   EXPECT_EQ(Attribute(reading, Baseline()).verdict, Verdict::kResource);
 }
 
+TEST(Attribution, ALinkThatItsOwnRequestsFillIsLoad) {
+  for (const Resource resource : {Resource::kNetwork, Resource::kStorage}) {
+    EXPECT_EQ(Attribute(With(resource, 500, 160), Baseline()).verdict, Verdict::kLoad);
+    EXPECT_EQ(Attribute(With(resource, 500, 140), Baseline()).verdict, Verdict::kResource);
+  }
+  // More requests do not push pages out, nor lines.
+  for (const Resource resource : {Resource::kMemoryCapacity, Resource::kCache}) {
+    EXPECT_EQ(Attribute(With(resource, 500, 300), Baseline()).verdict, Verdict::kResource);
+  }
+}
+
 // A monitor without counters measures the host's cache by a probe of its own (scope kHost): the
 // share of the processor time that the slowdown would explain, and that share of all of it.
 HwReading ProbedCache(double share, double busy_of_healthy) {

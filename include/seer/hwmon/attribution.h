@@ -38,7 +38,8 @@ struct AttributionRules {
   double min_rise_spreads = 4;
   std::uint32_t min_samples = 3;   // readings of the baseline
   std::uint64_t min_requests = 5;  // in the reading
-  // From so much more requests than usual on, waiting for the instance's own processors is load.
+  // With so many more requests than usual, waiting for the network, for storage, or for processors
+  // that the instance itself has all of, is load.
   double load_ratio = 1.5;
 };
 
@@ -55,7 +56,7 @@ struct Attribution {
     kUndecided,  // no baseline, or too few requests; nothing can be said
     kNone,       // of what is observed, nothing rose: see `unobserved`
     kResource,   // worst() is to blame
-    kLoad,       // more requests than it has processors for
+    kLoad,       // more requests than it has resources for; worst() is what they wait for
   };
   Verdict verdict = Verdict::kUndecided;
   bool quota = false;  // the resource is the processor, and the quota is what is short

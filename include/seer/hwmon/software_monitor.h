@@ -52,7 +52,7 @@ struct SoftwareMonitorOptions {
   std::int64_t node_max_age_ns = 5'000'000;
   // How often the processes of a cgroup are looked up, and what the network cards hold.
   std::int64_t rescan_ns = 1'000'000'000;
-  bool network = true;                     // ask the kernel's queueing disciplines
+  bool network = true;  // ask the kernel's queueing disciplines
 };
 
 // What stands behind the last reading, for people and for other monitors. Everything but what says
