@@ -1,0 +1,56 @@
+// Who runs where: the services and stores of the social network, and on which port each listens.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace social {
+
+enum class Server {
+  kSimple,           // one connection at a time: callers connect for each call
+  kThreaded,         // a thread for each connection
+  kThreadPool,       // a worker for each connection
+  kNonblocking,      // one thread, that also runs the handlers
+  kNonblockingPool,  // requests of all connections wait for a worker
+  kConsumer,         // no server: takes its requests out of a queue
+};
+
+struct Role {
+  const char* name;
+  Server server;
+  std::size_t workers;  // of pools, and of the consumer
+};
+const std::vector<Role>& Roles();
+
+enum class StoreKind { kMemcached, kRedis, kPostgres };
+
+struct Store {
+  const char* name;
+  StoreKind kind;
+};
+const std::vector<Store>& Stores();
+
+// The directory that all processes of one run share: what listens says there on which port.
+class Deployment {
+ public:
+  explicit Deployment(std::string directory) : directory_(std::move(directory)) {}
+
+  const std::string& directory() const { return directory_; }
+  std::string QueueDirectory() const { return directory_ + "/queues"; }
+  std::string PasswordFile() const { return directory_ + "/postgres.password"; }
+  std::string LogOf(const std::string& name) const { return directory_ + "/" + name + ".log"; }
+
+  // `name` listens on this port of the loopback interface.
+  void Announce(const std::string& name, int port) const;
+  // 0: not yet.
+  int Find(const std::string& name) const;
+  // Waits for it. Throws std::runtime_error after 20 s.
+  int Port(const std::string& name) const;
+
+ private:
+  const std::string directory_;
+};
+
+}  // namespace social

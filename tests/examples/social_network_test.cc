@@ -1,0 +1,356 @@
+// examples/social_network: requests return what was written before, the schedule of the load is
+// what it says, and nothing is left of a run, whatever ends it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <thrift/protocol/TBinaryProtocol.h>
+#include <thrift/transport/TBufferTransports.h>
+#include <thrift/transport/TSocket.h>
+
+#include "ComposePostService.h"
+#include "HomeTimelineService.h"
+#include "SearchService.h"
+#include "SocialGraphService.h"
+#include "UrlShortenService.h"
+#include "UserService.h"
+#include "UserTimelineService.h"
+#include "examples/social_network/deployment.h"
+#include "examples/social_network/schedule.h"
+#include "tests/examples/process.h"
+
+namespace seer::testing {
+namespace {
+
+using ::social::Post;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+// ---- The schedule
+
+TEST(SocialNetworkSchedule, IsTheSameForTheSameSeed) {
+  social::Schedule one(300, social::Shape::kSpikes, 7), same(300, social::Shape::kSpikes, 7),
+      other(300, social::Shape::kSpikes, 8);
+  bool differs = false;
+  for (int i = 0; i < 1000; ++i) {
+    const social::Arrival a = one.Next(), b = same.Next(), c = other.Next();
+    EXPECT_EQ(a.at_ns, b.at_ns);
+    EXPECT_EQ(a.kind, b.kind);
+    EXPECT_EQ(a.draw, b.draw);
+    differs = differs || a.at_ns != c.at_ns;
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST(SocialNetworkSchedule, KeepsToTheRateOfTheMomentAndToTheMix) {
+  for (const social::Shape shape :
+       {social::Shape::kConstant, social::Shape::kDiurnal, social::Shape::kSpikes}) {
+    SCOPED_TRACE(static_cast<int>(shape));
+    social::Schedule schedule(1000, shape, 1);
+    std::array<double, 60> seconds = {};
+    std::array<double, social::kRequestKinds> kinds = {};
+    double all = 0;
+    std::int64_t last = 0;
+    for (social::Arrival a = schedule.Next(); a.at_ns < 60'000'000'000; a = schedule.Next()) {
+      ASSERT_GE(a.at_ns, last);
+      last = a.at_ns;
+      ++seconds[static_cast<std::size_t>(a.at_ns / 1'000'000'000)];
+      ++kinds[static_cast<std::size_t>(a.kind)];
+      ++all;
+    }
+    for (std::size_t s = 0; s < seconds.size(); ++s) {
+      const double rate =
+          schedule.RateAt(static_cast<std::int64_t>(s) * 1'000'000'000 + 500'000'000);
+      EXPECT_NEAR(seconds[s], rate, 6 * std::sqrt(rate)) << "second " << s;  // Poisson's deviation
+    }
+    EXPECT_NEAR(kinds[0] / all, 0.6, 0.01);
+    EXPECT_NEAR(kinds[1] / all, 0.3, 0.01);
+    EXPECT_NEAR(kinds[2] / all, 0.1, 0.01);
+  }
+}
+
+TEST(SocialNetworkSchedule, SpikesAndDaysAreWhatTheirNamesSay) {
+  const social::Schedule spikes(100, social::Shape::kSpikes, 1);
+  EXPECT_EQ(spikes.RateAt(0), 100);
+  EXPECT_EQ(spikes.RateAt(19'000'000'000), 300);
+  EXPECT_EQ(spikes.RateAt(20'000'000'000), 100);
+  const social::Schedule day(100, social::Shape::kDiurnal, 1);
+  EXPECT_NEAR(day.RateAt(15'000'000'000), 150, 1e-6);
+  EXPECT_NEAR(day.RateAt(45'000'000'000), 50, 1e-6);
+}
+
+// ---- The application
+
+// The program, with what it has printed so far.
+class Application {
+ public:
+  explicit Application(const std::vector<std::string>& arguments) {
+    int ends[2];
+    if (::pipe(ends) != 0) return;
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::dup2(ends[1], STDOUT_FILENO);
+      ::dup2(ends[1], STDERR_FILENO);
+      ::close(ends[0]);
+      ::close(ends[1]);
+      std::vector<std::string> command = {SEER_SOCIAL_NETWORK};
+      command.insert(command.end(), arguments.begin(), arguments.end());
+      Exec(command);
+    }
+    ::close(ends[1]);
+    from_ = ends[0];
+  }
+  ~Application() {
+    if (pid_ > 0) {
+      Signal(SIGKILL);
+      Wait();
+    }
+    ::close(from_);
+  }
+  Application(const Application&) = delete;
+  Application& operator=(const Application&) = delete;
+
+  // Reads until it has printed this. False: it ended before.
+  bool Prints(const std::string& text) {
+    while (printed_.find(text) == std::string::npos) {
+      if (!Read()) return false;
+    }
+    return true;
+  }
+  void Signal(int number) const { ::kill(pid_, number); }
+  int Wait() {
+    while (Read()) {
+    }
+    int status = -1;
+    ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  }
+  const std::string& printed() const { return printed_; }
+
+ private:
+  bool Read() {
+    char buffer[1024];
+    const ssize_t n = ::read(from_, buffer, sizeof buffer);
+    if (n > 0) printed_.append(buffer, static_cast<std::size_t>(n));
+    return n > 0;
+  }
+
+  pid_t pid_ = -1;
+  int from_ = -1;
+  std::string printed_;
+};
+
+class SocialNetwork : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    // Runs of others may be in the folder for temporary files.
+    ::setenv("TMPDIR", temporary_.path().c_str(), 1);
+    ::chmod(temporary_.path().c_str(), 0755);
+    if (::access("/usr/bin/memcached", X_OK) != 0 || ::access("/usr/bin/redis-server", X_OK) != 0 ||
+        !std::filesystem::exists("/usr/lib/postgresql")) {
+      GTEST_SKIP() << "the stores are not installed: apt install memcached redis-server postgresql";
+    }
+    // Orphans come to us, so that none is missed.
+    ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  }
+  void TearDown() override {
+    ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+    ::unsetenv("TMPDIR");
+  }
+  void ExpectNothingIsLeft() const {
+    EXPECT_TRUE(Eventually([] { return ::waitpid(-1, nullptr, WNOHANG) < 0; }))
+        << "a process is left";
+    EXPECT_EQ(temporary_.files(), 0u);
+  }
+  social::Deployment Deployed() const {
+    for (const auto& entry : std::filesystem::directory_iterator(temporary_.path())) {
+      return social::Deployment(entry.path().string());
+    }
+    return social::Deployment("");
+  }
+  // A client of the service, which any Thrift client is.
+  template <typename Client>
+  Client To(const std::string& service) const {
+    using namespace apache::thrift;
+    auto socket = std::make_shared<transport::TSocket>("127.0.0.1", Deployed().Port(service));
+    socket->setRecvTimeout(20'000);
+    socket->open();
+    return Client(std::make_shared<protocol::TBinaryProtocol>(
+        std::make_shared<transport::TFramedTransport>(socket)));
+  }
+
+ private:
+  const ScratchDirectory temporary_;
+};
+
+std::vector<std::int64_t> IdsOf(const std::vector<Post>& posts) {
+  std::vector<std::int64_t> ids;
+  for (const Post& post : posts) ids.push_back(post.id);
+  return ids;
+}
+
+TEST_F(SocialNetwork, ReturnsWhatWasWritten) {
+  Application application({"--serve"});
+  ASSERT_TRUE(application.Prints("serving in ")) << application.printed();
+  auto users = To<social::UserServiceClient>("user-service");
+  auto graph = To<social::SocialGraphServiceClient>("social-graph-service");
+  auto compose = To<social::ComposePostServiceClient>("compose-post-service");
+  auto home = To<social::HomeTimelineServiceClient>("home-timeline-service");
+  auto timeline = To<social::UserTimelineServiceClient>("user-timeline-service");
+  auto search = To<social::SearchServiceClient>("search-service");
+  auto urls = To<social::UrlShortenServiceClient>("url-shorten-service");
+
+  // Users.
+  const std::int64_t ann = users.Register("ann", "pass of ann");
+  const std::int64_t bob = users.Register("bob", "pass of bob");
+  const std::int64_t eve = users.Register("eve", "pass of eve");
+  EXPECT_EQ(users.Login("ann", "pass of ann"), ann);
+  EXPECT_THROW(users.Login("ann", "pass of bob"), social::Refused);
+  EXPECT_THROW(users.Register("bob", "again"), social::Refused);
+  EXPECT_THROW(users.Register("bob; DROP TABLE users", "x"), social::Refused);
+  social::Creator creator;
+  users.CreatorOf(creator, bob);
+  EXPECT_EQ(creator.name, "bob");
+
+  // Who follows whom.
+  graph.Follow(bob, ann);
+  graph.Follow(eve, bob);
+  EXPECT_THROW(graph.Follow(ann, ann), social::Refused);
+  std::vector<std::int64_t> followers, followed;
+  graph.Followers(followers, ann);
+  EXPECT_THAT(followers, ElementsAre(bob));
+  graph.Followed(followed, eve);
+  EXPECT_THAT(followed, ElementsAre(bob));
+
+  // A post with all that there may be in one.
+  const std::string url = "https://example.com/a/long/way?to=go";
+  social::Media media;
+  media.id = 42;
+  media.kind = "png";
+  Post first;
+  compose.Compose(first, ann, "Zebras, says @eve and @nobody: " + url + " !", {media});
+  EXPECT_EQ(first.creator.name, "ann");
+  ASSERT_THAT(first.urls, SizeIs(1));
+  EXPECT_EQ(first.urls[0].expanded, url);
+  EXPECT_EQ(first.text, "Zebras, says @eve and @nobody: " + first.urls[0].shortened + " !");
+  ASSERT_THAT(first.mentions, SizeIs(1));
+  EXPECT_EQ(first.mentions[0].user, eve);
+  EXPECT_THAT(first.media, ElementsAre(media));
+  std::string expanded;
+  urls.Expand(expanded, first.urls[0].shortened);
+  EXPECT_EQ(expanded, url);
+  EXPECT_THROW(urls.Expand(expanded, "http://sho.rt/none"), social::Refused);
+
+  // What cannot be posted.
+  Post refused;
+  social::Media odd = media;
+  odd.kind = "exe";
+  EXPECT_THROW(compose.Compose(refused, ann, "x", {odd}), std::exception);
+  EXPECT_THROW(compose.Compose(refused, ann, std::string(6000, 'x'), {}), std::exception);
+  EXPECT_THROW(compose.Compose(refused, 999'999, "x", {}), std::exception);
+
+  Post second;
+  compose.Compose(second, ann, "No zebras today", {});
+  EXPECT_GT(second.id, first.id);
+
+  // Timelines, the newest first. Home timelines follow a little later: there is a queue before
+  // them.
+  std::vector<Post> read;
+  timeline.Read(read, ann, 0, 10);
+  EXPECT_THAT(read, ElementsAre(second, first));
+  timeline.Read(read, ann, 1, 1);
+  EXPECT_THAT(read, ElementsAre(first));
+  const auto home_of = [&](std::int64_t user) {
+    std::vector<Post> posts;
+    home.Read(posts, user, 0, 10);
+    return posts;
+  };
+  EXPECT_TRUE(Eventually([&] { return home_of(bob).size() == 2; }));
+  EXPECT_THAT(home_of(bob), ElementsAre(second, first));
+  EXPECT_TRUE(Eventually([&] { return home_of(eve).size() == 1; }));
+  EXPECT_THAT(home_of(eve), ElementsAre(first)) << "she is mentioned, and does not follow";
+  EXPECT_THAT(home_of(ann), IsEmpty());
+
+  // Who no longer follows reads no more. The other follower shows when the queue is empty.
+  graph.Unfollow(bob, ann);
+  graph.Follow(eve, ann);
+  Post third;
+  compose.Compose(third, ann, "Giraffes", {});
+  EXPECT_TRUE(Eventually([&] { return home_of(eve).size() == 2; }));
+  EXPECT_THAT(IdsOf(home_of(bob)), ElementsAre(second.id, first.id));
+
+  // Search.
+  read.clear();
+  search.Find(read, "ZEBRAS", 10);
+  EXPECT_THAT(IdsOf(read), ElementsAre(second.id, first.id));
+  read.clear();
+  search.Find(read, "zebras says", 10);
+  EXPECT_THAT(read, ElementsAre(first));
+  read.clear();
+  search.Find(read, "zebras giraffes", 10);
+  EXPECT_THAT(read, IsEmpty());
+
+  application.Signal(SIGTERM);
+  EXPECT_EQ(application.Wait(), 0) << application.printed();
+  ExpectNothingIsLeft();
+}
+
+TEST_F(SocialNetwork, LeavesNothingBehindWhateverEndsIt) {
+  struct Case {
+    const char* when;
+    int signal;
+    int status;
+  };
+  for (const Case& c : {Case{"starting", SIGINT, 0}, Case{"serving in", SIGINT, 0},
+                        Case{"serving in", SIGKILL, -SIGKILL}}) {
+    SCOPED_TRACE(std::string(c.when) + ", signal " + std::to_string(c.signal));
+    Application application({"--serve"});
+    ASSERT_TRUE(application.Prints(c.when)) << application.printed();
+    application.Signal(c.signal);
+    EXPECT_EQ(application.Wait(), c.status) << application.printed();
+    ExpectNothingIsLeft();
+  }
+}
+
+TEST_F(SocialNetwork, AnswersItsLoadAndSeesAllServices) {
+  Application application({"--duration", "4", "--rate", "40"});
+  EXPECT_EQ(application.Wait(), 0) << application.printed();
+  EXPECT_THAT(application.printed(), HasSubstr("in all: home "));
+  EXPECT_THAT(application.printed(), Not(HasSubstr("failed")));
+  const std::size_t seen = application.printed().find("queues seen of: clients ");
+  ASSERT_NE(seen, std::string::npos) << application.printed();
+  const std::string names = application.printed().substr(seen);
+  for (const social::Role& role : social::Roles()) EXPECT_THAT(names, HasSubstr(role.name));
+  for (const social::Store& store : social::Stores()) EXPECT_THAT(names, HasSubstr(store.name));
+  ExpectNothingIsLeft();
+}
+
+TEST_F(SocialNetwork, RefusesArgumentsThatMakeNoSense) {
+  for (const char* argument : {"--rate=0", "--duration", "--shape", "--nonsense"}) {
+    SCOPED_TRACE(argument);
+    EXPECT_EQ(Application({argument}).Wait(), 2);
+  }
+  for (const char* value : {"0", "x", "1e9", ""}) {
+    SCOPED_TRACE(value);
+    EXPECT_EQ(Application({"--rate", value}).Wait(), 2);
+  }
+}
+
+}  // namespace
+}  // namespace seer::testing
