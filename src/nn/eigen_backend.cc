@@ -171,7 +171,26 @@ class EigenBackendImpl : public Backend {
 }  // namespace
 
 const Kernels* const* UsableEigenKernels(std::size_t* count) {
-  static const UsableTables<Kernels> usable(EigenV4(), EigenV3(), EigenBaseline());
+  struct Usable {
+    Kernels kernels[3];
+    const Kernels* tables[3] = {};
+    std::size_t count = 0;
+    Usable() {
+      // Best first in both, and as many.
+      const UsableTables<EigenFunctions> eigen(EigenV4(), EigenV3(), EigenBaseline());
+      const Kernels* const* const own = UsableKernels(&count);
+      SEER_DCHECK(eigen.count == count);
+      for (std::size_t i = 0; i < count; ++i) {
+        kernels[i] = *own[i];
+        kernels[i].gemm = eigen.tables[i]->gemm;
+        kernels[i].activate = eigen.tables[i]->activate;
+        kernels[i].activate_backward = eigen.tables[i]->activate_backward;
+        kernels[i].lstm = eigen.tables[i]->lstm;
+        tables[i] = &kernels[i];
+      }
+    }
+  };
+  static const Usable usable;
   *count = usable.count;
   return usable.tables;
 }

@@ -8,9 +8,6 @@
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
-const Kernels* EigenBaseline() {
-  static const Kernels kernels = eigen_baseline::MakeKernels();
-  return &kernels;
-}
+const EigenFunctions* EigenBaseline() { return &eigen_baseline::kFunctions; }
 }  // namespace internal
 SEER_END_NAMESPACE

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "nn/eigen_kernels.h"
 #include "nn/kernels.h"
 
 SEER_BEGIN_NAMESPACE
@@ -142,14 +143,7 @@ void Lstm(std::size_t rows, std::size_t units, float* gates, const float* before
   }
 }
 
-inline Kernels MakeKernels() {
-  Kernels kernels = *SEER_NN_KERNELS();
-  kernels.gemm = Gemm;
-  kernels.activate = Activate;
-  kernels.activate_backward = ActivateBackward;
-  kernels.lstm = Lstm;
-  return kernels;
-}
+constexpr EigenFunctions kFunctions = {Gemm, Activate, ActivateBackward, Lstm};
 
 }  // namespace
 }  // namespace SEER_NN_SET

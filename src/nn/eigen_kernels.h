@@ -10,9 +10,17 @@
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
-const Kernels* EigenBaseline();
-const Kernels* EigenV3();  // null where the compiler or the architecture has it not
-const Kernels* EigenV4();
+// What is Eigen's. A constant: what the file of a set of instructions computes at run time would
+// run on processors that do not have them.
+struct EigenFunctions {
+  decltype(Kernels::gemm) gemm;
+  decltype(Kernels::activate) activate;
+  decltype(Kernels::activate_backward) activate_backward;
+  decltype(Kernels::lstm) lstm;
+};
+const EigenFunctions* EigenBaseline();
+const EigenFunctions* EigenV3();  // null where the compiler or the architecture has it not
+const EigenFunctions* EigenV4();
 
 // All that this processor can run, best first.
 const Kernels* const* UsableEigenKernels(std::size_t* count);

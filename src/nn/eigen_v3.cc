@@ -11,12 +11,9 @@
 SEER_BEGIN_NAMESPACE
 namespace internal {
 #ifdef __AVX2__
-const Kernels* EigenV3() {
-  static const Kernels kernels = eigen_v3::MakeKernels();
-  return &kernels;
-}
+const EigenFunctions* EigenV3() { return &eigen_v3::kFunctions; }
 #else
-const Kernels* EigenV3() { return nullptr; }
+const EigenFunctions* EigenV3() { return nullptr; }
 #endif
 }  // namespace internal
 SEER_END_NAMESPACE

@@ -11,12 +11,9 @@
 SEER_BEGIN_NAMESPACE
 namespace internal {
 #ifdef __AVX512F__
-const Kernels* EigenV4() {
-  static const Kernels kernels = eigen_v4::MakeKernels();
-  return &kernels;
-}
+const EigenFunctions* EigenV4() { return &eigen_v4::kFunctions; }
 #else
-const Kernels* EigenV4() { return nullptr; }
+const EigenFunctions* EigenV4() { return nullptr; }
 #endif
 }  // namespace internal
 SEER_END_NAMESPACE
