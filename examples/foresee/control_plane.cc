@@ -6,11 +6,12 @@
 
 namespace foresee {
 
-ControlPlane::ControlPlane(seer::TickPeriod period) {
+ControlPlane::ControlPlane(seer::TickPeriod period, const std::string& model) {
   seer::PredictorOptions options;
   options.merger.period = period;
   options.keep_ticks = 64;
-  auto predictor = seer::Predictor::Create(options);
+  auto predictor =
+      model.empty() ? seer::Predictor::Create(options) : seer::Predictor::Load(model, options);
   if (!predictor.ok()) throw std::runtime_error(std::string(predictor.status().message()));
   predictor_ = *std::move(predictor);
 }

@@ -28,7 +28,9 @@ struct News {
 
 class ControlPlane {
  public:
-  explicit ControlPlane(seer::TickPeriod period);
+  // `model`: a file of `seer train`; empty: the predictor that needs no training. Throws where it
+  // cannot be loaded.
+  ControlPlane(seer::TickPeriod period, const std::string& model);
 
   // A message from a node.
   absl::Status Receive(std::string_view bytes) { return predictor_->ObserveWire(bytes); }

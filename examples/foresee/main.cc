@@ -1,8 +1,9 @@
 // The whole way, on one machine: four Thrift services with a load on them and a fault every few
-// seconds; what their queues tell, merged to cluster ticks; and an untrained predictor that raises
-// an alarm and names the service to blame, before the clients' latencies miss their target.
+// seconds; what their queues tell, merged to cluster ticks; and a predictor, untrained or with a
+// model of `seer train`, that raises an alarm and names the service to blame, before the clients'
+// latencies miss their target.
 //
-//   examples/run foresee [--seconds N] [--seed N] [--rate REQUESTS_PER_SECOND]
+//   examples/run foresee [--seconds N] [--seed N] [--rate REQUESTS_PER_SECOND] [--model FILE]
 //
 // Each alarm, violation and fault is a line; at the end stands what was foreseen, how long before,
 // and whether the right service was named. The services are real and this machine may be busy with
@@ -40,6 +41,7 @@ struct Options {
   int seconds = 60;
   std::uint64_t seed = 1;
   double rate = 200;
+  std::string model;
 };
 
 std::int64_t NowNs() {
@@ -119,6 +121,12 @@ void Say(std::int64_t since_start_ns, const std::string& text) {
 
 int Watch(const Options& options, const std::string& directory) {
   apache::thrift::GlobalOutput.setOutputFunction([](const char*) {});
+  if (!options.model.empty()) {  // before anything is started
+    if (const auto loaded = seer::Predictor::Load(options.model); !loaded.ok()) {
+      std::fprintf(stderr, "foresee: %s\n", std::string(loaded.status().message()).c_str());
+      return 1;
+    }
+  }
   Application application(directory);  // forks: before there are threads
   if (!application.WaitUntilServing()) {
     std::fprintf(stderr, "foresee: the services did not start\n");
@@ -139,7 +147,7 @@ int Watch(const Options& options, const std::string& directory) {
   plan.seed = options.seed;
   Load load(plan);
 
-  ControlPlane control_plane(plan.period);
+  ControlPlane control_plane(plan.period, options.model);
   FaultScript faults(options.seed, kWarmUpNs, kFaultEveryNs);
   Tally tally;
   std::printf(
@@ -194,6 +202,8 @@ bool Parse(int argc, char** argv, Options* options) {
       options->seed = static_cast<std::uint64_t>(value);
     } else if (std::strcmp(argv[i], "--rate") == 0 && value >= 1 && value <= 1000) {
       options->rate = value;
+    } else if (std::strcmp(argv[i], "--model") == 0) {
+      options->model = argv[i + 1];
     } else {
       return false;
     }
@@ -209,7 +219,7 @@ int main(int argc, char** argv) {
   if (!foresee::Parse(argc, argv, &options)) {
     std::fprintf(
         stderr,
-        "foresee [--seconds 1..86400] [--seed N] [--rate 1..1000]\n"
+        "foresee [--seconds 1..86400] [--seed N] [--rate 1..1000] [--model FILE]\n"
         "Four Thrift services, a fault every few seconds, and alarms before the violations.\n");
     return 2;
   }
