@@ -13,6 +13,9 @@ constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
 constexpr float kMostConfidence = 0.7f;
 // One request more or less is nothing, however quiet a service usually is.
 constexpr double kLeastSpread = 0.5;
+// A mean over many ticks spreads less than one tick does: what stands out of it by so much less is
+// named where nothing else is, with half the confidence.
+constexpr double kFaint = 3;
 
 struct Moments {
   double sum = 0, square = 0;
@@ -152,12 +155,20 @@ Attribution DepthCulpritFinder::Find(const Violation& violation, const Topology&
   }
   if (all_growth <= 0) return found;
   const double per_second = ended.mean() * 1e9 / static_cast<double>(period_.ns());
+  const auto stands_out = [&](std::uint32_t s) {
+    const double least = options_.min_spread * std::max(usual[s].spread(), kLeastSpread);
+    return suspicions[s].growth >= std::max(least, options_.min_share * all_growth);
+  };
+  bool any = false;
+  for (std::uint32_t s = 0; s < suspicions.size(); ++s) any = any || stands_out(s);
+  const double faint = any ? 1 : kFaint;
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
     internal::Suspicion& at = suspicions[s];
     if (at.growth <= 0) continue;
     const double spread = std::max(usual[s].spread(), kLeastSpread);
     at.spreads = at.growth / spread;
-    at.abnormal = at.spreads >= options_.min_spread && at.growth >= options_.min_share * all_growth;
+    at.abnormal =
+        at.spreads * faint >= options_.min_spread && at.growth >= options_.min_share * all_growth;
     at.suspect.service = ServiceId(s);
     at.suspect.share = static_cast<float>(at.growth / all_growth);
     at.suspect.depth = depths[s];
@@ -191,7 +202,8 @@ Attribution DepthCulpritFinder::Find(const Violation& violation, const Topology&
   found.initiation = Initiation::kService;
   found.culprit = choice.culprit->suspect.service;
   const double sure = std::min(1.0, choice.culprit->spreads / (2 * options_.min_spread));
-  found.confidence = kMostConfidence * static_cast<float>(sure * choice.explained);
+  found.confidence =
+      kMostConfidence * static_cast<float>(sure * choice.explained * (any ? 1 : 0.5));
   return found;
 }
 

@@ -1,7 +1,7 @@
 #include "seer/window/trace_assembler.h"
 
 #include <algorithm>
-#include <deque>
+#include <map>
 #include <unordered_map>
 #include <utility>
 
@@ -55,7 +55,7 @@ class TraceAssembler::Impl {
     Pass(span.end_ns);
     auto [found, is_new] = pending_.try_emplace(span.trace);
     Pending& pending = found->second;
-    if (is_new) ends_.push_back({span.trace, now_ns_ + options_.linger_ns});
+    if (is_new) ends_.emplace_hint(ends_.end(), now_ns_ + options_.linger_ns, span.trace);
     pending.last_ns = now_ns_;
     if (pending.spans.size() >= options_.max_spans_per_trace) {
       ++stats_.over_limit;
@@ -65,8 +65,8 @@ class TraceAssembler::Impl {
     pending.spans.push_back(span);
     ++held_;
     while (held_ > options_.max_spans && !ends_.empty()) {
-      const TraceId oldest = ends_.front().first;
-      ends_.pop_front();
+      const TraceId oldest = ends_.begin()->second;
+      ends_.erase(ends_.begin());
       const auto it = pending_.find(oldest);
       if (it == pending_.end()) continue;
       ++stats_.evicted;
@@ -82,7 +82,7 @@ class TraceAssembler::Impl {
   }
 
   void Finish() {
-    for (const auto& [id, at_ns] : std::exchange(ends_, {})) {
+    for (const auto& [at_ns, id] : std::exchange(ends_, {})) {
       const auto it = pending_.find(id);
       if (it != pending_.end()) Give(it);
     }
@@ -108,13 +108,13 @@ class TraceAssembler::Impl {
   }
 
   void GiveOld() {
-    while (!ends_.empty() && ends_.front().second < now_ns_) {
-      const TraceId id = ends_.front().first;
-      ends_.pop_front();
+    while (!ends_.empty() && ends_.begin()->first < now_ns_) {
+      const TraceId id = ends_.begin()->second;
+      ends_.erase(ends_.begin());
       const auto it = pending_.find(id);
       if (it == pending_.end()) continue;
       if (it->second.last_ns + options_.linger_ns >= now_ns_) {
-        ends_.push_back({id, now_ns_ + options_.linger_ns});  // by time still
+        ends_.emplace(it->second.last_ns + options_.linger_ns, id);
         continue;
       }
       Give(it);
@@ -188,7 +188,7 @@ class TraceAssembler::Impl {
   internal::TraceTree tree_;
   RequestTrace trace_;
   PendingMap pending_;
-  std::deque<std::pair<TraceId, std::int64_t>> ends_;  // when to look at a trace again, by time
+  std::multimap<std::int64_t, TraceId> ends_;  // when to look at a trace again
   std::unordered_map<std::uint32_t, std::int64_t> ahead_;
   std::size_t held_ = 0;
   std::int64_t now_ns_ = -kTimeLimit;

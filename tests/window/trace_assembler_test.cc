@@ -376,5 +376,17 @@ TEST_F(TraceAssemblerTest, HostileTimesDoNoHarm) {
   EXPECT_GT(assembler.stats().negative, 0u);
 }
 
+TEST(TraceAssembler, GivesATraceSoLongAfterItsLastSpanAndNotLater) {
+  std::vector<std::int64_t> given;
+  std::int64_t now_ms = 0;
+  TraceAssembler assembler(TraceAssemblerOptions(),
+                           [&](const RequestTrace&) { given.push_back(now_ms); });
+  // Its spans end at 20 ms and at 1.5 s; it lingers for 2 s.
+  assembler.Add(Client(2, 1, kFront, kLeft, 10, 20));
+  assembler.Add(Server(1, 0, kFront, 0, 2, 1500));
+  for (now_ms = 1600; now_ms < 6000; now_ms += 100) assembler.AdvanceTo(now_ms * kMs);
+  EXPECT_EQ(given, std::vector<std::int64_t>{3600});
+}
+
 }  // namespace
 }  // namespace seer
