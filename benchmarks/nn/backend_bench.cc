@@ -1,6 +1,7 @@
 // Time of one window and of one training step, one thread.
 #include <benchmark/benchmark.h>
 
+#include <string>
 #include <vector>
 
 #include "benchmarks/harness/figure.h"
@@ -10,6 +11,7 @@
 #include "seer/nn/onednn.h"
 #endif
 #include "seer/nn/optimizer.h"
+#include "seer/nn/trainer.h"
 
 namespace seer::bench {
 namespace {
@@ -39,9 +41,17 @@ void Window(benchmark::State& state, const char* name, const char* backend) {
 void BM_Window(benchmark::State& state) { Window(state, "flat", "eigen"); }
 void BM_WindowPyramid(benchmark::State& state) { Window(state, "pyramid", "eigen"); }
 void BM_WindowPositionWise(benchmark::State& state) { Window(state, "position_wise", "eigen"); }
+void BM_WindowNative(benchmark::State& state) { Window(state, "flat", "native"); }
+void BM_WindowNativePyramid(benchmark::State& state) { Window(state, "pyramid", "native"); }
+void BM_WindowNativePositionWise(benchmark::State& state) {
+  Window(state, "position_wise", "native");
+}
 BENCHMARK(BM_Window)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
 BENCHMARK(BM_WindowPyramid)->Arg(386)->Arg(10000);
 BENCHMARK(BM_WindowPositionWise)->Arg(386);
+BENCHMARK(BM_WindowNative)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
+BENCHMARK(BM_WindowNativePyramid)->Arg(386)->Arg(10000);
+BENCHMARK(BM_WindowNativePositionWise)->Arg(386);
 
 void Train(benchmark::State& state, const char* backend) {
   Flat flat(static_cast<std::size_t>(state.range(0)));
@@ -65,19 +75,21 @@ void Train(benchmark::State& state, const char* backend) {
   state.SetItemsProcessed(state.iterations() * 32);
 }
 void BM_Train(benchmark::State& state) { Train(state, "eigen"); }
+void BM_TrainNative(benchmark::State& state) { Train(state, "native"); }
 BENCHMARK(BM_Train)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
+BENCHMARK(BM_TrainNative)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
 
-// The window that slides by a tick: the same outputs as of the whole window.
-void BM_Slide(benchmark::State& state) {
-  const Flat flat(static_cast<std::size_t>(state.range(0)));
-  auto engine = *FindBackend("eigen")->NewInference(flat.network, flat.weights);
-  auto session = *engine->NewSession(RunMode::kSlide);
+// Tick by tick. The window that slides gives the same outputs as the whole window.
+void Ticks(benchmark::State& state, const char* name, const char* backend, RunMode mode) {
+  const Flat flat(static_cast<std::size_t>(state.range(0)), name);
+  auto engine = *FindBackend(backend)->NewInference(flat.network, flat.weights);
+  auto session = *engine->NewSession(mode);
   std::vector<float> out(flat.network.outputs());
   const std::size_t services = flat.network.services();
   std::size_t t = 0;
   for (auto _ : state) {
-    const auto tick = absl::MakeConstSpan(flat.batch.inputs).subspan(t * services, services);
-    t = (t + 1) % flat.network.config().ticks;
+    const auto tick =
+        absl::MakeConstSpan(flat.batch.inputs).subspan(t++ % 640 * services, services);
     if (!session->Push(tick, absl::MakeSpan(out)).ok()) {
       state.SkipWithError("Push failed");
       return;
@@ -85,7 +97,48 @@ void BM_Slide(benchmark::State& state) {
     benchmark::DoNotOptimize(out.data());
   }
 }
+void BM_Slide(benchmark::State& state) { Ticks(state, "flat", "eigen", RunMode::kSlide); }
+void BM_SlideNative(benchmark::State& state) { Ticks(state, "flat", "native", RunMode::kSlide); }
+void BM_StreamNative(benchmark::State& state) { Ticks(state, "flat", "native", RunMode::kStream); }
+void BM_StreamPyramid(benchmark::State& state) {
+  Ticks(state, "pyramid", "native", RunMode::kStream);
+}
+void BM_SlidePyramid(benchmark::State& state) {
+  Ticks(state, "pyramid", "native", RunMode::kSlide);
+}
+void BM_SlideHybrid(benchmark::State& state) { Ticks(state, "hybrid", "native", RunMode::kSlide); }
+void BM_SlidePositionWise(benchmark::State& state) {
+  Ticks(state, "position_wise", "native", RunMode::kSlide);
+}
 BENCHMARK(BM_Slide)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
+BENCHMARK(BM_SlideNative)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
+BENCHMARK(BM_StreamNative)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
+BENCHMARK(BM_StreamPyramid)->Arg(386);
+BENCHMARK(BM_SlidePyramid)->Arg(386);
+BENCHMARK(BM_SlideHybrid)->Arg(386);
+BENCHMARK(BM_SlidePositionWise)->Arg(386);
+
+// An epoch of the trainer: the same steps by one thread and by two.
+void BM_TrainThreads(benchmark::State& state) {
+  const Flat flat(386);
+  MemorySource source(flat.network);
+  const std::size_t values = flat.network.window_values();
+  for (std::size_t w = 0; w < 256; ++w) {
+    MemorySource::Truth truth;
+    truth.initiator = flat.batch.initiator[w % 32];
+    const auto inputs = absl::MakeConstSpan(flat.batch.inputs).subspan(w % 32 * values, values);
+    if (!source.Add(inputs, truth).ok()) state.SkipWithError("Add failed");
+  }
+  TrainerOptions options;
+  options.backend = "native";
+  options.threads = static_cast<std::uint32_t>(state.range(0));
+  options.epochs = 1;
+  for (auto _ : state) {
+    auto trainer = Trainer::Create(flat.network, options);
+    if (!trainer.ok() || !(*trainer)->Train(source).ok()) state.SkipWithError("Train failed");
+  }
+}
+BENCHMARK(BM_TrainThreads)->Arg(1)->Arg(2)->UseRealTime();
 
 #ifdef SEER_BENCH_ONEDNN
 void BM_WindowOnednn(benchmark::State& state) { Window(state, "flat", "onednn"); }
@@ -99,6 +152,32 @@ SEER_FIGURE(pyramid10000,
             Time("nn.window_us.eigen.pyramid10000", "us", "", "BM_WindowPyramid/10000"));
 SEER_FIGURE(position_wise386,
             Time("nn.window_us.eigen.position_wise386", "us", "", "BM_WindowPositionWise/386"));
+SEER_FIGURE(native_pyramid386,
+            Time("nn.window_us.pyramid386", "us", "<= 45", "BM_WindowNativePyramid/386"));
+SEER_FIGURE(native_pyramid10000,
+            Time("nn.window_us.pyramid10000", "us", "<= 600", "BM_WindowNativePyramid/10000"));
+SEER_FIGURE(native_position_wise386,
+            Time("nn.window_us.position_wise386", "us", "", "BM_WindowNativePositionWise/386"));
+SEER_FIGURE(stream_pyramid386,
+            Time("nn.stream_us.pyramid386", "us", "<= 4", "BM_StreamPyramid/386"));
+SEER_FIGURE(slide_pyramid386, Time("nn.slide_us.pyramid386", "us", "", "BM_SlidePyramid/386"));
+SEER_FIGURE(slide_hybrid386, Time("nn.slide_us.hybrid386", "us", "", "BM_SlideHybrid/386"));
+SEER_FIGURE(slide_position_wise386,
+            Time("nn.slide_us.position_wise386", "us", "", "BM_SlidePositionWise/386"));
+SEER_FIGURE(two_threads, Speedup("nn.train_two_threads", ">= 1.6", "BM_TrainThreads/2",
+                                 "BM_TrainThreads/1", "one thread"));
+
+#ifdef SEER_BENCH_ONEDNN
+[[maybe_unused]] const int against_onednn = [] {
+  for (const std::string n : {"36", "158", "386", "2000", "10000"}) {
+    Register(Speedup("nn.window_vs_onednn." + n, ">= 2.5", "BM_WindowNative/" + n,
+                     "BM_WindowOnednn/" + n, "oneDNN"));
+    Register(Speedup("nn.train_vs_onednn." + n, ">= 1.2", "BM_TrainNative/" + n,
+                     "BM_TrainOnednn/" + n, "oneDNN"));
+  }
+  return 0;
+}();
+#endif
 
 }  // namespace
 }  // namespace seer::bench

@@ -55,26 +55,63 @@ void BM_TrainTorch(benchmark::State& state) {
 }
 BENCHMARK(BM_TrainTorch)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
 
+// A tick, with the state that the one before it left.
+void BM_StreamTorch(benchmark::State& state) {
+  const Flat flat(static_cast<std::size_t>(state.range(0)));
+  TorchPeer peer(flat.network, flat.weights, /*training=*/false);
+  auto engine = *FindBackend("native")->NewInference(flat.network, flat.weights);
+  auto session = *engine->NewSession(RunMode::kStream);
+  std::vector<float> out(flat.network.outputs()), ours(out);
+  const std::size_t services = flat.network.services();
+  const auto tick = [&](std::size_t t) {
+    return absl::MakeConstSpan(flat.batch.inputs).subspan(t % 640 * services, services);
+  };
+  std::size_t t = 0;
+  for (; t < 30; ++t) {
+    peer.Tick(tick(t).data(), out.data());
+    if (!session->Push(tick(t), absl::MakeSpan(ours)).ok()) state.SkipWithError("Push failed");
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (std::abs(out[i] - ours[i]) > 1e-5f) {
+        state.SkipWithError("libtorch computes something else");
+      }
+    }
+  }
+  for (auto _ : state) {
+    peer.Tick(tick(t++).data(), out.data());
+    benchmark::DoNotOptimize(out.data());
+  }
+}
+BENCHMARK(BM_StreamTorch)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
+
 [[maybe_unused]] const int figures = [] {
   struct Goal {
-    const char *services, *window, *train;
+    const char *services, *window, *train, *native_window, *native_slide, *native_stream,
+        *native_train;
   };
   for (const Goal& goal :
-       {Goal{"36", ">= 9", ">= 2.4"}, Goal{"158", "", ""}, Goal{"386", ">= 3", ">= 1.4"},
-        Goal{"2000", "", ""}, Goal{"10000", ">= 1.2", ">= 1.4"}}) {
+       {Goal{"36", ">= 9", ">= 2.4", ">= 14", ">= 19", ">= 17", ">= 3.2"},
+        Goal{"158", "", "", ">= 9", ">= 20", ">= 12", ">= 2.3"},
+        Goal{"386", ">= 3", ">= 1.4", ">= 6", ">= 18", ">= 6.5", ">= 1.9"},
+        Goal{"2000", "", "", ">= 3.3", ">= 10", ">= 5", ">= 2.2"},
+        Goal{"10000", ">= 1.2", ">= 1.4", ">= 2.1", ">= 5.5", ">= 3", ">= 2.5"}}) {
     const std::string n = goal.services;
-    Register(Speedup("nn.window_vs_torch.eigen." + n, goal.window, "BM_Window/" + n,
-                     "BM_WindowTorch/" + n, "libtorch, tuned"));
-    Register(Speedup("nn.train_vs_torch.eigen." + n, goal.train, "BM_Train/" + n,
-                     "BM_TrainTorch/" + n, "libtorch, tuned"));
+    const auto against = [&](const std::string& id, const char* wanted, const std::string& ours,
+                             const std::string& peer) {
+      Register(Speedup(id + n, wanted, ours + n, peer + n, "libtorch, tuned"));
+    };
+    against("nn.window_vs_torch.eigen.", goal.window, "BM_Window/", "BM_WindowTorch/");
+    against("nn.train_vs_torch.eigen.", goal.train, "BM_Train/", "BM_TrainTorch/");
     // What has to be computed when a tick comes: libtorch knows only the whole window.
-    Register(Speedup("nn.slide_vs_torch.eigen." + n, "", "BM_Slide/" + n, "BM_WindowTorch/" + n,
-                     "libtorch, tuned"));
+    against("nn.slide_vs_torch.eigen.", "", "BM_Slide/", "BM_WindowTorch/");
+    against("nn.window_vs_torch.native.", goal.native_window, "BM_WindowNative/",
+            "BM_WindowTorch/");
+    against("nn.slide_vs_torch.native.", goal.native_slide, "BM_SlideNative/", "BM_WindowTorch/");
+    against("nn.stream_vs_torch.native.", goal.native_stream, "BM_StreamNative/",
+            "BM_StreamTorch/");
+    against("nn.train_vs_torch.native.", goal.native_train, "BM_TrainNative/", "BM_TrainTorch/");
 #ifdef SEER_BENCH_ONEDNN
-    Register(Speedup("nn.window_vs_torch.onednn." + n, "", "BM_WindowOnednn/" + n,
-                     "BM_WindowTorch/" + n, "libtorch, tuned"));
-    Register(Speedup("nn.train_vs_torch.onednn." + n, "", "BM_TrainOnednn/" + n,
-                     "BM_TrainTorch/" + n, "libtorch, tuned"));
+    against("nn.window_vs_torch.onednn.", "", "BM_WindowOnednn/", "BM_WindowTorch/");
+    against("nn.train_vs_torch.onednn.", "", "BM_TrainOnednn/", "BM_TrainTorch/");
 #endif
   }
   return 0;

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <tuple>
 
 namespace seer::bench {
 namespace {
@@ -38,6 +39,7 @@ struct TorchPeer::Impl {
   std::vector<torch::Tensor> p;  // as torch wants them, in the order of Network::tensors()
   torch::Tensor zero_bias = torch::zeros({256});
   std::unique_ptr<torch::optim::Adam> adam;
+  std::vector<torch::Tensor> carried;  // of Tick(): hidden values and cells of each LSTM
   std::int64_t ticks, services;
 
   torch::Tensor Lstm(const torch::Tensor& x, std::size_t i, std::int64_t batch) const {
@@ -90,6 +92,24 @@ void TorchPeer::Window(const float* inputs, float* outputs) {
   const torch::Tensor x = torch::from_blob(const_cast<float*>(inputs),
                                            {1, impl_->ticks, impl_->services}, torch::kFloat);
   const torch::Tensor out = torch::softmax(impl_->Logits(x, 1), 1);
+  std::copy_n(out.data_ptr<float>(), out.numel(), outputs);
+}
+
+void TorchPeer::Tick(const float* inputs, float* outputs) {
+  const c10::InferenceMode guard;
+  Impl& m = *impl_;
+  if (m.carried.empty()) m.carried.assign(4, torch::zeros({1, 1, 64}));
+  torch::Tensor y = torch::from_blob(const_cast<float*>(inputs), {1, 1, m.services}, torch::kFloat);
+  y = torch::relu(torch::conv1d(y, m.p[0], m.p[1], 2, 2));
+  y = torch::relu(torch::conv1d(y, m.p[2], m.p[3], 3, 2));
+  y = y.reshape({1, 1, -1});
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::size_t at = 4 + 3 * i;
+    std::tie(y, m.carried[2 * i], m.carried[2 * i + 1]) = torch::lstm(
+        y, {m.carried[2 * i], m.carried[2 * i + 1]},
+        {m.p[at], m.p[at + 1], m.p[at + 2], m.zero_bias}, true, 1, 0.0, false, false, false);
+  }
+  const torch::Tensor out = torch::softmax(torch::addmm(m.p[11], y[0], m.p[10]), 1);
   std::copy_n(out.data_ptr<float>(), out.numel(), outputs);
 }
 

@@ -22,6 +22,8 @@ class TorchPeer {
 
   // Probabilities of one window.
   void Window(const float* inputs, float* outputs);
+  // Probabilities after one more tick; the LSTMs go on from where they were.
+  void Tick(const float* inputs, float* outputs);
   // One step of Adam with cross-entropy. Returns the loss.
   double Train(const std::vector<float>& inputs, const std::vector<std::int32_t>& truth);
 
