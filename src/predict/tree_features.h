@@ -18,6 +18,7 @@
 #include "predict/class_members.h"
 #include "predict/rival_measures.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/core/topology.h"
 #include "seer/predict/tree_model.h"
 #include "seer/window/cluster_tick.h"
@@ -27,8 +28,8 @@ namespace internal {
 
 class TreeFeatures {
  public:
-  static constexpr std::size_t kClassColumns = 58;
-  static constexpr std::size_t kServiceColumns = 36;
+  static constexpr std::size_t kClassColumns = TreeModel::kClassColumns;
+  static constexpr std::size_t kServiceColumns = TreeModel::kServiceColumns;
   static constexpr std::size_t kCandidates = 16;  // of a class: the most conspicuous services
   static std::string_view ClassColumnName(std::size_t i);
   static std::string_view ServiceColumnName(std::size_t i);
@@ -62,6 +63,8 @@ class TreeFeatures {
   bool near(ClassId id) const { return classes_[id.index()].near; }
   bool tails_known() const { return inputs_.latency; }
   absl::Span<const std::uint32_t> members(ClassId id) const { return members_.Of(id); }
+  // What was learnt, saved or loaded; loading, UseRows() comes after it (tree_state.cc).
+  void State(StateIo& io);
   // How far a depth of a service is above usual, in spreads; NaN: not known.
   float Z(std::uint32_t service, Measure measure) const;
 

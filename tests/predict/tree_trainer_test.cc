@@ -35,7 +35,7 @@ TEST(TrainTrees, LearnsToForeseeAndToBlame) {
   EXPECT_TRUE(model->Validate().ok());
 }
 
-TEST(TrainTrees, TheNumberOfThreadsChangesNothing) {
+TEST(TrainTreesConcurrency, TheNumberOfThreadsChangesNothing) {
   const Runs runs;
   TreeTrainingOptions options = SmallTraining();
   options.violations.rounds = options.initiators.rounds = 10;

@@ -54,6 +54,9 @@ struct TreeInputs {
 };
 
 struct TreeModel {
+  static constexpr std::size_t kClassColumns = 58;    // of `violations`
+  static constexpr std::size_t kServiceColumns = 36;  // of `initiators`
+
   TickPeriod period;
   TreeInputs inputs;
   std::vector<std::int64_t> horizons_ns;  // growing; an output of `violations` each
