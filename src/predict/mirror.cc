@@ -17,6 +17,7 @@
 #include "seer/core/wire.h"
 #include "seer/nn/checkpoint.h"
 #include "seer/predict/model_predictor.h"
+#include "seer/predict/tree_model.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -58,7 +59,12 @@ absl::StatusOr<Work> ReadMessage(std::string_view bytes) {
   return work;
 }
 
-absl::StatusOr<std::unique_ptr<TickPredictor>> ModelOfCheckpoint(std::string_view bytes) {
+// As Predictor::Load().
+absl::StatusOr<std::unique_ptr<TickPredictor>> ModelOf(std::string_view bytes) {
+  if (IsTreeModel(bytes)) {
+    SEER_ASSIGN_OR_RETURN(TreeModel trees, DecodeTreeModel(bytes));
+    return MakeTreePredictor(std::move(trees));
+  }
   SEER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, DecodeCheckpoint(bytes));
   return MakeModelPredictor(checkpoint);
 }
@@ -283,7 +289,7 @@ class Mirror::Impl {
 
  private:
   absl::StatusOr<std::unique_ptr<TickPredictor>> Make(std::string_view model) const {
-    auto made = options_.make_model ? options_.make_model(model) : ModelOfCheckpoint(model);
+    auto made = options_.make_model ? options_.make_model(model) : ModelOf(model);
     if (made.ok() && *made == nullptr) {
       return absl::InvalidArgumentError("make_model gave none: return a status instead");
     }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "predict/alarm_state.h"
 #include "predict/tick_order.h"
 #include "predict/tree_features.h"
 #include "predict/tree_ranking.h"
@@ -76,7 +77,35 @@ class TreePredictor final : public TickPredictor {
     latches_.clear();
   }
 
+  absl::Status SaveState(std::string* bytes) override {
+    internal::StateIo io(bytes);
+    State(io);
+    return io.status();
+  }
+
+  absl::Status LoadState(std::string_view bytes, const Topology& topology) override {
+    Reset();
+    internal::StateIo io(bytes);
+    State(io);
+    io.Require(!order_.IsOf(topology) || !order_.IsAhead(topology),
+               "trees: of a later version of the topology");
+    absl::Status status = io.status();
+    if (status.ok()) {
+      UseRows(topology);
+    } else {
+      Reset();
+    }
+    return status;
+  }
+
  private:
+  void State(internal::StateIo& io) {
+    order_.State(io);
+    features_.State(io);
+    io.List(latches_, 9, [&](AlarmLatch& latch) { internal::AlarmState(io, latch); });
+  }
+
+
   void UseRows(const Topology& topology) {
     features_.UseRows(topology);
     latches_.resize(topology.classes().size());

@@ -6,10 +6,13 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "seer/predict/boosted_trees.h"
+#include "seer/predict/tree_model.h"
 #include "tests/predict/small_nodes.h"
 
 namespace seer {
@@ -114,6 +117,38 @@ TEST(Mirror, JoinersLoadTheStateOfARivalAtAnyMoment) {
 TEST(Mirror, JoinersLoadTheStateOfAModelAtAnyMoment) {
   Group group(SmallModel(4));
   JoinsAtAnyMoment(&group, 3, 7);
+}
+
+// Trees that learnt nothing of use, and have opinions about everything that they look at.
+std::string SmallTrees() {
+  TreeRows rows;
+  rows.columns = TreeModel::kClassColumns;
+  rows.outputs = 2;
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal(0, 2);
+  for (int i = 0; i < 600; ++i) {
+    float sum = 0;
+    for (std::size_t c = 0; c < rows.columns; ++c) {
+      rows.values.push_back(normal(random));
+      sum += c % 3 == 0 ? rows.values.back() : 0;
+    }
+    rows.labels.push_back(sum > 3 ? 1.0f : 0.0f);
+    rows.labels.push_back(sum > 0 ? 1.0f : 0.0f);
+  }
+  TreeFitOptions options;
+  options.rounds = 30;
+  TreeModel model;
+  model.horizons_ns = {300'000'000, 1'000'000'000};
+  model.violations = BoostedTrees::Fit(rows, nullptr, options).value();
+  model.calibration.threshold = 0.3;
+  return EncodeTreeModel(model);
+}
+
+TEST(Mirror, JoinersLoadTheStateOfTreesAtAnyMoment) {
+  Group group(SmallTrees());
+  JoinsAtAnyMoment(&group, 4, 11);
+  EXPECT_EQ(group.primary->health().model, "trees");
+  EXPECT_FALSE(group.primary->forecast().classes.empty());
 }
 
 TEST(Mirror, ModelsChangeOnAllAtTheSameTick) {

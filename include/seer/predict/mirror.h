@@ -28,7 +28,8 @@
 // carries that of the forecast that came of it. Stand-bys compare: where processors or builds
 // differ so much that a network's last bits do, they say so (Internal) instead of drifting away.
 //
-// Models travel as bytes: those of EncodeCheckpoint(), or what `make_model` understands.
+// Models travel as bytes: those of EncodeCheckpoint() or EncodeTreeModel(), or what `make_model`
+// understands.
 //
 // Threads: any number; a lock is held during each call. Cost: a Predictor's, a copy of each message
 // and 64 bytes, and a checksum of each forecast; memory: `keep_bytes`.
@@ -57,8 +58,7 @@ SEER_BEGIN_NAMESPACE
 struct MirrorOptions {
   PredictorOptions predictor;  // the same in all mirrors, but for the clock
   std::string model;           // bytes of the first model; empty: predictor.rival
-  // Model bytes to a predictor; none: DecodeCheckpoint() and MakeModelPredictor(). Called without a
-  // lock.
+  // Model bytes to a predictor; none: as Predictor::Load(). Called without a lock.
   std::function<absl::StatusOr<std::unique_ptr<TickPredictor>>(std::string_view)> make_model;
   std::size_t keep_bytes = std::size_t{64} << 20;  // of deltas, for those who missed some
 };

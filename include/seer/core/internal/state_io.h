@@ -101,6 +101,16 @@ class StateIo {
     }
     values.swap(read);
   }
+  // Where NaN says that something is not known.
+  void AnyFloat(float& value) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    (*this)(bits);
+    if (ok()) std::memcpy(&value, &bits, sizeof(bits));
+  }
+  void AnyFloats(std::vector<float>& values) {
+    List(values, sizeof(float), [this](float& value) { AnyFloat(value); });
+  }
   // `each(row)` for every row; one takes `min_bytes` at least.
   template <typename Rows, typename Each>
   void List(Rows& rows, std::size_t min_bytes, Each each) {

@@ -1,0 +1,45 @@
+// What the features of trees remember from tick to tick, saved and loaded.
+#include "predict/tree_features.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+void TreeFeatures::State(StateIo& io) {
+  io(rate_), io(seconds_), io(observed_);
+  for (Column& column : columns_) {
+    for (std::vector<float>* const values :
+         {&column.value, &column.mean, &column.deviation, &column.count, &column.z}) {
+      io.AnyFloats(*values);
+    }
+  }
+  io.AnyFloats(recent_rate_);
+  std::uint64_t at = at_;
+  io(at);
+  io.Require(at < kBack, "trees: a tick that is not kept");
+  if (io.ok()) at_ = static_cast<std::size_t>(at);
+  for (std::size_t b = 0; b < kBack; ++b) {
+    io.AnyFloats(self_ring_[b]);
+    io.AnyFloats(outstanding_ring_[b]);
+  }
+  io.List(classes_, 100, [&](ClassState& state) {
+    io.List(state.ring, 16, [&](ClassRing& slot) {
+      for (float* const value : {&slot.over, &slot.near, &slot.half, &slot.total}) io(*value);
+    });
+    std::uint64_t next = state.at;
+    io(next);
+    io.Require(next < state.ring.size() || next == 0, "trees: a slot that is not there");
+    if (io.ok()) state.at = static_cast<std::size_t>(next);
+    io(state.over), io(state.near_sum), io(state.half), io(state.total);
+    for (float* const value :
+         {&state.allowed, &state.over_now, &state.oldest, &state.oldest_before, &state.p99,
+          &state.p99_before, &state.p50, &state.count, &state.usual_count, &state.usual_p99,
+          &state.ticks, &state.fill, &state.fills[0], &state.fills[1], &state.fills[2],
+          &state.since_breach}) {
+      io.AnyFloat(*value);
+    }
+    io(state.near), io(state.known);
+  });
+}
+
+}  // namespace internal
+SEER_END_NAMESPACE
