@@ -11,12 +11,14 @@
 #include "benchmarks/evaluation/by_application.h"
 #include "benchmarks/evaluation/csv.h"
 #include "benchmarks/evaluation/oracle.h"
+#include "benchmarks/evaluation/predict_figures.h"
 #include "benchmarks/evaluation/replay.h"
 #include "benchmarks/evaluation/report_text.h"
 #include "benchmarks/evaluation/simulate.h"
 #include "benchmarks/evaluation/splits.h"
 #include "benchmarks/evaluation/summary.h"
 #include "benchmarks/evaluation/trace.h"
+#include "benchmarks/evaluation/trained_predictor.h"
 
 namespace seer::evaluation {
 namespace {
@@ -398,7 +400,9 @@ class Evaluator {
     std::vector<Judged> judged;
     for (const Entry& entry : entries_) {
       if (entry.left_out) {
-        report.notes.push_back(entry.contender.name + " is left out: not in this build.");
+        report.notes.push_back(
+            entry.contender.name +
+            " is left out: not in this build, or the runs have too few violations to train it.");
         continue;
       }
       judged.push_back({entry.contender.name, entry.score.get(), entry.fitted,
@@ -458,6 +462,12 @@ class Evaluator {
     figures->push_back({"oracle.recall", "", oracle.recall});
     for (const Judged& j : judged) {
       if (j.name.find('@') != std::string::npos) continue;
+      if (j.name == kTrainedPredictor) {
+        for (const PredictFigure& figure : PredictFigures(*j.score)) {
+          figures->push_back({figure.id, figure.unit, figure.metric});
+        }
+        continue;
+      }
       std::string id = "rival." + j.name;
       std::replace(id.begin(), id.end(), '-', '_');
       const Score& s = *j.score;

@@ -81,6 +81,9 @@ Contender TrainedPredictor(const ScenarioSet& set) {
     const auto validation = LabelledRuns(data->folder, data->validation);
     if (!validation.ok()) return validation.status();
     auto trained = TrainTrees(*train, *validation, options);
+    if (absl::IsInvalidArgument(trained.status())) {  // too few violations: it is left out
+      return absl::UnimplementedError(trained.status().message());
+    }
     if (!trained.ok()) return trained.status();
     auto model = std::make_shared<const TreeModel>(*std::move(trained));
     return MakePredictor([model](double) {
