@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -133,6 +134,17 @@ class Application {
     return true;
   }
   void Signal(int number) const { ::kill(pid_, number); }
+  // A process that it has started, by the name of its program; -1: none.
+  pid_t Child(const std::string& program) const {
+    const std::string self = std::to_string(pid_);
+    std::ifstream children("/proc/" + self + "/task/" + self + "/children");
+    for (pid_t child; children >> child;) {
+      std::string name;
+      std::ifstream("/proc/" + std::to_string(child) + "/comm") >> name;
+      if (name == program) return child;
+    }
+    return -1;
+  }
   int Wait() {
     while (Read()) {
     }
@@ -338,6 +350,17 @@ TEST_F(SocialNetwork, AnswersItsLoadAndSeesAllServices) {
   const std::string names = application.printed().substr(seen);
   for (const social::Role& role : social::Roles()) EXPECT_THAT(names, HasSubstr(role.name));
   for (const social::Store& store : social::Stores()) EXPECT_THAT(names, HasSubstr(store.name));
+  ExpectNothingIsLeft();
+}
+
+TEST_F(SocialNetwork, EndsAndSaysSoWhenAStoreDies) {
+  Application application({"--serve"});
+  ASSERT_TRUE(application.Prints("serving in ")) << application.printed();
+  const pid_t store = application.Child("redis-server");
+  ASSERT_GT(store, 0);
+  ::kill(store, SIGKILL);
+  EXPECT_EQ(application.Wait(), 1);
+  EXPECT_THAT(application.printed(), HasSubstr("redis has ended"));
   ExpectNothingIsLeft();
 }
 
