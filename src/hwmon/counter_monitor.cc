@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "hwmon/files.h"
 #include "seer/core/internal/strings.h"
 #include "seer/probe/cgroup_stats.h"
-#include "seer/probe/internal/unique_fd.h"
 #include "seer/probe/reading.h"
 #include "seer/probe/schedstat.h"
 
@@ -53,7 +53,7 @@ struct Target {
   HwTarget key;
   std::vector<Group> groups;
   DIR* tasks = nullptr;
-  internal::UniqueFd cgroup;
+  internal::OwnedFd cgroup;
   Reference reference;
   std::int64_t at_ns = 0;
   std::uint64_t used = 0;
@@ -220,7 +220,7 @@ struct CounterMonitor::State {
             "target.cgroup: counters need a mounted cgroup2 hierarchy: mount one, or name a "
             "process");
       }
-      target.cgroup = internal::UniqueFd(
+      target.cgroup = internal::OwnedFd(
           ::open((paths->unified.mount + key.cgroup).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
       if (!target.cgroup) {
         return absl::NotFoundError(absl::StrCat("target.cgroup: the cgroup2 hierarchy has no ",

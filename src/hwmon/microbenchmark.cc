@@ -18,14 +18,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "hwmon/files.h"
 #include "hwmon/microbenchmark_kernels.h"
-#include "seer/probe/internal/proc_file.h"
 #include "seer/probe/reading.h"
 
 SEER_BEGIN_NAMESPACE
 
 using internal::KernelJob;
-using internal::UniqueFd;
+using internal::OwnedFd;
 
 namespace {
 
@@ -47,15 +47,14 @@ std::size_t BytesIn(std::string_view text, std::size_t otherwise) {
 }
 
 std::string FirstLineOf(const std::string& path) {
-  const internal::ProcFile file(path);
-  std::array<char, 128> buffer;
-  internal::LineReader lines(file, absl::MakeSpan(buffer));
-  std::string_view line;
-  return lines.Next(&line) ? std::string(line) : std::string();
+  constexpr std::size_t kMost = 128;
+  std::string text;
+  (void)internal::ReadFront(path, kMost, &text);
+  return text.substr(0, text.find('\n'));
 }
 
 Reason WriteThreadId(const std::string& path, int tid) {
-  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  const OwnedFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file) return ReasonOfErrno(errno);
   const std::string text = std::to_string(tid);
   if (::write(file.get(), text.data(), text.size()) < 0) return ReasonOfErrno(errno);
@@ -81,7 +80,7 @@ Reason Settle(const Placement& placement, bool idle_time) {
     if (const Reason r = WriteThreadId(placement.tasks_file, tid); r != Reason::kNone) return r;
   }
   if (!placement.network_namespace.empty()) {
-    const UniqueFd space(::open(placement.network_namespace.c_str(), O_RDONLY | O_CLOEXEC));
+    const OwnedFd space(::open(placement.network_namespace.c_str(), O_RDONLY | O_CLOEXEC));
     if (!space || ::setns(space.get(), CLONE_NEWNET) != 0) return ReasonOfErrno(errno);
   }
   if (idle_time) {

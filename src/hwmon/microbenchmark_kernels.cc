@@ -295,7 +295,7 @@ void RunNetwork(const KernelResources& resources, KernelJob* job) {
     job->reason = Reason::kMalformed;
     return;
   }
-  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const OwnedFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0) {
     job->reason = ReasonOfErrno(errno);
     return;
@@ -414,7 +414,7 @@ void PrepareKernels(KernelResources* resources) {
   if (!options.disk || options.directory.empty()) return;
   // Without a name: it is gone with its last descriptor, whatever happens.
   const int flags = O_TMPFILE | O_RDWR | O_CLOEXEC;
-  UniqueFd file(::open(options.directory.c_str(), flags | O_DIRECT, 0600));
+  OwnedFd file(::open(options.directory.c_str(), flags | O_DIRECT, 0600));
   Pages block(1 << 20);
   if (!file || block.data() == nullptr) {
     resources->file_reason = file ? Reason::kFailed : ReasonOfErrno(errno);

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "hwmon/files.h"
 #include "seer/hwmon/microbenchmark.h"
-#include "seer/probe/internal/unique_fd.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -37,7 +37,7 @@ struct KernelResources {
   Pages code;             // stubs of jumps
   std::size_t stubs = 0;  // as many as the first level holds
   Reason code_reason = Reason::kNotSupported;
-  UniqueFd file;  // disk only, pre-made
+  OwnedFd file;  // disk only, pre-made
   Reason file_reason = Reason::kNotObserved;
 };
 void PrepareKernels(KernelResources* resources);

@@ -10,7 +10,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "seer/probe/internal/proc_file.h"
+#include "hwmon/files.h"
 #include "seer/probe/reading.h"
 
 SEER_BEGIN_NAMESPACE
@@ -135,14 +135,16 @@ EventTable EventTable::Of(std::string_view vendor, int family, int model) {
 }
 
 EventTable EventTable::OfThisMachine(const std::string& root) {
-  const internal::ProcFile file(root + "/proc/cpuinfo");
-  std::array<char, 16384> buffer;
-  internal::LineReader lines(file, absl::MakeSpan(buffer));
+  // The first processor's lines.
+  constexpr std::size_t kMost = 16384;
+  std::string text;
+  (void)internal::ReadFront(root + "/proc/cpuinfo", kMost, &text);
+  std::string_view rest = text;
   std::string vendor;
   int family = 0, model = 0;
   std::string_view line;
   constexpr int kLinesOfOne = 64;
-  for (int i = 0; i < kLinesOfOne && lines.Next(&line) && !line.empty(); ++i) {
+  for (int i = 0; i < kLinesOfOne && internal::TakeLine(&rest, &line) && !line.empty(); ++i) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
     std::string_view key = line.substr(0, colon);

@@ -288,9 +288,9 @@ absl::Status SoftwareMonitor::Read(const HwTarget& target, HwReading* reading) {
         processors = std::min(processors, source.allowed_processors());
       }
       const bool whole_cgroup = target.kind == HwTarget::Kind::kCgroup;
-      // What kept all of it from running kept its threads from running, whether or not the kernel
-      // counts it as theirs.
-      if (whole_cgroup && detail.throttled_us.ok() && detail.run_delay_us.ok() &&
+      // Kernels differ in whether a thread that the quota stopped waits to run (6.18: it does not).
+      // What kept the cgroup from running kept its threads from running.
+      if (detail.throttled_us.ok() && detail.run_delay_us.ok() &&
           detail.throttled_us.value > detail.run_delay_us.value) {
         detail.run_delay_us = detail.throttled_us;
       }

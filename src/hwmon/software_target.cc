@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "hwmon/files.h"
 #include "seer/core/internal/strings.h"
-#include "seer/probe/internal/proc_file.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -205,18 +205,18 @@ void TargetSource::LookAtAffinity(pid_t pid) {
 
 void TargetSource::Rescan(std::int64_t steady_ns) {
   scanned_ns_ = steady_ns;
-  const ProcFile file(members_);
-  std::array<char, 4096> buffer;
-  LineReader lines(file, absl::MakeSpan(buffer));
-  std::string_view line;
+  constexpr std::size_t kMost = 65536;
+  std::string text;
+  const Reason reason = ReadFront(members_, kMost, &text);
+  std::string_view rest = text, line;
   std::vector<pid_t> pids;
-  while (pids.size() < options_.max_processes && lines.Next(&line)) {
+  while (pids.size() < options_.max_processes && TakeLine(&rest, &line)) {
     pid_t pid = 0;
     const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), pid);
     if (error == std::errc() && end == line.data() + line.size() && pid > 0) pids.push_back(pid);
   }
-  if (lines.reason() != Reason::kNone) {
-    if (processes_.empty()) tasks_reason_ = lines.reason();
+  if (reason != Reason::kNone) {
+    if (processes_.empty()) tasks_reason_ = reason;
     return;
   }
   // An empty cgroup uses no processor: that is known, not missing.
