@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "benchmarks/evaluation/late_rival.h"
 #include "benchmarks/evaluation/simulate.h"
 #include "benchmarks/evaluation/trained.h"
 #include "benchmarks/evaluation/trained_predictor.h"
@@ -35,6 +36,21 @@ Contender Untrained(RivalKind kind, const ScenarioSet& set) {
       RivalOptions own = options;
       own.threshold = threshold;
       return MakeRival(kind, own);
+    });
+  };
+  return contender;
+}
+
+Contender LateRequests(const ScenarioSet& set) {
+  Contender contender;
+  contender.name = "late-requests";
+  contender.scale = Scale::kRatio4;
+  contender.probe = 1;
+  contender.usual = 0.5;
+  contender.prepare = [name = contender.name, horizon_ms = set.horizon_ms](const TrainingData*) {
+    return MakePredictor([name, horizon_ms](double threshold) {
+      return absl::StatusOr<std::unique_ptr<TickPredictor>>(
+          MakeLateRival(name, horizon_ms, threshold));
     });
   };
   return contender;
@@ -75,6 +91,7 @@ std::vector<Contender> AllContenders(const ScenarioSet& set) {
   for (const RivalKind kind : kAllRivals) {
     if (kind != RivalKind::kRandom) all.push_back(Untrained(kind, set));
   }
+  all.push_back(LateRequests(set));
   for (std::uint32_t seed = 0; seed < set.training.seeds; ++seed) {
     const std::string at = seed == 0 ? "" : "@" + std::to_string(seed + 1);
     all.push_back(Shared(
