@@ -105,7 +105,6 @@ class TreePredictor final : public TickPredictor {
     io.List(latches_, 9, [&](AlarmLatch& latch) { internal::AlarmState(io, latch); });
   }
 
-
   void UseRows(const Topology& topology) {
     features_.UseRows(topology);
     latches_.resize(topology.classes().size());
