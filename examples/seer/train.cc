@@ -360,7 +360,8 @@ void PrintFacts(const std::string& model, const std::vector<std::pair<std::strin
 
 int RunTrain(const TrainArgs& args) {
   if (seer::FindBackend(args.backend) == nullptr) {
-    return Fail(absl::InvalidArgumentError("--backend: unknown: give auto, eigen or reference"));
+    return Fail(
+        absl::InvalidArgumentError("--backend: unknown: give auto, native, eigen or reference"));
   }
   // A model that is there goes on as what it is.
   if (args.config == "trees" && !args.resume) {
