@@ -44,7 +44,13 @@ struct Work {
 
 absl::StatusOr<Work> ReadMessage(std::string_view bytes) {
   Work work;
-  SEER_ASSIGN_OR_RETURN(const WireHeader header, PeekWire(bytes));
+  const absl::StatusOr<WireHeader> peeked = PeekWire(bytes);
+  // Whoever applies deltas takes OutOfRange for deltas that are missing.
+  if (absl::IsOutOfRange(peeked.status())) {
+    return absl::DataLossError("the message is cut off: send it again");
+  }
+  SEER_RETURN_IF_ERROR(peeked.status());
+  const WireHeader& header = *peeked;
   if (header.kind == WireKind::kTopology) {
     work.topology = std::make_unique<Topology>();
     SEER_RETURN_IF_ERROR(DecodeTo(bytes, work.topology.get()));

@@ -233,6 +233,8 @@ TEST_F(MirrorRules, DamagedDeltasAreRefused) {
   delta.kind = DeltaKind::kMessage;
   delta.payload = "nothing that a node would say";
   Refused(EncodeDelta(delta), absl::StatusCode::kInvalidArgument);
+  delta.payload = "SEER\x10";  // and nothing more
+  Refused(EncodeDelta(delta), absl::StatusCode::kDataLoss);
   delta.kind = DeltaKind::kModel;
   Refused(EncodeDelta(delta), absl::StatusCode::kInvalidArgument);
 }
