@@ -7,8 +7,8 @@
 // benchmark beside the target for 10 ms of each second, which tells of the cache where there are no
 // counters.
 //
-// Where to look: Watch() below, for the five lines that read a target, and BatteryMonitor, for how a
-// host adds a monitor of its own.
+// Where to look: Watch() below, for the five lines that read a target, and BatteryMonitor, for how
+// a host adds a monitor of its own.
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>

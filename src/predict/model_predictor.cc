@@ -444,8 +444,8 @@ class ModelPredictor final : public TickPredictor {
   std::size_t newest_ = 0;      // where the next row goes: the oldest one
   std::size_t filled_ = 0;      // rows since Reset()
   std::size_t blind_ = 0;       // newest rows in which nothing was seen
-  bool keep_tick_ = false;  // an input is a change against the tick before
-  ClusterTick last_tick_;   // with keep_tick_, for those who load this state
+  bool keep_tick_ = false;      // an input is a change against the tick before
+  ClusterTick last_tick_;       // with keep_tick_, for those who load this state
   std::vector<Top> top_;
   std::vector<ClassForecast> spare_;
 };

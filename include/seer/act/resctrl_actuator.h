@@ -5,8 +5,7 @@
 // schemata of existing groups are changed.
 //
 //   kCachePartition        ways, in every cache domain alike: the mask grows or shrinks at its
-//   upper
-//                          end first, and stays contiguous
+//                          upper end first, and stays contiguous
 //   kMemoryBandwidthShare  percent, in every domain alike; rounded down to what the hardware can do
 //
 //   seer::ResctrlOptions options;

@@ -20,7 +20,7 @@
 // `baseline_ns`, which outliers move little. A spread is taken as no smaller than that of a Poisson
 // number.
 //
-//   largest-depth      the calls outstanding at a service; where they are not known its longest queue
+//   largest-depth      the calls outstanding at a service, or where not known its longest queue
 //   largest-depth-z    how many spreads a depth is above its usual value
 //   self-depth-z       so for the self depth; where that is not known, for the innermost queue that
 //                      stands at the service itself: queued, socket, accept, nic
