@@ -159,7 +159,7 @@ class ControlLoop::Impl {
   std::vector<ClassDiagnosis> diagnoses_;
 
   Mutex mutex_;
-  std::vector<ActionTaken> reports_ ABSL_GUARDED_BY(mutex_);
+  std::deque<ActionTaken> reports_ ABSL_GUARDED_BY(mutex_);
 };
 
 void ControlLoop::Impl::Audit(std::string line) const {
@@ -173,7 +173,7 @@ void ControlLoop::Impl::Audit(std::string line) const {
 void ControlLoop::Impl::Report(const ActionTaken& taken) {
   MutexLock lock(&mutex_);
   // A node that never stops: the oldest is the least.
-  if (reports_.size() >= kMaxReports) reports_.erase(reports_.begin());
+  if (reports_.size() >= kMaxReports) reports_.pop_front();
   reports_.push_back(taken);
 }
 
@@ -315,7 +315,7 @@ void ControlLoop::Impl::EndFlight(Affair* affair, bool helped, std::string_view 
 }
 
 void ControlLoop::Impl::TakeReports() {
-  std::vector<ActionTaken> reports;
+  std::deque<ActionTaken> reports;
   {
     MutexLock lock(&mutex_);
     reports.swap(reports_);
