@@ -167,7 +167,10 @@ void RunJumps(const KernelResources& resources, KernelJob* job) {
 }
 
 const char* Chase(const char* at, std::uint64_t steps) {
-  for (std::uint64_t i = 0; i < steps; ++i) std::memcpy(&at, at, sizeof(at));
+  for (std::uint64_t i = 0; i < steps; ++i) {
+    const void* const place = at;  // of the next place's address
+    std::memcpy(&at, place, sizeof(at));
+  }
   Keep(at);
   return at;
 }
