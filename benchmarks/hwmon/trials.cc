@@ -146,14 +146,14 @@ class Foreign {
   double busy_ = 0, total_ = 0, own_ = 0;
 };
 
-int Say(const Attribution& found) {
+int Say(const StallAttribution& found) {
   switch (found.verdict) {
-    case Attribution::Verdict::kUndecided:
+    case StallAttribution::Verdict::kUndecided:
       return kUndecided;
-    case Attribution::Verdict::kNone:
-    case Attribution::Verdict::kLoad:
+    case StallAttribution::Verdict::kNone:
+    case StallAttribution::Verdict::kLoad:
       return static_cast<int>(Truth::kNone);
-    case Attribution::Verdict::kResource:
+    case StallAttribution::Verdict::kResource:
       break;
   }
   switch (found.worst().resource) {
@@ -172,7 +172,7 @@ int Say(const Attribution& found) {
   return static_cast<int>(Truth::kDisk);
 }
 
-std::string Evidence(const Attribution& found) {
+std::string Evidence(const StallAttribution& found) {
   std::ostringstream text;
   for (const StallRise& rise : found.rises()) {
     text << ResourceName(rise.resource) << " " << std::lround(rise.healthy_us) << "->"
@@ -288,7 +288,7 @@ class Bench {
       Read(&w, &reading);
       AddReading(reading, &total);
       if (look < kLooks.size() && i + 1 >= std::lround(kLooks[look] * 10)) {
-        const Attribution found = Attribute(total, w.baseline, rules);
+        const StallAttribution found = Attribute(total, w.baseline, rules);
         trial.said[look++] = Say(found);
         trial.evidence = Evidence(found);
       }

@@ -62,9 +62,9 @@ void AddReading(const HwReading& reading, HwReading* total) {
   total->requests += reading.requests;
 }
 
-Attribution Attribute(const HwReading& reading, const StallBaseline& baseline,
-                      const AttributionRules& rules) {
-  Attribution found;
+StallAttribution Attribute(const HwReading& reading, const StallBaseline& baseline,
+                           const AttributionRules& rules) {
+  StallAttribution found;
   const bool enough =
       reading.interval_ns > 0 && reading.requests >= std::max<std::uint64_t>(1, rules.min_requests);
   const auto requests = static_cast<double>(std::max<std::uint64_t>(1, reading.requests));
@@ -100,9 +100,9 @@ Attribution Attribute(const HwReading& reading, const StallBaseline& baseline,
   if (rate.known() && rate.median > 0) {
     found.request_ratio = requests * 1e9 / static_cast<double>(reading.interval_ns) / rate.median;
   }
-  found.verdict = Attribution::Verdict::kNone;
+  found.verdict = StallAttribution::Verdict::kNone;
   if (!found.worst().blamed) return found;
-  found.verdict = Attribution::Verdict::kResource;
+  found.verdict = StallAttribution::Verdict::kResource;
   const Resource worst = found.worst().resource;
   bool own_doing = worst == Resource::kNetwork || worst == Resource::kStorage;
   if (worst == Resource::kCpu) {
@@ -113,7 +113,7 @@ Attribution Attribute(const HwReading& reading, const StallBaseline& baseline,
     own_doing = use.usable() && use.value >= kAllOfIt;
   }
   if (own_doing && found.request_ratio >= rules.load_ratio) {
-    found.verdict = Attribution::Verdict::kLoad;
+    found.verdict = StallAttribution::Verdict::kLoad;
   }
   found.memory_merged = worst == Resource::kCache &&
                         found.unobserved[static_cast<std::size_t>(Resource::kMemoryBandwidth)];

@@ -9,7 +9,7 @@ namespace {
 
 using testing::Good;
 using testing::HealthyReading;
-using Verdict = Attribution::Verdict;
+using Verdict = StallAttribution::Verdict;
 
 StallBaseline Baseline() {
   StallBaseline baseline;
@@ -27,7 +27,7 @@ TEST(Attribution, BlamesWhatRoseAndNothingElse) {
   const StallBaseline baseline = Baseline();
   for (Resource resource : kAllResources) {
     SCOPED_TRACE(ResourceName(resource));
-    const Attribution found = Attribute(With(resource, 200), baseline);
+    const StallAttribution found = Attribute(With(resource, 200), baseline);
     EXPECT_EQ(found.verdict, Verdict::kResource);
     EXPECT_EQ(found.worst().resource, resource);
     EXPECT_NEAR(found.worst().rise_us, 189, 1);
@@ -57,7 +57,7 @@ TEST(Attribution, ARiseThatDoesNotMatterIsNone) {
 TEST(Attribution, TwoCausesAreRanked) {
   HwReading reading = With(Resource::kStorage, 500);
   reading.instance[Resource::kNetwork].delay_us.value = 300 * 100;
-  const Attribution found = Attribute(reading, Baseline());
+  const StallAttribution found = Attribute(reading, Baseline());
   EXPECT_EQ(found.rises()[0].resource, Resource::kStorage);
   EXPECT_EQ(found.rises()[1].resource, Resource::kNetwork);
   EXPECT_TRUE(found.rises()[0].blamed && found.rises()[1].blamed);
@@ -85,7 +85,7 @@ TEST(Attribution, WhatIsNotObservedIsNeitherBlamedNorCleared) {
     reading.instance[hidden].delay_us.quality = Quality::kUnavailable;
     reading.instance[hidden].delay_us.reason = Reason::kNotObserved;
   }
-  const Attribution found = Attribute(reading, Baseline());
+  const StallAttribution found = Attribute(reading, Baseline());
   EXPECT_EQ(found.verdict, Verdict::kNone);
   EXPECT_TRUE(found.unobserved[static_cast<std::size_t>(Resource::kCache)]);
   EXPECT_TRUE(found.unobserved[static_cast<std::size_t>(Resource::kMemoryBandwidth)]);
@@ -144,7 +144,7 @@ StallBaseline ProbedBaseline() {
 TEST(Attribution, AProbesSlowdownCountsAsFarAsTheInstanceFeelsIt) {
   const StallBaseline baseline = ProbedBaseline();
   // The probe is twice as slow, and so is the instance.
-  const Attribution both = Attribute(ProbedCache(0.5, 2), baseline);
+  const StallAttribution both = Attribute(ProbedCache(0.5, 2), baseline);
   EXPECT_EQ(both.verdict, Verdict::kResource);
   EXPECT_EQ(both.worst().resource, Resource::kCache);
   EXPECT_TRUE(both.memory_merged);

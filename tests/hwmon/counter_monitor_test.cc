@@ -74,7 +74,7 @@ TEST(CounterMonitor, CountsWhatHappenedBetweenTwoReads) {
 }
 
 // A service learns its healthy stalls; then its traces change in one way or the other.
-Attribution Contended(Machine* m, double cpi, double fills, double stalls) {
+StallAttribution Contended(Machine* m, double cpi, double fills, double stalls) {
   StallBaseline baseline;
   std::uint64_t state = 1;
   for (int i = 0; i < 20; ++i) {
@@ -97,25 +97,26 @@ TEST(CounterMonitor, CacheAndMemoryBandwidthAreToldApart) {
   struct Case {
     const char* name;
     double cpi, fills, stalls;
-    Attribution::Verdict verdict;
+    StallAttribution::Verdict verdict;
     Resource resource;
   };
   for (const char* cpuinfo : {kIntel, kAmd}) {
     for (const Case& c : {
-             Case{"as always", 1.0, 0.002, 0.3, Attribution::Verdict::kNone, Resource::kCpu},
+             Case{"as always", 1.0, 0.002, 0.3, StallAttribution::Verdict::kNone, Resource::kCpu},
              // Three times the lines, each as fast as before.
-             Case{"less cache", 1.6, 0.006, 0.9, Attribution::Verdict::kResource, Resource::kCache},
+             Case{"less cache", 1.6, 0.006, 0.9, StallAttribution::Verdict::kResource,
+                  Resource::kCache},
              // As many lines, each three times as slow.
-             Case{"less bandwidth", 1.6, 0.002, 0.9, Attribution::Verdict::kResource,
+             Case{"less bandwidth", 1.6, 0.002, 0.9, StallAttribution::Verdict::kResource,
                   Resource::kMemoryBandwidth},
-             Case{"a little of both", 1.25, 0.0024, 0.55, Attribution::Verdict::kResource,
+             Case{"a little of both", 1.25, 0.0024, 0.55, StallAttribution::Verdict::kResource,
                   Resource::kMemoryBandwidth},
          }) {
       SCOPED_TRACE(std::string(cpuinfo) + c.name);
       Machine m(cpuinfo);
-      const Attribution found = Contended(&m, c.cpi, c.fills, c.stalls);
+      const StallAttribution found = Contended(&m, c.cpi, c.fills, c.stalls);
       EXPECT_EQ(found.verdict, c.verdict);
-      if (c.verdict == Attribution::Verdict::kResource) {
+      if (c.verdict == StallAttribution::Verdict::kResource) {
         EXPECT_EQ(ResourceName(found.worst().resource), ResourceName(c.resource));
         EXPECT_FALSE(found.memory_merged);
       }
@@ -126,8 +127,8 @@ TEST(CounterMonitor, CacheAndMemoryBandwidthAreToldApart) {
 TEST(CounterMonitor, WithoutLinesNoClaimIsMadeAboutWhichOfTheTwo) {
   Machine m;
   m.processor->unknown = {CounterKind::kMemoryFills};
-  const Attribution found = Contended(&m, 1.6, 0.002, 0.9);
-  EXPECT_EQ(found.verdict, Attribution::Verdict::kResource);
+  const StallAttribution found = Contended(&m, 1.6, 0.002, 0.9);
+  EXPECT_EQ(found.verdict, StallAttribution::Verdict::kResource);
   EXPECT_EQ(found.worst().resource, Resource::kCache);
   EXPECT_TRUE(found.memory_merged);
   EXPECT_EQ(m.bandwidth().delay_us.reason, Reason::kNotSupported);
@@ -146,7 +147,7 @@ TEST(CounterMonitor, MoreInstructionsAreNoContention) {
   m.Serve(100, 1.0, 0.0001, 0.01);
   ASSERT_TRUE(m.Read().ok());
   m.reading.requests = 50;
-  EXPECT_EQ(Attribute(m.reading, baseline).verdict, Attribution::Verdict::kNone);
+  EXPECT_EQ(Attribute(m.reading, baseline).verdict, StallAttribution::Verdict::kNone);
 }
 
 TEST(CounterMonitor, ThreadsAreFoundAndTheLastWordOfOneThatEndsCounts) {

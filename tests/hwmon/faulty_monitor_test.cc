@@ -94,7 +94,7 @@ TEST(FaultyMonitor, WhateverHappensAGuardedReadIsSoundAndBlamesNothingUnseen) {
         }
       }
     }
-    const Attribution found = Attribute(reading, baseline);
+    const StallAttribution found = Attribute(reading, baseline);
     for (const StallRise& rise : found.rises()) {
       ASSERT_TRUE(std::isfinite(rise.rise_us));
       ASSERT_TRUE(reading.instance[rise.resource].delay_us.usable());

@@ -1,4 +1,4 @@
-// Flow: HwReading, StallBaseline -> [Attribute] -> Attribution -> advise/
+// Flow: HwReading, StallBaseline -> [Attribute] -> StallAttribution -> advise/
 //
 // Which resource makes a request of the culprit wait longer than when all was well. Every resource
 // answers in the same unit, microseconds of waiting for one request; what rose most is to blame if
@@ -7,8 +7,8 @@
 //
 //   seer::HwReading total;                              // 100 ms each, for 300 ms
 //   for (const seer::HwReading& reading : readings) seer::AddReading(reading, &total);
-//   const seer::Attribution found = seer::Attribute(total, baseline, rules);
-//   if (found.verdict == seer::Attribution::Verdict::kResource) Blame(found.worst().resource);
+//   const seer::StallAttribution found = seer::Attribute(total, baseline, rules);
+//   if (found.verdict == seer::StallAttribution::Verdict::kResource) Blame(found.worst().resource);
 //
 // Two things are more than a comparison. Waiting for memory capacity comes with its storage (the
 // monitor has put it together already). And a monitor without counters tells of the cache by how a
@@ -51,7 +51,7 @@ struct StallRise {
   bool blamed = false;    // enough to matter
 };
 
-struct Attribution {
+struct StallAttribution {
   enum class Verdict : std::uint8_t {
     kUndecided,  // no baseline, or too few requests; nothing can be said
     kNone,       // of what is observed, nothing rose: see `unobserved`
@@ -73,8 +73,8 @@ struct Attribution {
   std::array<bool, kResources> unobserved = {};
 };
 
-Attribution Attribute(const HwReading& reading, const StallBaseline& baseline,
-                      const AttributionRules& rules = {});
+StallAttribution Attribute(const HwReading& reading, const StallBaseline& baseline,
+                           const AttributionRules& rules = {});
 
 // Puts two consecutive readings of one target together: delays and requests are added up, shares
 // are averaged by time, and a signal is as good as the worse of the two. A total without an
