@@ -10,13 +10,13 @@
 SEER_BEGIN_NAMESPACE
 namespace {
 
-using Verdict = Attribution::Verdict;
+using Verdict = StallAttribution::Verdict;
 
 // Where a cause can hide that the kernel's own accounts tell. Cache and bandwidth need counters:
 // an application is not cleared of them, but rather blamed with less confidence.
 constexpr Resource kMustBeSeen[] = {Resource::kCpu, Resource::kMemoryCapacity, Resource::kStorage};
 
-void AddEvidence(const Attribution& found, Diagnosis* diagnosis) {
+void AddEvidence(const StallAttribution& found, Diagnosis* diagnosis) {
   for (const StallRise& rise : found.rises()) {
     DiagnosisEvidence evidence;
     evidence.resource = rise.resource;
@@ -29,7 +29,7 @@ void AddEvidence(const Attribution& found, Diagnosis* diagnosis) {
 }
 
 // How much of what rose is the worst one's.
-double Dominance(const Attribution& found) {
+double Dominance(const StallAttribution& found) {
   double all = 0;
   for (const StallRise& rise : found.rises()) {
     if (rise.blamed) all += rise.rise_us;
@@ -37,13 +37,13 @@ double Dominance(const Attribution& found) {
   return all > 0 ? found.worst().rise_us / all : 0;
 }
 
-bool SawEnough(const Attribution& found) {
+bool SawEnough(const StallAttribution& found) {
   return std::none_of(std::begin(kMustBeSeen), std::end(kMustBeSeen), [&](Resource resource) {
     return found.unobserved[static_cast<std::size_t>(resource)];
   });
 }
 
-double ResourceConfidence(const Attribution& found, const HwReading& reading) {
+double ResourceConfidence(const StallAttribution& found, const HwReading& reading) {
   double confidence = Dominance(found);
   if (found.memory_merged) confidence *= 0.5;
   if (reading.instance[found.worst().resource].delay_us.quality == Quality::kScaled) {
@@ -72,7 +72,7 @@ Diagnosis Diagnose(const ClassForecast& forecast, absl::Span<const InstanceEvide
   if (culprit < options.min_culprit) return diagnosis;
 
   // The replica in which most rose speaks; it is named if it is the only one of several.
-  Attribution worst;
+  StallAttribution worst;
   const InstanceEvidence* of_worst = nullptr;
   std::size_t sick = 0, healthy = 0, loaded = 0;
   bool all_seen = !seen.empty();
@@ -81,7 +81,7 @@ Diagnosis Diagnose(const ClassForecast& forecast, absl::Span<const InstanceEvide
       all_seen = false;
       continue;
     }
-    const Attribution found = Attribute(evidence.reading, *evidence.baseline, options.rules);
+    const StallAttribution found = Attribute(evidence.reading, *evidence.baseline, options.rules);
     all_seen = all_seen && found.verdict != Verdict::kUndecided && SawEnough(found);
     sick += found.verdict == Verdict::kResource ? 1 : 0;
     healthy += found.verdict == Verdict::kNone ? 1 : 0;
