@@ -11,31 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/owned_fd.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
-
-class OwnedFd {
- public:
-  OwnedFd() = default;
-  explicit OwnedFd(int fd) : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OwnedFd& operator=(OwnedFd&& other) noexcept {
-    if (this != &other) {
-      if (fd_ >= 0) ::close(fd_);
-      fd_ = std::exchange(other.fd_, -1);
-    }
-    return *this;
-  }
-  ~OwnedFd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 // "a/b": no empty component, no ".", "..", control character or leading '/', at most 4095 bytes.
 bool IsCleanPath(std::string_view path);

@@ -1,4 +1,4 @@
-// Descriptors with one owner, and files that are read whole.
+// Files that are read whole.
 #pragma once
 
 #include <fcntl.h>
@@ -11,29 +11,11 @@
 #include <utility>
 
 #include "seer/core/config.h"
+#include "seer/core/internal/owned_fd.h"
 #include "seer/probe/reading.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
-
-class OwnedFd {
- public:
-  OwnedFd() = default;
-  explicit OwnedFd(int fd) : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OwnedFd& operator=(OwnedFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~OwnedFd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 // The first `most` bytes, or why there are none. Never blocks, not even on a pipe.
 inline Reason ReadFront(const std::string& path, std::size_t most, std::string* text) {
