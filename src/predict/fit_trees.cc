@@ -48,8 +48,9 @@ absl::Status Check(const TreeRows& rows, const char* which) {
   if (count > std::numeric_limits<std::uint32_t>::max() / 2) return wrong("too many: give fewer");
   if (rows.labels.size() != count * rows.outputs || rows.values.size() != count * rows.columns ||
       (!rows.weights.empty() && rows.weights.size() != count) ||
-      (!rows.groups.empty() && (rows.groups.size() != count || rows.outputs != 1))) {
-    return wrong("values, labels, weights and groups do not fit together");
+      (!rows.groups.empty() && (rows.groups.size() != count || rows.outputs != 1)) ||
+      (!rows.scores.empty() && rows.scores.size() != rows.labels.size())) {
+    return wrong("values, labels, weights, groups and scores do not fit together");
   }
   for (const float weight : rows.weights) {
     if (!(weight >= 0) || !std::isfinite(weight)) return wrong("a weight is no number: give >= 0");
@@ -137,16 +138,18 @@ class BoostedTrees::Fitter {
           "training rows: all labels are of one kind: give more recordings");
     }
     MakeBins();
-    scores_.resize(rows_ * outputs_);
-    for (std::size_t i = 0; i < scores_.size(); ++i) scores_[i] = trees_.base_[i % outputs_];
-    if (validation_ != nullptr) {
-      validation_scores_.resize(validation_->labels.size());
-      for (std::size_t i = 0; i < validation_scores_.size(); ++i) {
-        validation_scores_[i] = trees_.base_[i % outputs_];
-      }
-    }
+    if (!train_.scores.empty()) trees_.base_.assign(outputs_, 0.0f);
+    scores_ = BeginFrom(train_);
+    if (validation_ != nullptr) validation_scores_ = BeginFrom(*validation_);
     gradients_.resize(rows_ * 2 * outputs_);
     return absl::OkStatus();
+  }
+
+  std::vector<float> BeginFrom(const TreeRows& rows) const {
+    if (!rows.scores.empty()) return rows.scores;
+    std::vector<float> scores(rows.labels.size());
+    for (std::size_t i = 0; i < scores.size(); ++i) scores[i] = trees_.base_[i % outputs_];
+    return scores;
   }
 
   static double Weight(const TreeRows& rows, std::size_t r) {
@@ -447,7 +450,8 @@ absl::StatusOr<BoostedTrees> BoostedTrees::Fit(const TreeRows& train, const Tree
   if (validation != nullptr) {
     SEER_RETURN_IF_ERROR(Check(*validation, "validation"));
     if (validation->columns != train.columns || validation->outputs != train.outputs ||
-        validation->groups.empty() != train.groups.empty()) {
+        validation->groups.empty() != train.groups.empty() ||
+        validation->scores.empty() != train.scores.empty()) {
       return absl::InvalidArgumentError("validation rows: of another shape than the training rows");
     }
   }

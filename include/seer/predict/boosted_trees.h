@@ -42,6 +42,9 @@ struct TreeRows {
   std::vector<float> weights;  // a row counts as so many; empty: as one
   // With one output: rows of a group stand together and have one label of 1. Empty: no groups.
   std::vector<std::uint32_t> groups;
+  // rows x outputs: what trees said of them that Fit() is to go on from; it then gives those to be
+  // added to them, with a base of 0. Empty: there are none.
+  std::vector<float> scores;
 
   std::size_t rows() const { return outputs == 0 ? 0 : labels.size() / outputs; }
 };
