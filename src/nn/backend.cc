@@ -19,39 +19,45 @@
 SEER_BEGIN_NAMESPACE
 namespace {
 
-// kSlide for every engine: the last T ticks, one behind the other, and the whole window each time.
+// kSlide for every engine: the last T ticks of each application, one behind the other, and the
+// whole windows each time.
 class SlidingSession : public TickSession {
  public:
   SlidingSession(const InferenceEngine& engine, std::unique_ptr<Workspace> workspace)
       : engine_(engine),
         workspace_(std::move(workspace)),
         tick_(engine.network().window_values() / engine.network().config().ticks),
-        window_(engine.network().window_values(), 0.0f),
-        kept_(tick_) {}
+        windows_(workspace_->max_windows() * engine.network().window_values(), 0.0f),
+        kept_(workspace_->max_windows() * tick_) {}
 
-  absl::Status Push(absl::Span<const float> tick, absl::Span<float> outputs) override {
-    if (tick.size() != tick_) {
+  absl::Status Push(absl::Span<const float> ticks, absl::Span<float> outputs) override {
+    if (ticks.size() != kept_.size()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("tick has ", tick.size(), " values: give ", tick_));
+          absl::StrCat("tick has ", ticks.size(), " values: give ", kept_.size()));
     }
-    const auto tick_end = static_cast<std::ptrdiff_t>(tick_);
-    std::copy_n(window_.begin(), tick_, kept_.begin());
-    std::copy(window_.begin() + tick_end, window_.end(), window_.begin());
-    std::copy(tick.begin(), tick.end(), window_.end() - tick_end);
-    absl::Status status = engine_.Run(window_, 1, workspace_.get(), outputs);
-    if (!status.ok()) {  // as if it had never come
-      std::copy_backward(window_.begin(), window_.end() - tick_end, window_.end());
-      std::copy(kept_.begin(), kept_.end(), window_.begin());
+    const std::size_t applications = workspace_->max_windows();
+    const std::size_t size = engine_.network().window_values();
+    for (std::size_t a = 0; a < applications; ++a) {
+      float* const window = &windows_[a * size];
+      std::copy_n(window, tick_, &kept_[a * tick_]);
+      std::copy(window + tick_, window + size, window);
+      std::copy_n(&ticks[a * tick_], tick_, window + size - tick_);
+    }
+    absl::Status status = engine_.Run(windows_, applications, workspace_.get(), outputs);
+    for (std::size_t a = 0; !status.ok() && a < applications; ++a) {  // as if it had never come
+      float* const window = &windows_[a * size];
+      std::copy_backward(window, window + size - tick_, window + size);
+      std::copy_n(&kept_[a * tick_], tick_, window);
     }
     return status;
   }
-  void Reset() override { std::fill(window_.begin(), window_.end(), 0.0f); }
+  void Reset() override { std::fill(windows_.begin(), windows_.end(), 0.0f); }
 
  private:
   const InferenceEngine& engine_;
   const std::unique_ptr<Workspace> workspace_;
   const std::size_t tick_;
-  std::vector<float> window_, kept_;
+  std::vector<float> windows_, kept_;
 };
 
 }  // namespace
@@ -108,7 +114,8 @@ void InferenceEngine::ToProbabilities(float* logits) const noexcept {
   internal::LogitsToOutputs(network_, logits);
 }
 
-absl::StatusOr<std::unique_ptr<TickSession>> InferenceEngine::NewSession(RunMode mode) const {
+absl::StatusOr<std::unique_ptr<TickSession>> InferenceEngine::NewSessionOf(std::size_t applications,
+                                                                           RunMode mode) const {
   if (mode == RunMode::kStream) {
     return absl::UnimplementedError(
         absl::StrCat("backend ", std::string(backend()), " has no mode stream: use slide"));
@@ -116,7 +123,7 @@ absl::StatusOr<std::unique_ptr<TickSession>> InferenceEngine::NewSession(RunMode
   if (mode != RunMode::kSlide) {
     return absl::InvalidArgumentError("mode window needs no session: call Run()");
   }
-  SEER_ASSIGN_OR_RETURN(std::unique_ptr<Workspace> workspace, NewWorkspace(1));
+  SEER_ASSIGN_OR_RETURN(std::unique_ptr<Workspace> workspace, NewWorkspace(applications));
   return std::unique_ptr<TickSession>(
       std::make_unique<SlidingSession>(*this, std::move(workspace)));
 }
@@ -189,7 +196,10 @@ absl::Status AddBackend(const Backend* backend) {
 
 namespace internal {
 
-absl::Status CheckOptions(const Network& network, const InferenceOptions& options) {
+absl::Status CheckOptions(const Network& network, const InferenceOptions& options, bool bfloat16) {
+  if (options.bfloat16_weights && !bfloat16) {
+    return absl::InvalidArgumentError("bfloat16_weights: only the backend native has them");
+  }
   if (options.live.empty() || options.live.size() == network.services()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("live has ", options.live.size(), " values: give ",
                                                  network.services(), ", or none"));

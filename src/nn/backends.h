@@ -23,7 +23,9 @@ struct Kernels;
 std::unique_ptr<Backend> MakeEigenBackend(const Kernels& kernels);
 #endif
 
-absl::Status CheckOptions(const Network& network, const InferenceOptions& options);
+// bfloat16: the backend has weights of that kind.
+absl::Status CheckOptions(const Network& network, const InferenceOptions& options,
+                          bool bfloat16 = false);
 absl::Status CheckParameters(const Network& network, absl::Span<const float> parameters);
 absl::Status CheckWorkspaceSize(std::size_t values_per_window, std::size_t windows);
 

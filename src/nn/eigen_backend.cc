@@ -67,8 +67,11 @@ class EigenInference : public InferenceEngine {
     return std::unique_ptr<Workspace>(
         std::make_unique<EigenWorkspace>(network(), kernels_, max_windows));
   }
-  absl::StatusOr<std::unique_ptr<TickSession>> NewSession(RunMode mode) const override {
-    if (mode != RunMode::kSlide) return InferenceEngine::NewSession(mode);
+  absl::StatusOr<std::unique_ptr<TickSession>> NewSessionOf(std::size_t applications,
+                                                            RunMode mode) const override {
+    if (mode != RunMode::kSlide || applications != 1) {
+      return InferenceEngine::NewSessionOf(applications, mode);
+    }
     SEER_RETURN_IF_ERROR(CheckWorkspaceSize(Pass::ValuesPerWindow(network(), false), 1));
     return std::unique_ptr<TickSession>(
         std::make_unique<EigenSession>(*this, kernels_, parameters_.data()));

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 
+#include "nn/prefault.h"
 #include "seer/core/config.h"
 
 SEER_BEGIN_NAMESPACE
@@ -12,21 +14,29 @@ namespace internal {
 
 // Memory that is not touched before it is used. It begins at a cache line: Eigen computes the
 // values ahead of the first full vector in another way, so that the last bits depend on the
-// alignment.
+// alignment. Much of it comes in large pages where the kernel has them: weights that are read once
+// a tick cost more for where each page is than for themselves.
 class Floats {
  public:
   Floats() = default;
-  explicit Floats(std::size_t size) : data_(new float[size + kExtra]), size_(size) {
-    const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(data_.get());
-    begin_ = data_.get() + (kCacheLine - at % kCacheLine) % kCacheLine / sizeof(float);
+  explicit Floats(std::size_t size) : size_(size) {
+    const std::size_t bytes = (size + kCacheLine / sizeof(float)) * sizeof(float);
+    const std::size_t alignment = bytes < kManyPages ? kCacheLine : kLargePage;
+    float* const data = static_cast<float*>(::operator new (bytes, std::align_val_t{alignment}));
+    data_ = std::unique_ptr<float, Delete>(data, Delete{alignment});
+    if (alignment == kLargePage) AskForLargePages(data_.get(), bytes);
   }
-  float* get() const { return begin_; }
+  float* get() const { return data_.get(); }
   std::size_t size() const { return size_; }
 
  private:
-  static constexpr std::size_t kExtra = kCacheLine / sizeof(float);
-  std::unique_ptr<float[]> data_;
-  float* begin_ = nullptr;
+  struct Delete {
+    std::size_t alignment;
+    void operator()(float* data) const {
+      ::operator delete (static_cast<void*>(data), std::align_val_t{alignment});
+    }
+  };
+  std::unique_ptr<float, Delete> data_;
   std::size_t size_ = 0;
 };
 

@@ -115,7 +115,8 @@ void DirectGemm(std::size_t m, std::size_t n, std::size_t k, const float* a, std
 
 constexpr std::size_t kWide = kLanes;
 constexpr std::size_t kPanel = 4 * kWide;
-constexpr std::size_t kLine = kCacheLine / sizeof(float);
+template <typename Weight>
+constexpr std::size_t kLineOf = kCacheLine / sizeof(Weight);
 // Rows and vectors of a tile: with that many sums, the vectors of weights and one of inputs it fits
 // the registers, 32 or 16.
 constexpr std::size_t kRows = kLanes == 16 ? 5 : 6, kVectors = kLanes == 16 ? 4 : 2;
@@ -123,9 +124,9 @@ constexpr std::size_t kRows = kLanes == 16 ? 5 : 6, kVectors = kLanes == 16 ? 4 
 // c = bias, or c where that is null, + a * w over `depth`, 1 or more. Element (i, k) of a is a[i *
 // ars + k * aks]; rows of w stand kPanel apart. One line is fetched from `ahead` on for each of
 // them.
-template <std::size_t rows, std::size_t vectors>
-void PanelTile(std::size_t depth, const float* a, std::size_t ars, std::size_t aks, const float* w,
-               const float* bias, const float* ahead, float* c, std::size_t ldc) {
+template <std::size_t rows, std::size_t vectors, typename Weight>
+void PanelTile(std::size_t depth, const float* a, std::size_t ars, std::size_t aks, const Weight* w,
+               const float* bias, const Weight* ahead, float* c, std::size_t ldc) {
   Vector sum[rows][vectors];
   const auto each = [&](const auto& body) SEER_NN_INLINE {
     Repeat<rows>([&](auto i) SEER_NN_INLINE {
@@ -142,7 +143,7 @@ void PanelTile(std::size_t depth, const float* a, std::size_t ars, std::size_t a
   do {
     Vector row[vectors];
     Repeat<vectors>([&](auto v)
-                        SEER_NN_INLINE { row[v.value] = Load<Vector>(w + v.value * kWide); });
+                        SEER_NN_INLINE { row[v.value] = LoadWeights(w + v.value * kWide); });
     __builtin_prefetch(ahead, 0, 3);
     Repeat<rows>([&](auto i) SEER_NN_INLINE {
       const float x = a[i.value * ars];
@@ -150,15 +151,15 @@ void PanelTile(std::size_t depth, const float* a, std::size_t ars, std::size_t a
     });
     a += aks;
     w += kPanel;
-    ahead += kLine;
+    ahead += kLineOf<Weight>;
   } while (--depth != 0);
   each([&](std::size_t i, std::size_t v)
            SEER_NN_INLINE { Store(c + i * ldc + v * kWide, sum[i][v]); });
 }
 
-template <std::size_t rows>
+template <std::size_t rows, typename Weight>
 void PanelTileOf(std::size_t count, std::size_t depth, const float* a, std::size_t ars,
-                 std::size_t aks, const float* w, const float* bias, const float* ahead, float* c,
+                 std::size_t aks, const Weight* w, const float* bias, const Weight* ahead, float* c,
                  std::size_t ldc) {
   if constexpr (rows > 1) {
     if (count < rows) {
@@ -169,21 +170,22 @@ void PanelTileOf(std::size_t count, std::size_t depth, const float* a, std::size
     PanelTile<rows, kVectors>(depth, a, ars, aks, w + v * kWide,
                               bias == nullptr ? nullptr : bias + v * kWide, ahead, c + v * kWide,
                               ldc);
-    if (v == 0) ahead += depth * kLine;
+    if (v == 0) ahead += depth * kLineOf<Weight>;
   }
 }
 
 // All rows of one panel: tiles whose sizes differ by one at most. The first ones fetch `next`.
-inline void PanelRows(std::size_t rows, std::size_t depth, const float* a, std::size_t ars,
-                      std::size_t aks, const float* w, const float* bias, const float* next,
-                      float* c, std::size_t ldc) {
+template <typename Weight>
+void PanelRows(std::size_t rows, std::size_t depth, const float* a, std::size_t ars,
+               std::size_t aks, const Weight* w, const float* bias, const Weight* next, float* c,
+               std::size_t ldc) {
   std::size_t tiles = (rows + kRows - 1) / kRows;
   const std::size_t block = depth * kPanel;
   for (std::size_t i = 0, fetched = 0; i < rows; --tiles) {
     const std::size_t count = (rows - i + tiles - 1) / tiles;
     PanelTileOf<kRows>(count, depth, a + i * ars, ars, aks, w, bias,
                        fetched < block ? next + fetched : w, c + i * ldc, ldc);
-    fetched += depth * kLine * (4 / kVectors);
+    fetched += depth * kLineOf<Weight> * (4 / kVectors);
     i += count;
   }
 }

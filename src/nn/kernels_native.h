@@ -21,9 +21,9 @@ SEER_NN_INLINE inline void RowPanel(std::size_t count, const X& x, const At& at,
   });
   const auto add = [&](std::size_t i, Vector* sum) SEER_NN_INLINE {
     const float value = x(i);
-    const float* const row = at(i);
+    const auto* const row = at(i);
     Repeat<4>([&](auto v)
-                  SEER_NN_INLINE { sum[v.value] += value * Load<Vector>(row + v.value * kWide); });
+                  SEER_NN_INLINE { sum[v.value] += value * LoadWeights(row + v.value * kWide); });
   };
   std::size_t i = 0;
   for (; i + 2 <= count; i += 2) {
@@ -35,17 +35,18 @@ SEER_NN_INLINE inline void RowPanel(std::size_t count, const X& x, const At& at,
                 SEER_NN_INLINE { Store(c + v.value * kWide, even[v.value] + odd[v.value]); });
 }
 
-void Product(const PackedMatrix& w, std::size_t first, std::size_t depth, std::size_t rows,
-             const float* in, std::size_t ld_in, bool add, KernelActivation activation, float* out,
-             std::size_t ld_out) {
+template <typename Weight>
+void ProductOf(const Weight* weights, const PackedMatrix& w, std::size_t first, std::size_t depth,
+               std::size_t rows, const float* in, std::size_t ld_in, bool add, float* out,
+               std::size_t ld_out) {
   const std::size_t whole = w.columns / kPanel, left = w.columns % kPanel;
   const auto panel = [&](std::size_t p, std::size_t k) {
-    return w.weights + (p * w.rows + first + k) * kPanel;
+    return weights + (p * w.rows + first + k) * kPanel;
   };
   if (rows == 1) {
     for (std::size_t p = 0; p < whole; ++p) {
       float* const c = out + p * kPanel;
-      const float* const at = panel(p, 0);
+      const Weight* const at = panel(p, 0);
       RowPanel(
           depth, [&](std::size_t k) { return in[k]; },
           [&](std::size_t k) { return at + k * kPanel; }, add ? c : w.bias + p * kPanel, c);
@@ -54,8 +55,8 @@ void Product(const PackedMatrix& w, std::size_t first, std::size_t depth, std::s
     for (std::size_t k = 0; k < depth; k += kDepth) {
       const std::size_t now = Least(kDepth, depth - k);
       for (std::size_t p = 0; p < whole; ++p) {
-        const float* const at = panel(p, k);
-        const float* const next = p + 1 < whole ? panel(p + 1, k) : panel(0, k + now);
+        const Weight* const at = panel(p, k);
+        const Weight* const next = p + 1 < whole ? panel(p + 1, k) : panel(0, k + now);
         PanelRows(rows, now, in + k, ld_in, 1, at, add || k > 0 ? nullptr : w.bias + p * kPanel,
                   p + 1 == whole && k + now == depth ? at : next, out + p * kPanel, ld_out);
       }
@@ -72,7 +73,7 @@ void Product(const PackedMatrix& w, std::size_t first, std::size_t depth, std::s
           for (std::size_t j = left; j < kPanel; ++j) rest[r * kPanel + j] = 0;
         }
       }
-      const float* const at = panel(whole, 0);
+      const Weight* const at = panel(whole, 0);
       const float* const start = add ? nullptr : w.bias + whole * kPanel;
       if (rows == 1) {
         RowPanel(
@@ -86,23 +87,43 @@ void Product(const PackedMatrix& w, std::size_t first, std::size_t depth, std::s
       }
     }
   }
+}
+
+void Product(const PackedMatrix& w, std::size_t first, std::size_t depth, std::size_t rows,
+             const float* in, std::size_t ld_in, bool add, KernelActivation activation, float* out,
+             std::size_t ld_out) {
+  if (w.halves == nullptr) {
+    ProductOf(w.weights, w, first, depth, rows, in, ld_in, add, out, ld_out);
+  } else {
+    ProductOf(w.halves, w, first, depth, rows, in, ld_in, add, out, ld_out);
+  }
   if (activation == KernelActivation::kNone) return;
   for (std::size_t i = 0; i < rows; ++i) Activate(activation, w.columns, out + i * ld_out);
 }
 
-void SparseRow(const PackedMatrix& w, std::size_t first, std::size_t depth, const float* in,
-               bool add, std::uint32_t* list, float* out) {
+template <typename Weight>
+void SparseRowOf(const Weight* weights, const PackedMatrix& w, std::size_t first, std::size_t depth,
+                 const float* in, bool add, std::uint32_t* list, float* out) {
   std::size_t count = 0;
   for (std::size_t k = 0; k < depth; ++k) {
     list[count] = static_cast<std::uint32_t>(k);
     count += in[k] != 0 ? 1 : 0;
   }
   for (std::size_t p = 0; p < w.columns / kPanel; ++p) {
-    const float* const from = w.weights + (p * w.rows + first) * kPanel;
+    const Weight* const from = weights + (p * w.rows + first) * kPanel;
     RowPanel(
         count, [&](std::size_t i) { return in[list[i]]; },
         [&](std::size_t i) { return from + std::size_t{list[i]} * kPanel; },
         (add ? out : w.bias) + p * kPanel, out + p * kPanel);
+  }
+}
+
+void SparseRow(const PackedMatrix& w, std::size_t first, std::size_t depth, const float* in,
+               bool add, std::uint32_t* list, float* out) {
+  if (w.halves == nullptr) {
+    SparseRowOf(w.weights, w, first, depth, in, add, list, out);
+  } else {
+    SparseRowOf(w.halves, w, first, depth, in, add, list, out);
   }
 }
 

@@ -8,6 +8,8 @@ constexpr int kLanes = SEER_NN_LANES;
 using Vector = VectorOf<kLanes>::Type;
 typedef std::int32_t Integers __attribute__((vector_size(SEER_NN_LANES * 4)));
 
+#define SEER_NN_INLINE __attribute__((always_inline))
+
 template <typename V>
 V Load(const float* p) {
   V v;
@@ -17,6 +19,19 @@ V Load(const float* p) {
 template <typename V>
 void Store(float* p, const V& v) {
   __builtin_memcpy(p, &v, sizeof(v));
+}
+
+// A vector of weights: as they are, or of each the upper 16 bits.
+SEER_NN_INLINE inline Vector LoadWeights(const float* p) { return Load<Vector>(p); }
+SEER_NN_INLINE inline Vector LoadWeights(const std::uint16_t* p) {
+  typedef std::uint16_t Halves __attribute__((vector_size(SEER_NN_LANES * 2)));
+  typedef std::uint32_t Bits __attribute__((vector_size(SEER_NN_LANES * 4)));
+  Halves halves;
+  __builtin_memcpy(&halves, p, sizeof(halves));
+  const Bits bits = __builtin_convertvector(halves, Bits) << 16;
+  Vector v;
+  __builtin_memcpy(&v, &bits, sizeof(v));
+  return v;
 }
 
 // body(0), body(1), ... with numbers that the compiler knows: what an array holds at them then
@@ -33,7 +48,6 @@ template <std::size_t count, typename Body>
 __attribute__((always_inline)) inline void Repeat(const Body& body) {
   RepeatOf(body, std::make_index_sequence<count>{});
 }
-#define SEER_NN_INLINE __attribute__((always_inline))
 
 inline std::size_t Least(std::size_t a, std::size_t b) { return a < b ? a : b; }
 inline Vector Each(float value) { return value - Vector{}; }

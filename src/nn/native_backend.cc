@@ -33,31 +33,45 @@ class NativeWorkspace : public Workspace {
 
 class NativeInference;
 
-// A window that slides, or a stream. What each tick gave is kept, so that a new one costs itself
-// and the recurrence: of all ticks, or of one with the state that the one before it left.
+// Windows that slide, or streams, of some applications. What each tick gave is kept, so that a new
+// one costs itself and the recurrence: of all ticks, or of one with the state that the one before
+// it left.
 class NativeSession : public TickSession {
  public:
-  NativeSession(const NativeInference& engine, RunMode mode);
+  NativeSession(const NativeInference& engine, RunMode mode, std::size_t applications);
 
-  absl::Status Push(absl::Span<const float> tick, absl::Span<float> outputs) override;
+  absl::Status Push(absl::Span<const float> ticks, absl::Span<float> outputs) override;
   void Reset() override;
 
  private:
+  // As many applications as are computed at once, fewer at the end.
+  template <typename Body>
+  void ForEachGroup(const Body& body) const {
+    const std::size_t most = pass_.WindowsAtOnce();
+    for (std::size_t a = 0; a < applications_; a += most) {
+      body(a, std::min(most, applications_ - a));
+    }
+  }
+  float* Rows(std::size_t application) { return rows_.data() + application * ticks_ * values_; }
+
   const NativeInference& engine_;
   const bool stream_;
+  const std::size_t applications_;
   NativePass pass_;
-  const std::size_t tick_, ticks_;
-  std::vector<float> zero_;              // what a tick of zeros gives
-  std::vector<float> rows_, before_;     // ticks, oldest first; the tick before, for an error
-  std::vector<float> window_, kept_;     // of a network with local layers
-  std::vector<float> state_, previous_;  // of a stream; before the tick, for an error
+  const std::size_t tick_, ticks_, values_;  // values_: of a tick, from the pass
+  std::vector<float> zero_, newest_;         // what a tick of zeros gives, and the new ones
+  std::vector<float> rows_, before_;  // of each group its ticks, oldest first; for an error, those
+                                      // before
+  std::vector<float> window_, kept_;  // of a network with local layers, each application's
+  std::vector<float> state_, previous_;  // of streams; before the tick, for an error
 };
 
 class NativeInference : public InferenceEngine {
  public:
   NativeInference(const Network& network, const NativeKernels& kernels,
                   absl::Span<const float> parameters, const InferenceOptions& options)
-      : InferenceEngine(network, options), model_(this->network(), kernels, parameters) {}
+      : InferenceEngine(network, options),
+        model_(this->network(), kernels, parameters, options.bfloat16_weights) {}
   std::string_view backend() const override { return "native"; }
   absl::StatusOr<std::unique_ptr<Workspace>> NewWorkspace(std::size_t max_windows) const override {
     // Windows are computed a few at a time: what they need does not grow with their number.
@@ -66,12 +80,15 @@ class NativeInference : public InferenceEngine {
                                             std::min(max_windows, kMostWindowsAtOnce)));
     return std::unique_ptr<Workspace>(std::make_unique<NativeWorkspace>(model_, max_windows));
   }
-  absl::StatusOr<std::unique_ptr<TickSession>> NewSession(RunMode mode) const override {
+  absl::StatusOr<std::unique_ptr<TickSession>> NewSessionOf(std::size_t applications,
+                                                            RunMode mode) const override {
     if (mode != RunMode::kSlide && mode != RunMode::kStream) {
-      return InferenceEngine::NewSession(mode);
+      return InferenceEngine::NewSessionOf(applications, mode);
     }
     SEER_RETURN_IF_ERROR(CheckWorkspaceSize(NativePass::Values(model_, 1), 1));
-    return std::unique_ptr<TickSession>(std::make_unique<NativeSession>(*this, mode));
+    const std::size_t each = model_.tick_values * network().config().ticks;
+    SEER_RETURN_IF_ERROR(CheckWorkspaceSize(2 * (each + network().window_values()), applications));
+    return std::unique_ptr<TickSession>(std::make_unique<NativeSession>(*this, mode, applications));
   }
   using InferenceEngine::CheckInputs;
   using InferenceEngine::FinishOutputs;
@@ -95,69 +112,89 @@ class NativeInference : public InferenceEngine {
   const NativeModel model_;
 };
 
-NativeSession::NativeSession(const NativeInference& engine, RunMode mode)
+NativeSession::NativeSession(const NativeInference& engine, RunMode mode, std::size_t applications)
     : engine_(engine),
       stream_(mode == RunMode::kStream),
-      pass_(engine.model(), 1),
+      applications_(applications),
+      pass_(engine.model(), applications),
       tick_(engine.network().window_values() / engine.network().config().ticks),
       ticks_(stream_ ? 1 : engine.network().config().ticks),
-      zero_(engine.model().tick_values),
-      rows_(zero_.size() * ticks_),
-      before_(stream_ ? 0 : zero_.size()),
-      window_(engine.network().local().empty() ? 0 : engine.network().window_values()),
-      kept_(window_.empty() ? 0 : tick_),
-      state_(stream_ ? pass_.StateSize() : 0),
+      values_(engine.model().tick_values),
+      zero_(values_),
+      newest_(applications * values_),
+      rows_(stream_ ? 0 : applications * ticks_ * values_),
+      before_(stream_ ? 0 : applications * values_),
+      window_(engine.network().local().empty() ? 0
+                                               : applications * engine.network().window_values()),
+      kept_(window_.empty() ? 0 : applications * tick_),
+      state_(stream_ ? applications * pass_.StateSize() : 0),
       previous_(state_.size()) {
   const FlushDenormals flush;
-  pass_.Tick(std::vector<float>(tick_, 0.0f).data(), zero_.data());
+  pass_.Tick(std::vector<float>(tick_, 0.0f).data(), 1, zero_.data());
   Reset();
 }
 
 void NativeSession::Reset() {
-  for (std::size_t t = 0; t < ticks_; ++t) {
-    std::copy(zero_.begin(), zero_.end(),
-              rows_.begin() + static_cast<std::ptrdiff_t>(t * zero_.size()));
+  for (std::size_t at = 0; at < rows_.size(); at += values_) {
+    std::copy(zero_.begin(), zero_.end(), rows_.begin() + static_cast<std::ptrdiff_t>(at));
   }
   std::fill(window_.begin(), window_.end(), 0.0f);
   std::fill(state_.begin(), state_.end(), 0.0f);
 }
 
-absl::Status NativeSession::Push(absl::Span<const float> tick, absl::Span<float> outputs) {
-  if (tick.size() != tick_) {
+// `oldest` takes what `add` pushes out of `all`, and back.
+void MoveUp(float* all, std::size_t size, const float* add, std::size_t added, float* oldest) {
+  std::copy_n(all, added, oldest);
+  std::copy(all + added, all + size, all);
+  std::copy_n(add, added, all + size - added);
+}
+void MoveBack(float* all, std::size_t size, const float* oldest, std::size_t added) {
+  std::copy_backward(all, all + size - added, all + size);
+  std::copy_n(oldest, added, all);
+}
+
+absl::Status NativeSession::Push(absl::Span<const float> ticks, absl::Span<float> outputs) {
+  if (ticks.size() != applications_ * tick_) {
     return absl::InvalidArgumentError(
-        absl::StrCat("tick has ", tick.size(), " values: give ", tick_));
+        absl::StrCat("tick has ", ticks.size(), " values: give ", applications_ * tick_));
   }
-  SEER_RETURN_IF_ERROR(engine_.CheckInputs(tick, 1, outputs));
-  const auto move_up = [](std::vector<float>* all, std::vector<float>* oldest) {
-    const auto row = static_cast<std::ptrdiff_t>(oldest->size());
-    std::copy_n(all->begin(), row, oldest->begin());
-    std::copy(all->begin() + row, all->end(), all->begin());
-    return all->end() - row;
-  };
-  if (!window_.empty()) std::copy(tick.begin(), tick.end(), move_up(&window_, &kept_));
-  if (stream_) {
-    std::copy(state_.begin(), state_.end(), previous_.begin());
-  } else {
-    move_up(&rows_, &before_);
+  SEER_RETURN_IF_ERROR(engine_.CheckInputs(ticks, applications_, outputs));
+  const std::size_t window = engine_.network().window_values();
+  for (std::size_t a = 0; !window_.empty() && a < applications_; ++a) {
+    MoveUp(&window_[a * window], window, &ticks[a * tick_], tick_, &kept_[a * tick_]);
   }
+  std::copy(state_.begin(), state_.end(), previous_.begin());
   {
     const FlushDenormals flush;
-    pass_.Tick(tick.data(), rows_.data() + (ticks_ - 1) * zero_.size());
-    if (stream_) {
-      pass_.Stream(rows_.data(), window_.data(), state_.data(), outputs.data());
-    } else {
-      pass_.FromTicks(rows_.data(), window_.data(), outputs.data());
+    // Products see all applications at once.
+    const std::size_t most = pass_.TicksAtOnce();
+    for (std::size_t a = 0; a < applications_; a += most) {
+      pass_.Tick(&ticks[a * tick_], std::min(most, applications_ - a),
+                 newest_.data() + a * values_);
     }
+    ForEachGroup([&](std::size_t a, std::size_t count) {
+      const float* const inputs = window_.empty() ? nullptr : &window_[a * window];
+      const float* const newest = newest_.data() + a * values_;
+      float* const logits = &outputs[a * engine_.network().outputs()];
+      if (stream_) {
+        pass_.Stream(newest, count, inputs, state_.data() + a * pass_.StateSize(), logits);
+      } else {
+        MoveUp(Rows(a), count * ticks_ * values_, newest, count * values_,
+               before_.data() + a * values_);
+        pass_.FromTicks(Rows(a), count, inputs, logits);
+      }
+    });
   }
-  absl::Status status = engine_.FinishOutputs(1, outputs);
-  if (!status.ok()) {  // as if the tick had never come
-    const auto move_back = [](std::vector<float>* all, const std::vector<float>& oldest) {
-      std::copy_backward(all->begin(), all->end() - static_cast<std::ptrdiff_t>(oldest.size()),
-                         all->end());
-      std::copy(oldest.begin(), oldest.end(), all->begin());
-    };
-    if (!stream_) move_back(&rows_, before_);
-    if (!window_.empty()) move_back(&window_, kept_);
+  absl::Status status = engine_.FinishOutputs(applications_, outputs);
+  if (!status.ok()) {  // as if the ticks had never come
+    if (!stream_) {
+      ForEachGroup([&](std::size_t a, std::size_t count) {
+        MoveBack(Rows(a), count * ticks_ * values_, before_.data() + a * values_, count * values_);
+      });
+    }
+    for (std::size_t a = 0; !window_.empty() && a < applications_; ++a) {
+      MoveBack(&window_[a * window], window, &kept_[a * tick_], tick_);
+    }
     std::copy(previous_.begin(), previous_.end(), state_.begin());
   }
   return status;
@@ -174,7 +211,7 @@ class NativeBackendImpl : public Backend {
       const Network& network, absl::Span<const float> parameters,
       const InferenceOptions& options) const override {
     SEER_RETURN_IF_ERROR(CheckParameters(network, parameters));
-    SEER_RETURN_IF_ERROR(CheckOptions(network, options));
+    SEER_RETURN_IF_ERROR(CheckOptions(network, options, /*bfloat16=*/true));
     return std::unique_ptr<InferenceEngine>(
         std::make_unique<NativeInference>(network, kernels_, parameters, options));
   }

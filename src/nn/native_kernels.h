@@ -19,7 +19,9 @@ namespace internal {
 struct PackedMatrix {
   std::size_t rows = 0, columns = 0;
   const float* weights = nullptr;  // [panel][row][4 * lanes], zeros behind the last column
-  const float* bias = nullptr;     // a value for each column of all panels
+  // The same, of each weight the upper 16 bits (bfloat16). One of the two is null.
+  const std::uint16_t* halves = nullptr;
+  const float* bias = nullptr;  // a value for each column of all panels
 };
 
 // A convolution over positions that all have their inputs: the taps of position p stand one behind

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "nn/pass.h"
 #include "nn/prefault.h"
@@ -14,6 +16,15 @@ namespace {
 constexpr std::size_t kPiecePositions = 96;
 
 std::size_t RoundUp(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+
+// To the nearest; towards zero where that would be infinite.
+std::uint16_t UpperHalf(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  const std::uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+  return static_cast<std::uint16_t>((rounded & 0x7f800000) == 0x7f800000 ? bits >> 16
+                                                                         : rounded >> 16);
+}
 
 }  // namespace
 
@@ -30,12 +41,30 @@ const float* NativeModel::Copy(const float* values, std::size_t size) {
   return copy;
 }
 
+const std::uint16_t* NativeModel::UpperHalves(const float* values, std::size_t size) {
+  auto* const halves = reinterpret_cast<std::uint16_t*>(Take((size + 1) / 2));
+  std::transform(values, values + size, halves, UpperHalf);
+  return halves;
+}
+
+std::size_t NativeModel::PanelsSize(std::size_t rows, std::size_t columns,
+                                    std::size_t units_of_lstm) const {
+  const std::size_t lanes = kernels.lanes;
+  const std::size_t wide = units_of_lstm == 0 ? columns : 4 * RoundUp(units_of_lstm, lanes);
+  return RoundUp(wide, 4 * lanes) * rows;
+}
+
 const float* NativeModel::PackPanels(const float* w, std::size_t rows, std::size_t columns,
                                      std::size_t units_of_lstm) {
+  float* const packed = Take(PanelsSize(rows, columns, units_of_lstm));
+  PackPanels(w, rows, columns, units_of_lstm, packed);
+  return packed;
+}
+
+void NativeModel::PackPanels(const float* w, std::size_t rows, std::size_t columns,
+                             std::size_t units_of_lstm, float* packed) const {
   const std::size_t lanes = kernels.lanes, panel = 4 * lanes;
-  const std::size_t wide = units_of_lstm == 0 ? columns : 4 * RoundUp(units_of_lstm, lanes);
-  const std::size_t panels = (wide + panel - 1) / panel;
-  float* const packed = Take(panels * panel * rows);
+  const std::size_t panels = PanelsSize(1, columns, units_of_lstm) / panel;
   for (std::size_t i = 0; i < panels; ++i) {
     for (std::size_t v = 0; v < 4; ++v) {
       // Where the vector comes from, and how much of it there is.
@@ -51,7 +80,6 @@ const float* NativeModel::PackPanels(const float* w, std::size_t rows, std::size
       }
     }
   }
-  return packed;
 }
 
 void NativeModel::Pack(const float* p, std::size_t weight, std::size_t bias, std::size_t rows,
@@ -65,10 +93,16 @@ void NativeModel::Pack(const float* p, std::size_t weight, std::size_t bias, std
     product->padded = RoundUp(units_of_lstm, kernels.lanes);
     product->matrix.columns = product->ld = 4 * product->padded;
   }
-  if (rows > 0) {
-    product->matrix.weights = PackPanels(p + weight, rows, columns, units_of_lstm);
-  } else {
+  if (rows == 0) {
     product->matrix.weights = PackPanels(Take(columns), 1, columns, units_of_lstm);  // zeros
+  } else if (halves_) {
+    const std::size_t size = PanelsSize(rows, columns, units_of_lstm);
+    const Floats whole(size);
+    std::fill_n(whole.get(), size, 0.0f);
+    PackPanels(p + weight, rows, columns, units_of_lstm, whole.get());
+    product->matrix.halves = UpperHalves(whole.get(), size);
+  } else {
+    product->matrix.weights = PackPanels(p + weight, rows, columns, units_of_lstm);
   }
   product->matrix.bias = PackPanels(p + bias, 1, columns, units_of_lstm);
 }
@@ -119,8 +153,8 @@ void NativeModel::InitChain(const std::vector<Stage>& from, const float* p,
 }
 
 NativeModel::NativeModel(const Network& shape, const NativeKernels& table,
-                         absl::Span<const float> parameters)
-    : network(shape), kernels(table), stages(shape.trunk().size()) {
+                         absl::Span<const float> parameters, bool halves)
+    : network(shape), kernels(table), stages(shape.trunk().size()), halves_(halves) {
   const float* const p = parameters.data();
   const ModelConfig& config = network.config();
   const std::size_t services = network.services();

@@ -1,11 +1,12 @@
 // The weights of a network as the native kernels want them, and the shapes around them. Made once;
 // where weights change a new one is made.
 //
-// Threads: immutable. Cost: the weights once more, padded to whole vectors; packing reads and
-// writes each of them once.
+// Threads: immutable. Cost: the weights once more, or half of it, padded to whole vectors; packing
+// reads and writes each of them once.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -53,8 +54,9 @@ struct NativeChain {
 
 class NativeModel {
  public:
+  // halves: weights of products in 16 bits each, but for those of a recurrence.
   NativeModel(const Network& network, const NativeKernels& kernels,
-              absl::Span<const float> parameters);
+              absl::Span<const float> parameters, bool halves);
   NativeModel(const NativeModel&) = delete;
   NativeModel& operator=(const NativeModel&) = delete;
 
@@ -77,11 +79,17 @@ class NativeModel {
   // Columns [column(j)] for j = 0, 1, ... in runs of a vector's lanes, which may be shorter.
   void Pack(const float* p, std::size_t weight, std::size_t bias, std::size_t rows,
             std::size_t columns, std::size_t units_of_lstm, NativeProduct* product);
+  std::size_t PanelsSize(std::size_t rows, std::size_t columns, std::size_t units_of_lstm) const;
+  // into: zeros.
+  void PackPanels(const float* w, std::size_t rows, std::size_t columns, std::size_t units_of_lstm,
+                  float* into) const;
   const float* PackPanels(const float* w, std::size_t rows, std::size_t columns,
                           std::size_t units_of_lstm);
+  const std::uint16_t* UpperHalves(const float* values, std::size_t size);
   void InitChain(const std::vector<Stage>& from, const float* p, std::size_t in_positions,
                  std::size_t in_channels, NativeChain* chain);
 
+  const bool halves_;
   std::vector<Floats> memory_;
 };
 

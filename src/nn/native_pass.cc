@@ -254,7 +254,7 @@ void NativePass::Rest(const float* values, std::size_t ticks, std::size_t window
         model_.kernels.recurrence(ticks, windows, product.units, product.recurrent, gates,
                                   /*fresh=*/state == nullptr,
                                   state == nullptr ? states_.get() : state, outs_[i].get());
-        if (state != nullptr) state += 3 * product.padded;
+        if (state != nullptr) state += 3 * windows * product.padded;
         last = outs_[i].get();
         break;
       }
@@ -340,20 +340,22 @@ void NativePass::Forward(const float* inputs, std::size_t windows, float* logits
   }
 }
 
-void NativePass::Tick(const float* tick, float* values) {
+void NativePass::Tick(const float* ticks, std::size_t windows, float* values) {
   const Network& network = model_.network;
   if (network.trunk().empty()) return;
-  TickRows({tick, 1, 1, network.window_values() / network.config().ticks}, values);
+  TickRows({ticks, 1, windows, network.window_values() / network.config().ticks}, values);
 }
 
-void NativePass::FromTicks(const float* values, const float* window, float* logits) {
+void NativePass::FromTicks(const float* values, std::size_t windows, const float* inputs,
+                           float* logits) {
   const Network& network = model_.network;
-  Rest(network.trunk().empty() ? nullptr : values, network.config().ticks, 1, nullptr, window,
+  Rest(network.trunk().empty() ? nullptr : values, network.config().ticks, windows, nullptr, inputs,
        logits);
 }
 
-void NativePass::Stream(const float* values, const float* window, float* state, float* logits) {
-  Rest(model_.network.trunk().empty() ? nullptr : values, 1, 1, state, window, logits);
+void NativePass::Stream(const float* values, std::size_t windows, const float* inputs, float* state,
+                        float* logits) {
+  Rest(model_.network.trunk().empty() ? nullptr : values, 1, windows, state, inputs, logits);
 }
 
 }  // namespace internal

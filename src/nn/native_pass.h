@@ -1,8 +1,8 @@
 // One way through a network with the native kernels, for inference.
 //
 // What a tick gives ahead of the first recurrence does not depend on its place in a window: Tick()
-// computes it, FromTicks() the rest, from T of them or, for a stream, from one and the state of the
-// LSTMs. Forward() does both for whole windows, for a few of them at once.
+// computes it, FromTicks() the rest, from T of them; Stream() from one and the state of the LSTMs.
+// Forward() does both for whole windows, for a few of them at once.
 //
 // Threads: one at a time. Cost: all memory is taken in the constructor.
 #pragma once
@@ -30,12 +30,16 @@ class NativePass {
 
   void Forward(const float* inputs, std::size_t windows, float* logits);
 
-  // values: model.tick_values.
-  void Tick(const float* tick, float* values);
-  // values: of all ticks, oldest first; window: their inputs, where there are local layers.
-  void FromTicks(const float* values, const float* window, float* logits);
-  // One tick; `state`, of StateSize() floats, zeros at first, is moved on.
-  void Stream(const float* values, const float* window, float* state, float* logits);
+  // A tick of each of some windows, TicksAtOnce() at most. values: model.tick_values of each.
+  void Tick(const float* ticks, std::size_t windows, float* values);
+  std::size_t TicksAtOnce() const { return at_once_ * model_.network.config().ticks; }
+  // For WindowsAtOnce() windows at most. values: of all ticks, oldest first, of each tick those of
+  // all windows; inputs: of window after window, where there are local layers.
+  void FromTicks(const float* values, std::size_t windows, const float* inputs, float* logits);
+  // One tick of each; `state`, of StateSize() floats for each window, zeros at first, is moved on.
+  void Stream(const float* values, std::size_t windows, const float* inputs, float* state,
+              float* logits);
+  std::size_t WindowsAtOnce() const { return at_once_; }
   std::size_t StateSize() const { return state_size_; }
 
   std::size_t bytes() const;
@@ -83,7 +87,7 @@ class NativePass {
   std::vector<Floats> ticks_;  // of dense layers ahead of tick_end
   Floats stacked_, local_, hidden_, base_;
   std::vector<std::uint32_t> list_;
-  std::size_t state_size_ = 0;
+  std::size_t state_size_ = 0;   // of one window
   const float* last_ = nullptr;  // windows x context
   const float no_context_ = 0;
 };

@@ -438,6 +438,12 @@ void OnednnPass::LstmForward(std::size_t i, const float* p, const float* in) {
 
 void OnednnPass::LstmBackward(std::size_t i, const float* p, const float* in, float* d, float* d_in,
                               float* g) {
+  if (FirstTick(network().trunk()[i]) > 0) {
+    // oneDNN's way back begins at the first tick. The kernels want what they keep on the way there.
+    Pass::LstmForward(i, p, in);
+    Pass::LstmBackward(i, p, in, d, d_in, g);
+    return;
+  }
   lstms_[i]->Backward(stream_, p, in, stage_memory(i).out.get(), d, d_in, g);
 }
 

@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "nn/finite.h"
 #include "nn/flush_denormals.h"
+#include "nn/optimizer_step.h"
+#include "seer/core/internal/status_macros.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -16,20 +18,6 @@ absl::Status Wrong(const char* field, const char* fix) {
 }
 bool Within(float value, float low, float high) {
   return internal::IsFinite(value) && value >= low && value <= high;
-}
-
-struct Rates {
-  float beta1, beta2, step_size, root_of_correction, epsilon, l2, decay, clip;
-};
-void Adam(std::size_t n, const Rates& rates, const float* gradient, float* mean, float* square,
-          float* weights) {
-  for (std::size_t i = 0; i < n; ++i) {
-    const float g = gradient[i] * rates.clip + rates.l2 * weights[i];
-    mean[i] = rates.beta1 * mean[i] + (1 - rates.beta1) * g;
-    square[i] = rates.beta2 * square[i] + (1 - rates.beta2) * g * g;
-    const float divisor = std::sqrt(square[i]) / rates.root_of_correction + rates.epsilon;
-    weights[i] = weights[i] * rates.decay - rates.step_size * mean[i] / divisor;
-  }
 }
 
 }  // namespace
@@ -72,23 +60,95 @@ float OptimizerOptions::RateAt(std::uint64_t step) const {
   return learning_rate * static_cast<float>(share);
 }
 
-double GradientNorm(absl::Span<const float> gradient) {
-  double sum = 0;
-  for (std::size_t i = 0; i < gradient.size();) {
-    // Eight sums at a time; the order is fixed.
+namespace internal {
+
+void SquareSums::Add(absl::Span<const float> gradient, std::size_t first, std::size_t last) {
+  SEER_DCHECK(gradient.size() == values_ && last <= sums_.size());
+  for (std::size_t block = first; block < last; ++block) {
     double part[8] = {};
-    const std::size_t end = std::min(gradient.size(), i + 4096);
+    std::size_t i = BeginOf(block);
+    const std::size_t end = BeginOf(block + 1);
     for (; i + 8 <= end; i += 8) {
       for (std::size_t j = 0; j < 8; ++j) {
         const auto g = static_cast<double>(gradient[i + j]);
         part[j] += g * g;
       }
     }
-    for (; i < end; ++i)
+    for (; i < end; ++i) {
       part[0] += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
-    for (double value : part) sum += value;
+    }
+    sums_[block] = 0;
+    for (double value : part) sums_[block] += value;
   }
+}
+
+double SquareSums::Norm() const {
+  double sum = 0;
+  for (double value : sums_) sum += value;
   return std::sqrt(sum);
+}
+
+absl::StatusOr<OptimizerStep> OptimizerStep::Create(const OptimizerOptions& options,
+                                                    const OptimizerState& state, double norm) {
+  // The bits of the float: infinite where the double is not, and a NaN is seen under -ffast-math.
+  if (!IsFinite(static_cast<float>(norm))) {
+    return absl::InternalError(absl::StrCat(
+        "the gradient of step ", state.step,
+        " is not finite: lower learning_rate, set clip_norm, or look for extreme inputs"));
+  }
+  const double t = static_cast<double>(state.step + 1);
+  const float rate = options.RateAt(state.step);
+  OptimizerStep step{};
+  step.kind_ = options.kind;
+  step.beta1_ = options.beta1;
+  step.beta2_ = options.beta2;
+  step.epsilon_ = options.epsilon;
+  step.l2_ = options.l2;
+  step.shrink_ = 1 - rate * options.l2;
+  step.step_size_ = static_cast<float>(static_cast<double>(rate) /
+                                       (1 - std::pow(static_cast<double>(options.beta1), t)));
+  step.root_of_correction_ =
+      static_cast<float>(std::sqrt(1 - std::pow(static_cast<double>(options.beta2), t)));
+  step.clip_ = 1;
+  if (options.clip_norm > 0 && norm > static_cast<double>(options.clip_norm)) {
+    step.clip_ = static_cast<float>(static_cast<double>(options.clip_norm) / norm);
+  }
+  return step;
+}
+
+void OptimizerStep::Apply(const Network& network, absl::Span<const float> gradient,
+                          std::size_t begin, std::size_t end, OptimizerState* state,
+                          absl::Span<float> parameters) const {
+  const FlushDenormals flush;  // moments of weights that are not used any more fade away
+  // Members could change with the weights, for all that the compiler knows.
+  const float beta1 = beta1_, beta2 = beta2_, step_size = step_size_, epsilon = epsilon_;
+  const float root_of_correction = root_of_correction_, clip = clip_;
+  const bool adam = kind_ == OptimizerOptions::Kind::kAdam;
+  for (const Tensor& tensor : network.tensors()) {
+    const std::size_t from = std::max(begin, tensor.offset);
+    const std::size_t to = std::min(end, tensor.offset + tensor.size());
+    const float l2 = !tensor.bias && adam ? l2_ : 0.0f;
+    const float shrink = tensor.bias || adam ? 1.0f : shrink_;
+    const float* const gradients = gradient.data();
+    float* const means = state->mean.data();
+    float* const squares = state->square.data();
+    float* const weights = parameters.data();
+    for (std::size_t i = from; i < to; ++i) {
+      const float g = gradients[i] * clip + l2 * weights[i];
+      means[i] = beta1 * means[i] + (1 - beta1) * g;
+      squares[i] = beta2 * squares[i] + (1 - beta2) * g * g;
+      const float divisor = std::sqrt(squares[i]) / root_of_correction + epsilon;
+      weights[i] = weights[i] * shrink - step_size * means[i] / divisor;
+    }
+  }
+}
+
+}  // namespace internal
+
+double GradientNorm(absl::Span<const float> gradient) {
+  internal::SquareSums sums(gradient.size());
+  sums.Add(gradient, 0, sums.blocks());
+  return sums.Norm();
 }
 
 absl::Status ApplyGradient(const Network& network, const OptimizerOptions& options,
@@ -97,38 +157,9 @@ absl::Status ApplyGradient(const Network& network, const OptimizerOptions& optio
   SEER_DCHECK(gradient.size() == network.parameters() && parameters.size() == gradient.size());
   SEER_DCHECK(state->mean.size() == gradient.size() && state->square.size() == gradient.size());
   if (norm < 0) norm = GradientNorm(gradient);
-  // The bits of the float: infinite where the double is not, and a NaN is seen under -ffast-math.
-  if (!internal::IsFinite(static_cast<float>(norm))) {
-    return absl::InternalError(absl::StrCat(
-        "the gradient of step ", state->step,
-        " is not finite: lower learning_rate, set clip_norm, or look for extreme inputs"));
-  }
-  const internal::FlushDenormals flush;  // moments of weights that are not used any more fade away
-  const double t = static_cast<double>(state->step + 1);
-  const float rate = options.RateAt(state->step);
-  Rates rates{};
-  rates.beta1 = options.beta1;
-  rates.beta2 = options.beta2;
-  rates.epsilon = options.epsilon;
-  rates.step_size = static_cast<float>(static_cast<double>(rate) /
-                                       (1 - std::pow(static_cast<double>(options.beta1), t)));
-  rates.root_of_correction =
-      static_cast<float>(std::sqrt(1 - std::pow(static_cast<double>(options.beta2), t)));
-  rates.clip = 1;
-  if (options.clip_norm > 0 && norm > static_cast<double>(options.clip_norm)) {
-    rates.clip = static_cast<float>(static_cast<double>(options.clip_norm) / norm);
-  }
-  for (const Tensor& tensor : network.tensors()) {
-    rates.l2 = 0;
-    rates.decay = 1;
-    if (!tensor.bias && options.kind == OptimizerOptions::Kind::kAdam) rates.l2 = options.l2;
-    if (!tensor.bias && options.kind == OptimizerOptions::Kind::kAdamW) {
-      rates.decay = 1 - rate * options.l2;
-    }
-    const std::size_t at = tensor.offset;
-    Adam(tensor.size(), rates, gradient.data() + at, state->mean.data() + at,
-         state->square.data() + at, parameters.data() + at);
-  }
+  SEER_ASSIGN_OR_RETURN(const internal::OptimizerStep step,
+                        internal::OptimizerStep::Create(options, *state, norm));
+  step.Apply(network, gradient, 0, gradient.size(), state, parameters);
   ++state->step;
   return absl::OkStatus();
 }

@@ -251,9 +251,10 @@ void Pass::FrontBackward(const Front& front, const float* p, const float* in, co
 
 // ---- The stages behind it.
 
-void Pass::DropoutRows(const Stage& stage, const float* in, float* out) const {
+void Pass::DropoutRows(const Stage& stage, std::size_t first_tick, const float* in,
+                       float* out) const {
   const DropoutMask mask(stage, dropout_.seed, dropout_.step);
-  for (std::size_t t = 0; t < stage.in_ticks; ++t) {
+  for (std::size_t t = first_tick; t < stage.in_ticks; ++t) {
     for (std::size_t w = 0; w < windows_; ++w) {
       const std::size_t at = (t * windows_ + w) * stage.in_features;
       kernels_.dropout(mask.key, mask.dropped_below, mask.kept_factor,
@@ -322,7 +323,7 @@ void Pass::StageForward(std::size_t i, const float* p, const float* in) {
       break;
     case LayerKind::kDropout:
       if (dropout_.on) {
-        DropoutRows(stage, in, memory.out.get());
+        DropoutRows(stage, 0, in, memory.out.get());
       } else {
         memory.result = in;
       }
@@ -338,59 +339,69 @@ void Pass::LstmBackward(std::size_t i, const float* p, const float* in, float* d
   const Stage& stage = network_.trunk()[i];
   StageMemory& memory = stages_[i];
   const std::size_t units = stage.layer.units, step = windows_ * units;
+  const std::size_t first = FirstTick(stage);
   float* const gates = memory.gates.get();
   kernels_.pack(true, 4 * units, units, p + stage.recurrent, 4 * units, memory.recurrent.get());
   std::fill_n(memory.d_cells.get(), step, 0.0f);
-  for (std::size_t t = stage.in_ticks; t-- > 0;) {
+  for (std::size_t t = stage.in_ticks; t-- > first;) {
     kernels_.lstm_backward(windows_, units, gates + t * 4 * step,
                            t > 0 ? memory.cells.get() + (t - 1) * step : nullptr,
                            memory.tanh_cells.get() + t * step, d + t * step, memory.d_cells.get());
-    if (t > 0) {
+    if (t > first) {
       kernels_.packed_gemm(windows_, units, 4 * units, gates + t * 4 * step, 4 * units,
                            memory.recurrent.get(), true, d + (t - 1) * step, units);
     }
   }
-  const std::size_t rows = stage.in_ticks * windows_;
-  kernels_.add_columns(rows, 4 * units, gates, 4 * units, g + stage.bias);
-  Gemm(true, false, stage.in_features, 4 * units, rows, in, stage.in_features, gates, 4 * units,
-       true, g + stage.weight, 4 * units);
-  Gemm(true, false, units, 4 * units, rows - windows_, memory.out.get(), units, gates + 4 * step,
-       4 * units, true, g + stage.recurrent, 4 * units);
+  // The rows whose gates have a gradient, and those that had a state before them.
+  const std::size_t at = first * windows_, rows = stage.in_ticks * windows_ - at;
+  const std::size_t second = std::max<std::size_t>(first, 1);
+  const float* const d_gates = gates + at * 4 * units;
+  kernels_.add_columns(rows, 4 * units, d_gates, 4 * units, g + stage.bias);
+  Gemm(true, false, stage.in_features, 4 * units, rows, in + at * stage.in_features,
+       stage.in_features, d_gates, 4 * units, true, g + stage.weight, 4 * units);
+  Gemm(true, false, units, 4 * units, (stage.in_ticks - second) * windows_,
+       memory.out.get() + (second - 1) * step, units, gates + second * 4 * step, 4 * units, true,
+       g + stage.recurrent, 4 * units);
   if (d_in == nullptr) return;
-  Gemm(false, true, rows, stage.in_features, 4 * units, gates, 4 * units, p + stage.weight,
-       4 * units, false, d_in, stage.in_features);
+  Gemm(false, true, rows, stage.in_features, 4 * units, d_gates, 4 * units, p + stage.weight,
+       4 * units, false, d_in + at * stage.in_features, stage.in_features);
 }
 
 float* Pass::StageBackward(std::size_t i, const float* p, const float* in, float* d, float* g) {
   const Stage& stage = network_.trunk()[i];
   StageMemory& memory = stages_[i];
-  const std::size_t rows = stage.in_ticks * windows_;
+  const std::size_t at = FirstTick(stage) * windows_, rows = stage.in_ticks * windows_ - at;
   float* const d_in = i > first_after_front_ ? memory.d_in.get() : d_features_.get();
   switch (stage.layer.kind) {
-    case LayerKind::kDense:
+    case LayerKind::kDense: {
+      float* const d_out = d + at * stage.out_features;
       kernels_.activate_backward(ToKernel(stage.layer.activation), rows * stage.out_features,
-                                 memory.out.get(), d);
-      kernels_.add_columns(rows, stage.out_features, d, stage.out_features, g + stage.bias);
-      Gemm(true, false, stage.in_features, stage.out_features, rows, in, stage.in_features, d,
-           stage.out_features, true, g + stage.weight, stage.out_features);
+                                 memory.out.get() + at * stage.out_features, d_out);
+      kernels_.add_columns(rows, stage.out_features, d_out, stage.out_features, g + stage.bias);
+      Gemm(true, false, stage.in_features, stage.out_features, rows, in + at * stage.in_features,
+           stage.in_features, d_out, stage.out_features, true, g + stage.weight,
+           stage.out_features);
       if (d_in == nullptr) return nullptr;
-      Gemm(false, true, rows, stage.in_features, stage.out_features, d, stage.out_features,
-           p + stage.weight, stage.out_features, false, d_in, stage.in_features);
+      Gemm(false, true, rows, stage.in_features, stage.out_features, d_out, stage.out_features,
+           p + stage.weight, stage.out_features, false, d_in + at * stage.in_features,
+           stage.in_features);
       return d_in;
+    }
     case LayerKind::kLstm:
       LstmBackward(i, p, in, d, d_in, g);
       return d_in;
     case LayerKind::kLastTick: {
       if (d_in == nullptr) return nullptr;
-      const std::size_t before = (rows - windows_) * stage.in_features;
+      const std::size_t before = (stage.in_ticks - 1) * windows_ * stage.in_features;
       std::fill_n(d_in, before, 0.0f);
       std::copy_n(d, windows_ * stage.in_features, d_in + before);
       return d_in;
     }
     case LayerKind::kDropout:
-      if (dropout_.on) DropoutRows(stage, d, d);
+      if (dropout_.on) DropoutRows(stage, FirstTick(stage), d, d);
       if (d_in == nullptr) return nullptr;
-      std::copy_n(d, rows * stage.in_features, d_in);
+      std::copy_n(d + at * stage.in_features, rows * stage.in_features,
+                  d_in + at * stage.in_features);
       return d_in;
     case LayerKind::kConv:
     case LayerKind::kPool:
@@ -416,7 +427,7 @@ void Pass::TrunkFrontForward(const float* p) {
 }
 
 void Pass::TrunkFrontBackward(const float* p, const float* d, float* g) {
-  for (std::size_t t = 0; t < network_.config().ticks; ++t) {
+  for (std::size_t t = carried_; t < network_.config().ticks; ++t) {
     for (std::size_t w = 0; w < windows_; ++w) {
       const std::size_t row = (t * windows_ + w) * tick_features_;
       FrontBackward(trunk_front_, p, TickInputs(t, w), features_.get() + row, d + row, g);
@@ -498,8 +509,9 @@ void Pass::ForwardFromTicks(const float* p, const float* values, const float* wi
   HeadForward(p, logits);
 }
 
-void Pass::Backward(const float* p, const float* d_logits, float* g) {
-  SEER_DCHECK(training_);
+void Pass::Backward(const float* p, const float* d_logits, std::size_t carried, float* g) {
+  SEER_DCHECK(training_ && carried < network_.config().ticks);
+  carried_ = carried;
   TransposeWeights(trunk_front_, p);
   TransposeWeights(local_front_, p);
   HeadBackward(p, d_logits, g);
@@ -509,7 +521,9 @@ void Pass::Backward(const float* p, const float* d_logits, float* g) {
     d = StageBackward(i, p, i == first_after_front_ ? features_.get() : stages_[i - 1].result, d,
                       g);
   }
-  if (d != nullptr && trunk_front_.count > 0) TrunkFrontBackward(p, d, g);
+  if (d == nullptr || trunk_front_.count == 0) return;
+  std::fill_n(d, carried_ * windows_ * tick_features_, 0.0f);
+  TrunkFrontBackward(p, d, g);
 }
 
 }  // namespace internal

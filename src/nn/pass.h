@@ -58,8 +58,9 @@ class Pass {
 
   void Forward(const float* p, const float* inputs, std::size_t windows, const Dropout& dropout,
                float* logits);
-  // After Forward() with the same parameters, whose inputs are still there.
-  void Backward(const float* p, const float* d_logits, float* g);
+  // After Forward() with the same parameters, whose inputs are still there. No gradient goes back
+  // to the first `carried` ticks.
+  void Backward(const float* p, const float* d_logits, std::size_t carried, float* g);
 
   // A window that moves on by one tick. What the layers ahead of the first LSTM's recurrence make
   // of a tick does not depend on its place in the window: computed once, TickValues() floats, and
@@ -104,6 +105,10 @@ class Pass {
 
   const Network& network() const { return network_; }
   std::size_t windows() const { return windows_; }
+  // The first tick of a stage that a gradient comes to.
+  std::size_t FirstTick(const Stage& stage) const {
+    return stage.in_ticks == network_.config().ticks ? carried_ : 0;
+  }
   const float* TickInputs(std::size_t tick, std::size_t window) const {
     const std::size_t values = network_.window_values() / network_.config().ticks;
     return inputs_ + (window * network_.config().ticks + tick) * values;
@@ -131,7 +136,7 @@ class Pass {
   void TrunkForward(std::size_t first, const float* p, const float* in);
   // The gradient of the inputs; null if nobody asks for it.
   float* StageBackward(std::size_t i, const float* p, const float* in, float* d, float* g);
-  void DropoutRows(const Stage& stage, const float* in, float* out) const;
+  void DropoutRows(const Stage& stage, std::size_t first_tick, const float* in, float* out) const;
 
   void HeadForward(const float* p, float* logits);
   void HeadBackward(const float* p, const float* d_logits, float* g);
@@ -159,6 +164,7 @@ class Pass {
   Floats scratch_;
 
   std::size_t windows_ = 0;  // of the pass
+  std::size_t carried_ = 0;
   const float* inputs_ = nullptr;
   Dropout dropout_;
 };

@@ -154,7 +154,9 @@ void PassGradient(const Network& network, Pass* pass, absl::Span<const float> pa
     for (std::size_t i = 0; i < outputs; ++i) d[i] *= weight * step.scale;
   }
   if (!logits.empty()) std::copy_n(logits_of, count * outputs, logits.begin());
-  if (!gradient.empty()) pass->Backward(parameters.data(), d_logits, gradient.data());
+  if (!gradient.empty()) {
+    pass->Backward(parameters.data(), d_logits, step.carried_ticks, gradient.data());
+  }
 }
 
 }  // namespace internal

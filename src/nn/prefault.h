@@ -15,6 +15,18 @@
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
+inline constexpr std::size_t kLargePage = std::size_t{2} << 20, kManyPages = 2 * kLargePage;
+
+// For memory that begins at a large page. Where the kernel has none, nothing changes.
+inline void AskForLargePages(void* begin, std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  (void)madvise(begin, bytes / kLargePage * kLargePage, MADV_HUGEPAGE);
+#else
+  (void)begin;
+  (void)bytes;
+#endif
+}
+
 // Where the kernel cannot (before 5.14), pages come as ever.
 inline void Prefault(const float* values, std::size_t count) {
 #ifdef MADV_POPULATE_WRITE

@@ -82,7 +82,7 @@ class ReferenceTraining : public TrainingEngine {
       }
       if (gradient.empty()) continue;
       for (float& value : d) value *= weight * step.scale;
-      reference_.Backward(parameters.data(), d.data(), gradient.data());
+      reference_.Backward(parameters.data(), d.data(), step.carried_ticks, gradient.data());
     }
   }
 

@@ -2,7 +2,7 @@
 //
 //   internal::Reference<double> reference(network);
 //   reference.Forward(parameters, window, logits);                       // keeps what Backward
-//   needs reference.Backward(parameters, logits_gradient, parameters_gradient);   // adds
+//   needs reference.Backward(parameters, logits_gradient, 0, parameters_gradient);   // adds
 //
 // One window at a time. Nothing here is fast, and nothing should be.
 #pragma once
@@ -63,7 +63,20 @@ class Reference {
     HeadForward(p, *last, logits);
   }
 
-  void Backward(const Scalar* p, const Scalar* d_logits, Scalar* g) {
+  // The next Forward() goes on from the state that the LSTMs of `before` ended with.
+  void GoOnFrom(const Reference& before) {
+    for (std::size_t i = 0; i < trunk_.size(); ++i) {
+      const Values& from = before.trunk_[i];
+      const auto units = static_cast<std::ptrdiff_t>(network_.trunk()[i].layer.units);
+      if (network_.trunk()[i].layer.kind != LayerKind::kLstm) continue;
+      trunk_[i].first_out.assign(from.out.end() - units, from.out.end());
+      trunk_[i].first_cells.assign(from.cells.end() - units, from.cells.end());
+    }
+  }
+
+  // No gradient goes back to the first `carried` ticks.
+  void Backward(const Scalar* p, const Scalar* d_logits, std::size_t carried, Scalar* g) {
+    carried_ = carried;
     std::vector<Scalar> d_context(context_.size(), Scalar(0));
     std::vector<Scalar> d_local(local_.empty() ? 0 : local_.back().out.size(), Scalar(0));
     HeadBackward(p, d_logits, g, &d_context, &d_local);
@@ -84,8 +97,9 @@ class Reference {
  private:
   struct Values {
     std::vector<Scalar> out;
-    std::vector<Scalar> gates, cells;   // of an lstm: T x 4H after activation, T x H
-    std::vector<std::size_t> greatest;  // of a pool: T x C
+    std::vector<Scalar> gates, cells;            // of an lstm: T x 4H after activation, T x H
+    std::vector<Scalar> first_out, first_cells;  // H each: its state before; empty: zeros
+    std::vector<std::size_t> greatest;           // of a pool: T x C
   };
 
   static Scalar Activate(Activation activation, Scalar x) {
@@ -213,6 +227,13 @@ class Reference {
         DropoutMask::Index(stage, dropout_.window, i / stage.in_features, i % stage.in_features)));
   }
 
+  // The value one tick before that at `i`.
+  static Scalar Before(const std::vector<Scalar>& values, const std::vector<Scalar>& first,
+                       std::size_t i, std::size_t units) {
+    if (i >= units) return values[i - units];
+    return first.empty() ? Scalar(0) : first[i];
+  }
+
   void LstmForward(const Stage& stage, const Scalar* p, const std::vector<Scalar>& in,
                    Values* values) {
     const std::size_t units = stage.layer.units, width = stage.in_features;
@@ -225,13 +246,14 @@ class Reference {
         for (std::size_t i = 0; i < width; ++i) {
           sum += in[t * width + i] * p[stage.weight + i * 4 * units + u];
         }
-        for (std::size_t i = 0; t > 0 && i < units; ++i) {
-          sum += values->out[(t - 1) * units + i] * p[stage.recurrent + i * 4 * units + u];
+        for (std::size_t i = 0; i < units; ++i) {
+          const Scalar before = Before(values->out, values->first_out, t * units + i, units);
+          sum += before * p[stage.recurrent + i * 4 * units + u];
         }
         gates[u] = u / units == 2 ? std::tanh(sum) : Logistic(sum);
       }
       for (std::size_t u = 0; u < units; ++u) {
-        const Scalar before = t > 0 ? values->cells[(t - 1) * units + u] : Scalar(0);
+        const Scalar before = Before(values->cells, values->first_cells, t * units + u, units);
         const Scalar cell = gates[units + u] * before + gates[u] * gates[2 * units + u];
         values->cells[t * units + u] = cell;
         values->out[t * units + u] = gates[3 * units + u] * std::tanh(cell);
@@ -244,12 +266,13 @@ class Reference {
                     Scalar* g) {
     const std::size_t units = stage.layer.units, width = stage.in_features;
     std::vector<Scalar> d_out = d, d_cell(units, Scalar(0)), d_gates(4 * units);
-    for (std::size_t t = stage.in_ticks; t-- > 0;) {
+    const std::size_t first = stage.in_ticks == network_.config().ticks ? carried_ : 0;
+    for (std::size_t t = stage.in_ticks; t-- > first;) {
       const Scalar* gates = &values.gates[t * 4 * units];
       for (std::size_t u = 0; u < units; ++u) {
         const Scalar i = gates[u], f = gates[units + u], c = gates[2 * units + u];
         const Scalar o = gates[3 * units + u], tanh_cell = std::tanh(values.cells[t * units + u]);
-        const Scalar before = t > 0 ? values.cells[(t - 1) * units + u] : Scalar(0);
+        const Scalar before = Before(values.cells, values.first_cells, t * units + u, units);
         const Scalar dh = d_out[t * units + u];
         const Scalar dc = d_cell[u] + dh * o * (1 - tanh_cell * tanh_cell);
         d_gates[u] = dc * c * i * (1 - i);
@@ -264,8 +287,10 @@ class Reference {
           g[stage.weight + i * 4 * units + u] += in[t * width + i] * d_gates[u];
           (*d_in)[t * width + i] += p[stage.weight + i * 4 * units + u] * d_gates[u];
         }
-        for (std::size_t i = 0; t > 0 && i < units; ++i) {
-          g[stage.recurrent + i * 4 * units + u] += values.out[(t - 1) * units + i] * d_gates[u];
+        for (std::size_t i = 0; i < units; ++i) {
+          g[stage.recurrent + i * 4 * units + u] +=
+              Before(values.out, values.first_out, t * units + i, units) * d_gates[u];
+          if (t == first) continue;
           d_out[(t - 1) * units + i] += p[stage.recurrent + i * 4 * units + u] * d_gates[u];
         }
       }
@@ -439,6 +464,7 @@ class Reference {
 
   const Network& network_;
   Dropout dropout_;
+  std::size_t carried_ = 0;
   std::vector<Scalar> input_, stacked_, context_, hidden_;
   std::vector<Values> trunk_, local_;
 };

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "nn/backends.h"
+#include "nn/optimizer_step.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/nn/counter_rng.h"
 
@@ -95,6 +96,10 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const Network& network,
   };
   if (options.threads < 1 || options.threads > 256) {
     return wrong(absl::StrCat("threads is ", options.threads, ": give 1 to 256"));
+  }
+  if (options.carried_ticks >= network.config().ticks) {
+    return wrong(absl::StrCat("carried_ticks is ", options.carried_ticks, ": give 0 to ",
+                              network.config().ticks - 1, ", or the network more ticks"));
   }
   if (options.batch > 65536) {
     return wrong(absl::StrCat("batch is ", options.batch, ": give 1 to 65536"));
@@ -219,6 +224,7 @@ absl::Status Trainer::Step(Workers& workers, BatchSource& training,
   StepContext step;
   step.loss = &options_.loss;
   step.scale = weights > 0 ? static_cast<float>(1 / weights) : 0;
+  step.carried_ticks = options_.carried_ticks;
   step.dropout_seed = options_.seed;
   step.step = state_.optimizer.step;
   const std::size_t threads = workers.count(), n = batch_.windows;
@@ -236,15 +242,25 @@ absl::Status Trainer::Step(Workers& workers, BatchSource& training,
     }
   });
   // The order of the sum is that of the threads' numbers, whoever adds up which part.
+  internal::SquareSums squares(network_.parameters());
+  const auto first_block = [&](std::size_t thread) { return squares.blocks() * thread / threads; };
   workers.Run([&](std::size_t thread) {
-    const std::size_t all = network_.parameters();
-    const std::size_t begin = all * thread / threads, end = all * (thread + 1) / threads;
+    const std::size_t first = first_block(thread), last = first_block(thread + 1);
+    const std::size_t begin = squares.BeginOf(first), end = squares.BeginOf(last);
     for (std::size_t other = 1; other < threads; ++other) {
       for (std::size_t i = begin; i < end; ++i) gradients_[0][i] += gradients_[other][i];
     }
+    squares.Add(gradients_[0], first, last);
   });
-  SEER_RETURN_IF_ERROR(ApplyGradient(network_, options_.optimizer, gradients_[0], &state_.optimizer,
-                                     absl::MakeSpan(parameters_)));
+  SEER_ASSIGN_OR_RETURN(
+      const internal::OptimizerStep optimizer,
+      internal::OptimizerStep::Create(options_.optimizer, state_.optimizer, squares.Norm()));
+  workers.Run([&](std::size_t thread) {
+    optimizer.Apply(network_, gradients_[0], squares.BeginOf(first_block(thread)),
+                    squares.BeginOf(first_block(thread + 1)), &state_.optimizer,
+                    absl::MakeSpan(parameters_));
+  });
+  ++state_.optimizer.step;
   for (const LossSum& sum : sums) {
     state_.epoch_loss.loss += sum.loss;
     state_.epoch_loss.weight += sum.weight;

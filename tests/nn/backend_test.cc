@@ -46,6 +46,17 @@ TEST_P(EveryBackend, EqualsTheOracleForEveryLayerAndLoss) {
   }
 }
 
+TEST_P(EveryBackend, EqualsTheOracleWhereGradientsEndAtCarriedTicks) {
+  for (const testing::Sample& sample : testing::Samples()) {
+    for (const std::size_t carried : {1, 3, 4}) {
+      SCOPED_TRACE(sample.name + ", carried " + std::to_string(carried));
+      const Network network = testing::MakeNetwork(sample.layers, "23", 5, 2);
+      CompareWithOracle(*GetParam(), network, 3, carried == 3, 2e-6, 1e-5, carried);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST_P(EveryBackend, EqualsTheOracleForTheNamedConfigurations) {
   for (const std::string& name : ModelConfig::Names()) {
     for (const std::size_t services : {1, 2, 5, 6, 7, 36}) {
@@ -262,6 +273,47 @@ TEST_P(EveryBackend, AnOutputThatIsNotFiniteLeavesTheSlidingWindowAsItWas) {
   ASSERT_TRUE(session->Push(good, absl::MakeSpan(out)).ok());
   ASSERT_TRUE(other->Push(good, absl::MakeSpan(expected)).ok());
   EXPECT_EQ(out, expected);
+}
+
+TEST_P(EveryBackend, SlidesForSeveralApplicationsAtOnce) {
+  std::vector<testing::Sample> samples = testing::Samples();
+  for (const std::string& name : ModelConfig::Names()) samples.push_back({name, ""});
+  for (const testing::Sample& sample : samples) {
+    SCOPED_TRACE(sample.name);
+    const Network network = sample.layers.empty()
+                                ? *Network::Create(*ModelConfig::Named(sample.name, 9, 2, 3))
+                                : testing::MakeNetwork(sample.layers, "9", 3, 2);
+    auto engine = *GetParam()->NewInference(network, Weights(network));
+    EXPECT_FALSE(engine->NewSessionOf(0, RunMode::kSlide).ok());
+    for (const std::size_t applications : {2, 5, 17}) {
+      auto together = *engine->NewSessionOf(applications, RunMode::kSlide);
+      std::vector<std::unique_ptr<TickSession>> alone;
+      for (std::size_t a = 0; a < applications; ++a) {
+        alone.push_back(*engine->NewSession(RunMode::kSlide));
+      }
+      const std::size_t outputs = network.outputs();
+      std::vector<float> all(applications * outputs), one(outputs);
+      for (std::uint64_t t = 0; t < 5; ++t) {
+        const auto ticks = testing::Uniform(applications * 18, t, -1, 1);
+        if (t == 3) {  // as if they had never come
+          std::vector<float> bad = ticks;
+          bad[applications * 18 - 2] = 0x1p70f;
+          EXPECT_FALSE(together->Push(bad, absl::MakeSpan(all)).ok());
+          EXPECT_FALSE(
+              together->Push(absl::MakeConstSpan(ticks).subspan(18), absl::MakeSpan(all)).ok());
+        }
+        ASSERT_TRUE(together->Push(ticks, absl::MakeSpan(all)).ok());
+        for (std::size_t a = 0; a < applications; ++a) {
+          const auto tick = absl::MakeConstSpan(ticks).subspan(a * 18, 18);
+          ASSERT_TRUE(alone[a]->Push(tick, absl::MakeSpan(one)).ok());
+          for (std::size_t i = 0; i < outputs; ++i) {
+            ASSERT_NEAR(all[a * outputs + i], one[i], 1e-6)
+                << "application " << a << ", tick " << t;
+          }
+        }
+      }
+    }
+  }
 }
 
 // Those that are built in, each with its slower kernels too.

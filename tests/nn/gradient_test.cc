@@ -34,7 +34,7 @@ class Problem {
     for (std::size_t w = 0; w < batch_.windows; ++w) {
       Forward(p, w, d.data());
       for (double& value : d) value *= double{batch_.weight[w]};
-      reference_.Backward(p.data(), d.data(), gradient.data());
+      reference_.Backward(p.data(), d.data(), 0, gradient.data());
     }
     return gradient;
   }
@@ -123,6 +123,53 @@ TEST(Gradient, HoldsForAnyNumberOfServicesAndForBlocks) {
     for (const char* services : {"1", "2", "5", "13", "6 1 3"}) {
       SCOPED_TRACE(sample.name + ", services " + services);
       CheckGradients(testing::MakeNetwork(sample.layers, services, 2, 1), 2, 0, false);
+    }
+  }
+}
+
+// A stream: the state after the first ticks is a constant, wherever it came from.
+TEST(Gradient, OfCarriedTicksEqualsTheDifferencesFromAStateThatStays) {
+  constexpr std::uint32_t kTicks = 7;
+  const std::vector<std::string> layers = {
+      "conv units=3 kernel=3 stride=2 padding=1 activation=tanh\ndense units=4 activation=tanh\n"
+      "lstm units=5\ndense units=3 activation=sigmoid\nlstm units=4\nlast_tick\n"
+      "dense units=6 activation=tanh\nhead kind=dense output=softmax extras=1\n",
+      "lstm units=3\nlast_tick\nhead kind=dense output=softmax extras=1\n"
+      "hazard classes=1 horizons=2\n"};
+  for (const std::string& text : layers) {
+    for (const std::uint32_t carried : {1u, 4u, 6u}) {
+      SCOPED_TRACE(text + std::to_string(carried));
+      const Network whole = testing::MakeNetwork(text, "5", kTicks, 2);
+      const Network first = testing::MakeNetwork(text, "5", carried, 2);
+      const Network rest = testing::MakeNetwork(text, "5", kTicks - carried, 2);
+      const TrainingBatch batch = testing::MakeBatch(whole, 1, 3);
+      const LossOptions loss = testing::MakeLoss(whole, 0);
+      std::vector<float> initial(whole.parameters());
+      whole.Initialize(5, absl::MakeSpan(initial));
+      std::vector<double> p(initial.begin(), initial.end()), gradient(p.size());
+      const std::vector<double> x(batch.inputs.begin(), batch.inputs.end());
+      std::vector<double> z(whole.outputs()), d(whole.outputs());
+
+      internal::Reference<double> all(whole), before(first), after(rest);
+      all.Forward(p.data(), x.data(), {}, z.data());
+      internal::WindowLoss(whole, loss, batch, 0, z.data(), d.data());
+      all.Backward(p.data(), d.data(), carried, gradient.data());
+      before.Forward(p.data(), x.data(), {}, z.data());
+      after.GoOnFrom(before);
+      const auto value = [&] {
+        after.Forward(p.data(), x.data() + carried * 10, {}, z.data());
+        return internal::WindowLoss(whole, loss, batch, 0, z.data(), static_cast<double*>(nullptr));
+      };
+      for (std::size_t i = 0; i < p.size(); ++i) {
+        constexpr double kStep = 1e-5;
+        p[i] += kStep;
+        const double above = value();
+        p[i] -= 2 * kStep;
+        const double below = value();
+        p[i] += kStep;
+        const double expected = (above - below) / (2 * kStep);
+        ASSERT_NEAR(gradient[i], expected, std::max(1e-7, 1e-4 * std::abs(expected))) << i;
+      }
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -178,6 +179,123 @@ TEST(Native, StreamEqualsOneWindowOfAllTicks) {
         }
         session->Reset();
       }
+    }
+  }
+}
+
+TEST(Native, StreamsOfSeveralApplicationsAreThoseOfEach) {
+  for (const std::string& layers : Streams()) {
+    const Network network = testing::MakeNetwork(layers, "9 4", 3, 2);
+    const std::size_t outputs = network.outputs();
+    for (const auto& backend : Sets()) {
+      SCOPED_TRACE(backend->Description() + layers);
+      auto engine = *backend->NewInference(network, Weights(network));
+      for (const std::size_t applications : {3, 12}) {
+        auto together = *engine->NewSessionOf(applications, RunMode::kStream);
+        std::vector<std::unique_ptr<TickSession>> alone;
+        for (std::size_t a = 0; a < applications; ++a) {
+          alone.push_back(*engine->NewSession(RunMode::kStream));
+        }
+        std::vector<float> all(applications * outputs), one(outputs);
+        for (std::uint64_t t = 0; t < 7; ++t) {
+          if (t == 4) {
+            together->Reset();
+            for (auto& session : alone) session->Reset();
+          }
+          const auto ticks = testing::Uniform(applications * 26, t, -1, 1);
+          if (t == 2) {  // as if they had never come
+            std::vector<float> bad = ticks;
+            bad[30] = 0x1p70f;
+            EXPECT_FALSE(together->Push(bad, absl::MakeSpan(all)).ok());
+          }
+          ASSERT_TRUE(together->Push(ticks, absl::MakeSpan(all)).ok());
+          for (std::size_t a = 0; a < applications; ++a) {
+            const auto tick = absl::MakeConstSpan(ticks).subspan(a * 26, 26);
+            ASSERT_TRUE(alone[a]->Push(tick, absl::MakeSpan(one)).ok());
+            for (std::size_t i = 0; i < outputs; ++i) {
+              ASSERT_NEAR(all[a * outputs + i], one[i], 1e-6) << "application " << a;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// What 16 bits cost (README.md): of a network with weights rounded to them it is the exact output.
+TEST(Native, Bfloat16WeightsAreTheWeightsToTheNearestSixteenBits) {
+  InferenceOptions halves;
+  halves.logits = halves.bfloat16_weights = true;
+  for (const Network& network : Shapes()) {
+    SCOPED_TRACE(network.config().ToText());
+    const auto inputs = testing::Uniform(3 * network.window_values(), 3, -1, 1);
+    const std::vector<float> weights = Weights(network);
+    std::vector<float> rounded = weights;
+    for (const Tensor& tensor : network.tensors()) {
+      // Of products, but for those of a recurrence, and of the last one of a shared head.
+      bool of_product = !tensor.bias && tensor.name.find("recurrent") == std::string::npos &&
+                        tensor.name != "head.out";
+      for (std::size_t i = 0; i < network.trunk().size(); ++i) {
+        const Stage& stage = network.trunk()[i];
+        if (stage.layer.kind == LayerKind::kConv && stage.weight == tensor.offset) {
+          of_product = false;
+        }
+      }
+      of_product = of_product && tensor.name.rfind("local", 0) != 0 &&
+                   (network.config().head == HeadKind::kDense ||
+                    network.config().head_hidden != 0 || tensor.name != "head.weight");
+      for (std::size_t i = 0; of_product && i < tensor.size(); ++i) {
+        std::uint32_t bits;
+        float& value = rounded[tensor.offset + i];
+        std::memcpy(&bits, &value, sizeof(bits));
+        bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+        std::memcpy(&value, &bits, sizeof(bits));
+      }
+    }
+    for (const auto& backend : Sets()) {
+      SCOPED_TRACE(backend->Description());
+      auto engine = *backend->NewInference(network, weights, halves);
+      auto session = *engine->NewSession(RunMode::kSlide);
+      InferenceOptions plain;
+      plain.logits = true;
+      auto exact = *backend->NewInference(network, rounded, plain);
+      auto workspace = *engine->NewWorkspace(3), other = *exact->NewWorkspace(3);
+      std::vector<float> out(3 * network.outputs()), expected(out), slid(network.outputs());
+      ASSERT_TRUE(engine->Run(inputs, 3, workspace.get(), absl::MakeSpan(out)).ok());
+      ASSERT_TRUE(exact->Run(inputs, 3, other.get(), absl::MakeSpan(expected)).ok());
+      EXPECT_EQ(out, expected);
+      const std::size_t each = network.window_values() / network.config().ticks;
+      for (std::size_t at = 0; at < network.window_values(); at += each) {
+        const auto tick = absl::MakeConstSpan(inputs).subspan(at, each);
+        ASSERT_TRUE(session->Push(tick, absl::MakeSpan(slid)).ok());
+      }
+      for (std::size_t i = 0; i < slid.size(); ++i) ASSERT_NEAR(slid[i], out[i], 2e-6) << i;
+    }
+  }
+}
+
+TEST(Native, WeightsThatNoBfloat16IsNearStayFinite) {
+  const Network network =
+      testing::MakeNetwork("pool\nlast_tick\nhead kind=dense output=sigmoid extras=0\n", "2", 1, 1);
+  InferenceOptions halves;
+  halves.logits = halves.bfloat16_weights = true;
+  const std::vector<float> weights(network.parameters(), std::numeric_limits<float>::max());
+  auto engine = *FindBackend("native")->NewInference(network, weights, halves);
+  auto workspace = *engine->NewWorkspace(1);
+  std::vector<float> out(network.outputs());
+  const std::vector<float> zeros(network.window_values());
+  EXPECT_TRUE(engine->Run(zeros, 1, workspace.get(), absl::MakeSpan(out)).ok());
+}
+
+TEST(Native, OnlyNativeHasBfloat16Weights) {
+  const Network network = testing::MakeNetwork(testing::Samples()[0].layers, "9", 4, 2);
+  InferenceOptions halves;
+  halves.bfloat16_weights = true;
+  for (const Backend* backend : Backends()) {
+    const auto engine = backend->NewInference(network, Weights(network), halves);
+    EXPECT_EQ(engine.ok(), backend->name() == "native") << backend->name();
+    if (!engine.ok()) {
+      EXPECT_THAT(std::string(engine.status().message()), ::testing::HasSubstr("native"));
     }
   }
 }

@@ -47,7 +47,7 @@ inline Gradients Oracle(const Network& network, const std::vector<float>& weight
     result.loss += weight * internal::WindowLoss(network, *step.loss, batch, w, z.data(), d.data());
     result.logits.insert(result.logits.end(), z.begin(), z.end());
     for (double& value : d) value *= weight * double{step.scale};
-    reference.Backward(p.data(), d.data(), result.gradient.data());
+    reference.Backward(p.data(), d.data(), step.carried_ticks, result.gradient.data());
   }
   return result;
 }
@@ -63,7 +63,7 @@ inline double Largest(const std::vector<double>& values, std::size_t from, std::
 // the largest of their tensor.
 inline void CompareWithOracle(const Backend& backend, const Network& network, std::size_t windows,
                               bool dropout, double output_tolerance = 2e-6,
-                              double gradient_tolerance = 1e-5) {
+                              double gradient_tolerance = 1e-5, std::size_t carried_ticks = 0) {
   const std::vector<float> weights = Weights(network);
   const TrainingBatch batch = MakeBatch(network, windows, 23);
   const LossOptions loss = MakeLoss(network, 1.5f);
@@ -73,6 +73,7 @@ inline void CompareWithOracle(const Backend& backend, const Network& network, st
   step.dropout = dropout;
   step.dropout_seed = 9;
   step.step = 1234567;
+  step.carried_ticks = carried_ticks;
   const Gradients expected = Oracle(network, weights, batch, step);
   const double logit_scale = std::max(1.0, Largest(expected.logits, 0, expected.logits.size()));
 

@@ -44,13 +44,17 @@ SEER_BEGIN_NAMESPACE
 
 // kWindow: each run computes a whole window. kSlide: a tick comes in, the window that ends with it
 // is computed; the same function as kWindow. kStream: the state of the LSTM goes on from tick to
-// tick; another function, for which a network has to be trained.
+// tick; another function, for which a network has to be trained (TrainerOptions::carried_ticks).
 enum class RunMode : std::uint8_t { kWindow, kSlide, kStream };
 
 struct InferenceOptions {
   bool logits = false;
   // One for each service: those that are not live get probability 0 (checkpoint.h). Empty: all are.
   std::vector<bool> live;
+  // For networks of thousands of services, whose ticks take as long as it takes to read the
+  // weights: those of products are kept as bfloat16, half the memory. Costs accuracy (README.md,
+  // "What equals what"). native; of others InvalidArgument.
+  bool bfloat16_weights = false;
 };
 
 // What a run needs besides weights, sized when it is made.
@@ -66,7 +70,8 @@ class TickSession {
  public:
   virtual ~TickSession() = default;
   // N x C values of the newest tick in, outputs for the window that ends with it out; ticks before
-  // the first are zeros. After an error the tick counts as never seen.
+  // the first are zeros. After an error the tick counts as never seen. Of several applications one
+  // behind the other, outputs too; an error is one of all.
   virtual absl::Status Push(absl::Span<const float> tick, absl::Span<float> outputs) = 0;
   virtual void Reset() = 0;
 };
@@ -101,7 +106,14 @@ class InferenceEngine {
   // the backends native and eigen keep what each tick gave and compute the newest one and the
   // recurrence; others keep the ticks and compute the whole window. kStream: native; of others
   // Unimplemented.
-  virtual absl::StatusOr<std::unique_ptr<TickSession>> NewSession(RunMode mode) const;
+  absl::StatusOr<std::unique_ptr<TickSession>> NewSession(RunMode mode) const {
+    return NewSessionOf(1, mode);
+  }
+  // One session for the ticks of several applications, or of equal parts of a large one, that the
+  // same network watches. native reads its weights once for all of them. ResourceExhausted above
+  // 2^30 values.
+  virtual absl::StatusOr<std::unique_ptr<TickSession>> NewSessionOf(std::size_t applications,
+                                                                    RunMode mode) const;
 
  protected:
   InferenceEngine(const Network& network, const InferenceOptions& options)
@@ -127,6 +139,9 @@ class InferenceEngine {
 struct StepContext {
   const LossOptions* loss = nullptr;
   float scale = 1;  // of the gradient: 1 / the sum of the weights of the step's windows
+  // For streams: so many first ticks of a window only bring the state that the LSTMs go on from. No
+  // gradient goes back through it. Fewer than the network's ticks.
+  std::size_t carried_ticks = 0;
   bool dropout = true;
   std::uint64_t dropout_seed = 0,
                 step = 0;  // masks depend on these and the window's place in the step

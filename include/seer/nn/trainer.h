@@ -63,6 +63,11 @@ struct TrainerOptions {
   std::uint32_t patience = 0;
   bool keep_best = true;          // with a validation set: end with the best epoch's weights
   std::size_t memory_budget = 0;  // bytes; 0: as much as the batch needs
+  // For a network that will stream (RunMode::kStream): so many first ticks of each window only
+  // bring the state from which the LSTMs go on, with the weights of the step; gradients end there.
+  // Give the network more ticks than a gradient has to reach back, 60 with 40 of them carried, say:
+  // weights do not depend on their number, unless there are local layers.
+  std::uint32_t carried_ticks = 0;
   OptimizerOptions optimizer;
   LossOptions loss;
   // After each `progress_every` steps and each epoch. false: stop here.
