@@ -33,6 +33,7 @@ constexpr int kConnections = 4;
 constexpr std::size_t kRing = 1 << 16;
 constexpr std::size_t kFileBytes = 48u << 20;
 constexpr std::size_t kMemoryBytes = 24u << 20;
+constexpr int kSteps = 1500;                // through it, for a request
 constexpr std::size_t kReplyBytes = 16384;  // of kNetwork
 
 enum Op : std::uint32_t { kWork, kBlock, kWarm };
@@ -145,6 +146,9 @@ bool Victim::Begin() {
       return Fail(cgroup(controller) + ": cannot move a process there");
     }
   }
+  // A run that was killed may have left its limits.
+  WriteFile(cgroup("cpu") + "/cpu.cfs_quota_us", "-1");
+  WriteFile(cgroup("memory") + "/memory.limit_in_bytes", "-1");
   // The victim's only link is slow enough for one neighbour to fill it.
   Shell("ip link del seert" + n);
   const std::string in = "nsenter -t " + pid + " -n ";
@@ -225,7 +229,8 @@ void Victim::Serve(int ready, int go) {
     random ^= x | 1;
     if (random == 0) random = 1;
     if (profile_ == Profile::kMemory) {
-      for (int i = 0; i < 4000; ++i) at = next[at];
+      for (int i = 0; i < kSteps; ++i) at = next[at];
+      asm volatile("" : : "r"(at));  // or nobody would need it
     }
     if (profile_ == Profile::kPageCache || profile_ == Profile::kDisk) {
       const int reads = profile_ == Profile::kDisk ? 1 : 16;

@@ -4,6 +4,7 @@
 // why.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -37,7 +38,17 @@ void BM_Trials(benchmark::State& state) {
   state.counters["false_blame"] = score.false_blame_pct;
   state.counters["software_false_blame"] = score.software_false_blame_pct;
   state.counters["abstain"] = score.abstain_pct;
-  state.counters["probe_rise"] = result.probe_p99_rise_pct;
+  state.counters["probe_rise"] = result.cost.p99_rise_pct;
+  state.counters["probing_ms"] = result.cost.most_probing_ms;
+  state.counters["abort_ms"] = result.cost.most_abort_ms;
+  int tests[2] = {}, affected[2] = {};
+  for (const LiveTest& live : result.live) {
+    tests[live.beside_victim ? 1 : 0] += live.tests;
+    affected[live.beside_victim ? 1 : 0] += live.affected;
+  }
+  state.counters["test_false"] = 100.0 * affected[0] / std::max(1, tests[0]);
+  state.counters["test_power"] = 100.0 * affected[1] / std::max(1, tests[1]);
+  state.counters["software"] = score.software_accuracy_pct;
   state.counters["discarded"] = score.discarded;
 }
 BENCHMARK(BM_Trials)->Iterations(1);
@@ -49,6 +60,20 @@ SEER_FIGURE(false_blame,
 SEER_FIGURE(abstain, Counter("hwmon.abstain_pct", "%", "", "BM_Trials/iterations:1", "abstain"));
 SEER_FIGURE(software, Counter("hwmon.software_false_blame_pct", "%", "<= 2",
                               "BM_Trials/iterations:1", "software_false_blame"));
+SEER_FIGURE(accuracy_100ms, Counter("hwmon.accuracy_100ms_pct", "%", "", "BM_Trials/iterations:1",
+                                    "accuracy_100ms"));
+SEER_FIGURE(accuracy_300ms, Counter("hwmon.accuracy_300ms_pct", "%", "", "BM_Trials/iterations:1",
+                                    "accuracy_300ms"));
+SEER_FIGURE(software_accuracy,
+            Counter("hwmon.software_accuracy_pct", "%", "", "BM_Trials/iterations:1", "software"));
+SEER_FIGURE(probing_ms,
+            Counter("hwmon.probing_ms", "ms", "<= 150", "BM_Trials/iterations:1", "probing_ms"));
+SEER_FIGURE(abort_ms,
+            Counter("hwmon.probe_abort_ms", "ms", "<= 20", "BM_Trials/iterations:1", "abort_ms"));
+SEER_FIGURE(test_power,
+            Counter("hwmon.test_power_live_pct", "%", "", "BM_Trials/iterations:1", "test_power"));
+SEER_FIGURE(test_false,
+            Counter("hwmon.test_false_live_pct", "%", "", "BM_Trials/iterations:1", "test_false"));
 SEER_FIGURE(probe_rise, Counter("hwmon.probe_p99_rise_pct", "%", "<= 10", "BM_Trials/iterations:1",
                                 "probe_rise"));
 

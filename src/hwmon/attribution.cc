@@ -38,6 +38,57 @@ void AddSignal(const HwSignal& next, double total_weight, double next_weight, bo
   total->scope = std::max(total->scope, next.scope);
 }
 
+// From what rose and is blamed.
+void Decide(const HwReading& reading, const AttributionRules& rules, StallAttribution* found) {
+  std::stable_sort(found->by_rise.begin(), found->by_rise.begin() + found->compared,
+                   [](const StallRise& a, const StallRise& b) {
+                     return a.blamed != b.blamed ? a.blamed : a.rise_us > b.rise_us;
+                   });
+  found->verdict = StallAttribution::Verdict::kNone;
+  found->quota = found->memory_merged = false;
+  if (!found->worst().blamed) return;
+  found->verdict = StallAttribution::Verdict::kResource;
+  const Resource worst = found->worst().resource;
+  bool own_doing = worst == Resource::kNetwork || worst == Resource::kStorage;
+  if (worst == Resource::kCpu) {
+    found->quota = IsQuota(reading.instance[Resource::kCpu]);
+    // Its own threads wait for each other: there is more to do, not less to do it with.
+    const HwSignal& use = reading.instance[Resource::kCpu].utilisation;
+    constexpr double kAllOfIt = 0.85;
+    own_doing = use.usable() && use.value >= kAllOfIt;
+  }
+  if (own_doing && found->request_ratio >= rules.load_ratio) {
+    found->verdict = StallAttribution::Verdict::kLoad;
+  }
+  found->memory_merged = worst == Resource::kCache &&
+                         found->unobserved[static_cast<std::size_t>(Resource::kMemoryBandwidth)];
+}
+
+// What ran only part of the time may be missing in some readings: where most have it, they stand
+// for all. Others that are missing stay so.
+void Extrapolate(absl::Span<const HwReading> readings, std::size_t r, HwReading* total) {
+  HwSignal* const to = &total->instance.by_resource[r].delay_us;
+  if (to->usable()) return;
+  double value = 0, seen_ns = 0, all_ns = 0, share = 0;
+  for (const HwReading& reading : readings) {
+    const auto ns = static_cast<double>(std::max<std::int64_t>(0, reading.interval_ns));
+    const ResourceReading& from = reading.instance.by_resource[r];
+    all_ns += ns;
+    if (!from.delay_us.usable()) {
+      if (from.delay_us.reason != Reason::kMultiplexed && ns > 0) return;
+      continue;
+    }
+    value += from.delay_us.value;
+    share += from.saturation.value * ns;
+    seen_ns += ns;
+  }
+  if (2 * seen_ns <= all_ns) return;
+  const Scope scope = to->scope;
+  *to = {value * all_ns / seen_ns, Quality::kScaled, Reason::kMultiplexed, scope};
+  total->instance.by_resource[r].saturation = {share / seen_ns, Quality::kScaled,
+                                               Reason::kMultiplexed, scope};
+}
+
 }  // namespace
 
 void AddReading(const HwReading& reading, HwReading* total) {
@@ -92,31 +143,41 @@ StallAttribution Attribute(const HwReading& reading, const StallBaseline& baseli
   }
   if (found.compared == 0) return found;
 
-  std::stable_sort(found.by_rise.begin(), found.by_rise.begin() + found.compared,
-                   [](const StallRise& a, const StallRise& b) {
-                     return a.blamed != b.blamed ? a.blamed : a.rise_us > b.rise_us;
-                   });
   const HealthyValue rate = baseline.RequestsPerSecond();
   if (rate.known() && rate.median > 0) {
     found.request_ratio = requests * 1e9 / static_cast<double>(reading.interval_ns) / rate.median;
   }
-  found.verdict = StallAttribution::Verdict::kNone;
-  if (!found.worst().blamed) return found;
-  found.verdict = StallAttribution::Verdict::kResource;
-  const Resource worst = found.worst().resource;
-  bool own_doing = worst == Resource::kNetwork || worst == Resource::kStorage;
-  if (worst == Resource::kCpu) {
-    found.quota = IsQuota(reading.instance[Resource::kCpu]);
-    // Its own threads wait for each other: there is more to do, not less to do it with.
-    const HwSignal& use = reading.instance[Resource::kCpu].utilisation;
-    constexpr double kAllOfIt = 0.85;
-    own_doing = use.usable() && use.value >= kAllOfIt;
+  Decide(reading, rules, &found);
+  return found;
+}
+
+StallAttribution Attribute(absl::Span<const HwReading> readings, const StallBaseline& baseline,
+                           const AttributionRules& rules) {
+  HwReading total;
+  for (const HwReading& reading : readings) AddReading(reading, &total);
+  for (std::size_t r = 0; r < kResources; ++r) Extrapolate(readings, r, &total);
+  StallAttribution found = Attribute(total, baseline, rules);
+  if (found.compared == 0) return found;
+  AttributionRules of_one = rules;
+  of_one.min_requests = 1;
+  std::array<std::size_t, kResources> short_in = {};
+  std::size_t looked = 0;
+  for (const HwReading& reading : readings) {
+    if (reading.interval_ns <= 0) continue;
+    ++looked;
+    HwReading one = reading;
+    // None was served: all that was waited for is one's.
+    one.requests = std::max<std::uint64_t>(1, one.requests);
+    const StallAttribution of_reading = Attribute(one, baseline, of_one);
+    for (const StallRise& rise : of_reading.rises()) {
+      short_in[static_cast<std::size_t>(rise.resource)] += rise.blamed ? 1 : 0;
+    }
   }
-  if (own_doing && found.request_ratio >= rules.load_ratio) {
-    found.verdict = StallAttribution::Verdict::kLoad;
+  for (std::size_t i = 0; i < found.compared; ++i) {
+    StallRise& rise = found.by_rise[i];
+    rise.blamed = rise.blamed && 3 * short_in[static_cast<std::size_t>(rise.resource)] > looked;
   }
-  found.memory_merged = worst == Resource::kCache &&
-                        found.unobserved[static_cast<std::size_t>(Resource::kMemoryBandwidth)];
+  Decide(total, rules, &found);
   return found;
 }
 

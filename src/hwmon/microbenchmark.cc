@@ -175,7 +175,7 @@ absl::StatusOr<std::unique_ptr<Microbenchmarks>> Microbenchmarks::Create(
   state->resources.options.disk_bytes &= ~std::size_t{(1 << 20) - 1};
   state->resources.options.caches.l1i = std::min<std::size_t>(caches.l1i, 1 << 20);
   internal::PrepareKernels(&state->resources);
-  if (state->resources.chase.data() == nullptr) {
+  if (state->resources.chase.data() == nullptr || state->resources.near.data() == nullptr) {
     return absl::ResourceExhaustedError(
         "options.max_bytes: there is not as much memory: give less");
   }
@@ -207,8 +207,7 @@ MicrobenchmarkRun Microbenchmarks::Run(Microbenchmark benchmark, double intensit
   try {
     thread = std::thread([&] {
       tid.store(static_cast<int>(::syscall(SYS_gettid)), std::memory_order_relaxed);  // a number
-      const bool idle_time = placement.only_idle_time && !IsOfCore(benchmark);
-      job.reason = Settle(placement, idle_time);
+      job.reason = Settle(placement, placement.only_idle_time);
       if (job.reason == Reason::kNone) internal::RunKernel(&state_->resources, &job);
       const std::lock_guard<std::mutex> lock(mutex);
       done = true;

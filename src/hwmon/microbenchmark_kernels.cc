@@ -51,12 +51,14 @@ class Run {
   Run(const KernelResources& resources, KernelJob* job)
       : job_(*job),
         end_ns_(WallNs() + static_cast<std::uint64_t>(resources.options.budget.count())),
+        half_ns_(end_ns_ - static_cast<std::uint64_t>(resources.options.budget.count() / 2)),
         began_ns_(ThreadNs()) {}
   ~Run() { job_.processor_ns = ThreadNs() - began_ns_; }
 
   bool Goes() const {
     return !job_.stop->load(std::memory_order_relaxed) && WallNs() < end_ns_;  // orders nothing
   }
+  bool IsFirstHalf() const { return Goes() && WallNs() < half_ns_; }
   // A piece by the clock that counts: the thread's own for what only the core and the memory do.
   template <typename Piece>
   void Timed(std::uint64_t (*clock)(), std::uint64_t steps, const Piece& piece) {
@@ -76,7 +78,7 @@ class Run {
 
  private:
   KernelJob& job_;
-  const std::uint64_t end_ns_;
+  const std::uint64_t end_ns_, half_ns_;
   const std::uint64_t began_ns_;
 };
 
@@ -175,20 +177,30 @@ const char* Chase(const char* at, std::uint64_t steps) {
   return at;
 }
 
-// Through `bytes` of the chase's memory; `more` is done between two pieces.
+// Through the first `lines` lines, which are linked; `more` is done between two pieces. The first
+// look at each line is not counted, as far as half of the time suffices for it.
 template <typename More>
-void RunChase(KernelResources* resources, KernelJob* job, std::size_t bytes, const More& more) {
+void RunChase(const char* at, std::size_t lines, Run* run, const More& more) {
+  constexpr std::uint64_t kSteps = 2000;
+  for (std::size_t seen = 0; seen < lines && run->IsFirstHalf(); seen += kSteps) {
+    at = Chase(at, kSteps);
+  }
+  while (run->Goes()) {
+    run->Timed(ThreadNs, kSteps, [&] { at = Chase(at, kSteps); });
+    more();
+  }
+}
+
+void RunNear(KernelResources* resources, KernelJob* job, std::size_t bytes) {
+  Run run(*resources, job);
   const std::size_t line = resources->options.caches.line;
   const std::size_t lines =
-      std::clamp<std::size_t>(bytes, line * 16, resources->chase.size()) / line;
-  LinkLines(resources->chase.data(), lines, line, 1);
-  const char* at = Chase(resources->chase.data(), lines);  // the first look is not counted
-  Run run(*resources, job);
-  constexpr std::uint64_t kSteps = 2000;
-  while (run.Goes()) {
-    run.Timed(ThreadNs, kSteps, [&] { at = Chase(at, kSteps); });
-    more(&run);
+      std::clamp<std::size_t>(bytes, line * 16, resources->near.size()) / line;
+  if (lines != resources->near_lines) {
+    LinkLines(resources->near.data(), lines, line, 1);
+    resources->near_lines = lines;
   }
+  RunChase(resources->near.data(), lines, &run, [] {});
 }
 
 // Writes all over the first `bytes` of the stream's memory.
@@ -212,9 +224,11 @@ void RunLlc(KernelResources* resources, KernelJob* job) {
     job->reason = Reason::kNotObserved;  // memory is off
     return;
   }
-  RunChase(resources, job, resources->chase.size(), [&](Run*) {
-    if (bytes >= 4096) Scatter(*resources, bytes, &random);
-  });
+  Run run(*resources, job);
+  RunChase(resources->chase.data(), resources->chase.size() / resources->options.caches.line, &run,
+           [&] {
+             if (bytes >= 4096) Scatter(*resources, bytes, &random);
+           });
 }
 
 // Adds up a piece, and writes as much past the caches.
@@ -400,6 +414,9 @@ void PrepareKernels(KernelResources* resources) {
   const std::size_t chase =
       std::min(std::max<std::size_t>(2u << 20, 2 * caches.l2), options.max_bytes);
   resources->chase = Pages(chase);
+  resources->near = Pages(std::min(std::max(caches.l1d, caches.l2), options.max_bytes));
+  if (resources->chase.data() == nullptr || resources->near.data() == nullptr) return;
+  LinkLines(resources->chase.data(), chase / caches.line, caches.line, 1);
   if (options.memory) {
     resources->stream = Pages(std::min(4 * caches.llc, options.max_bytes));
   }
@@ -448,9 +465,9 @@ void RunKernel(KernelResources* resources, KernelJob* job) {
     case Microbenchmark::kL1i:
       return RunJumps(*resources, job);
     case Microbenchmark::kL1d:
-      return RunChase(resources, job, part(caches.l1d), [](Run*) {});
+      return RunNear(resources, job, part(caches.l1d));
     case Microbenchmark::kL2:
-      return RunChase(resources, job, part(caches.l2), [](Run*) {});
+      return RunNear(resources, job, part(caches.l2));
     case Microbenchmark::kLlc:
       return RunLlc(resources, job);
     case Microbenchmark::kMemoryBandwidth:

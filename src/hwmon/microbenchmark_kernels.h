@@ -32,10 +32,12 @@ class Pages {
 
 struct KernelResources {
   MicrobenchmarkOptions options;
-  Pages chase;            // for pointers: twice the second level
-  Pages stream;           // memory only
-  Pages code;             // stubs of jumps
-  std::size_t stubs = 0;  // as many as the first level holds
+  Pages chase;                 // for pointers: twice the second level, linked
+  Pages near;                  // for pointers: within the first and the second level
+  std::size_t near_lines = 0;  // of it, that are linked now
+  Pages stream;                // memory only
+  Pages code;                  // stubs of jumps
+  std::size_t stubs = 0;       // as many as the first level holds
   Reason code_reason = Reason::kNotSupported;
   OwnedFd file;  // disk only, pre-made
   Reason file_reason = Reason::kNotObserved;

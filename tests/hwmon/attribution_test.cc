@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "tests/hwmon/samples.h"
 
 namespace seer {
@@ -179,6 +181,73 @@ TEST(Attribution, ReadingsAddUp) {
   EXPECT_EQ(total.instance[Resource::kNetwork].delay_us.reason, Reason::kPermission);
   AddReading(a, &total);
   EXPECT_FALSE(total.instance[Resource::kNetwork].delay_us.usable());
+}
+
+// As a live trial recorded it (network victim, three processes on its processor): a packet was seen
+// waiting at both ends of one of eight readings, which is 100 ms of waiting for somebody.
+TEST(Attribution, WhatCameAndWentIsNotBlamed) {
+  StallBaseline baseline;
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(baseline.Learn(HealthyReading(20, 7)));
+  std::vector<HwReading> readings(8, HealthyReading(20, 7));
+  for (HwReading& reading : readings) {
+    reading.instance[Resource::kCpu].delay_us.value = 157 * 20;
+  }
+  readings[5].instance[Resource::kNetwork].delay_us.value = 100'000;
+  HwReading total;
+  for (const HwReading& reading : readings) AddReading(reading, &total);
+  EXPECT_EQ(Attribute(total, baseline).worst().resource, Resource::kNetwork);
+  const StallAttribution found = Attribute(readings, baseline);
+  EXPECT_EQ(found.verdict, Verdict::kResource);
+  EXPECT_EQ(found.worst().resource, Resource::kCpu);
+  EXPECT_FALSE(found.rises()[1].blamed);
+  EXPECT_EQ(found.rises()[1].resource, Resource::kNetwork);
+  EXPECT_NEAR(found.worst().now_us, 157, 1e-9);
+
+  // A process that ran for a moment, and nothing else.
+  std::vector<HwReading> quiet(8, HealthyReading(20, 7));
+  quiet[2].instance[Resource::kCpu].delay_us.value = 20'000;
+  EXPECT_EQ(Attribute(quiet, baseline).verdict, Verdict::kNone);
+  for (const std::size_t i : {0u, 7u}) quiet[i].instance[Resource::kCpu].delay_us.value = 20'000;
+  EXPECT_EQ(Attribute(quiet, baseline).verdict, Verdict::kResource);  // three of eight
+  // Of one reading it is that reading; of none nothing.
+  EXPECT_EQ(Attribute(absl::MakeSpan(&quiet[2], 1), baseline).verdict, Verdict::kResource);
+  EXPECT_EQ(Attribute(absl::Span<const HwReading>(), baseline).verdict, Verdict::kUndecided);
+}
+
+TEST(Attribution, AServiceThatAnswersNothingAnyMoreIsStillJudged) {
+  StallBaseline baseline;
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(baseline.Learn(HealthyReading(20, 7)));
+  // It waits for storage all the time, and gets one request done in a second.
+  std::vector<HwReading> readings(10, HealthyReading(0, 0));
+  readings[9].requests = 6;
+  for (HwReading& reading : readings) {
+    reading.instance[Resource::kStorage].delay_us.value = 99'000;
+  }
+  EXPECT_EQ(Attribute(readings, baseline).worst().resource, Resource::kStorage);
+  EXPECT_EQ(Attribute(readings, baseline).verdict, Verdict::kResource);
+  readings[9].requests = 0;
+  EXPECT_EQ(Attribute(readings, baseline).verdict, Verdict::kUndecided);
+}
+
+TEST(Attribution, AProbeThatWasStarvedInSomeReadingsIsStoodForByTheRest) {
+  const StallBaseline baseline = ProbedBaseline();
+  std::vector<HwReading> readings(5, ProbedCache(0.5, 2));
+  const auto starve = [&](std::size_t i, Reason reason) {
+    ResourceReading& cache = readings[i].instance[Resource::kCache];
+    cache.delay_us = cache.saturation = {0, Quality::kUnavailable, reason, Scope::kHost};
+  };
+  starve(0, Reason::kMultiplexed);
+  starve(3, Reason::kMultiplexed);
+  StallAttribution found = Attribute(readings, baseline);
+  EXPECT_EQ(found.worst().resource, Resource::kCache);
+  EXPECT_NEAR(found.worst().rise_us, 294, 1);  // as if it had run in all of them
+  // Most of them are missing, or one for a reason that may have to do with what it would have said.
+  starve(4, Reason::kMultiplexed);
+  EXPECT_EQ(Attribute(readings, baseline).verdict, Verdict::kNone);
+  readings[4] = ProbedCache(0.5, 2);
+  starve(3, Reason::kSelfTest);
+  found = Attribute(readings, baseline);
+  EXPECT_TRUE(found.unobserved[static_cast<std::size_t>(Resource::kCache)]);
 }
 
 }  // namespace

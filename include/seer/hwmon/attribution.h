@@ -5,9 +5,8 @@
 // it rose enough to matter. Utilisation is not looked at: a busy resource that nobody waits for
 // is no problem.
 //
-//   seer::HwReading total;                              // 100 ms each, for 300 ms
-//   for (const seer::HwReading& reading : readings) seer::AddReading(reading, &total);
-//   const seer::StallAttribution found = seer::Attribute(total, baseline, rules);
+//   std::vector<seer::HwReading> readings;              // 100 ms each, for 300 ms
+//   const seer::StallAttribution found = seer::Attribute(readings, baseline, rules);
 //   if (found.verdict == seer::StallAttribution::Verdict::kResource) Blame(found.worst().resource);
 //
 // Two things are more than a comparison. Waiting for memory capacity comes with its storage (the
@@ -15,7 +14,12 @@
 // probe of its own slowed down (scope kHost): that counts only as far as the instance itself needs
 // more processor time for a request than it did.
 //
-// Threads: pure functions. Cost: 10 us, all of it the baseline's medians.
+// Of several readings, a resource that was short in only a third of them or fewer is not blamed: a
+// process that came and went, or a packet that was seen waiting twice by chance, is no cause that
+// would still be there when something is done about it. So give it readings, where there are some,
+// rather than their sum.
+//
+// Threads: pure functions. Cost: 10 us for a reading, all of it the baseline's medians.
 #pragma once
 
 #include <array>
@@ -74,6 +78,9 @@ struct StallAttribution {
 };
 
 StallAttribution Attribute(const HwReading& reading, const StallBaseline& baseline,
+                           const AttributionRules& rules = {});
+// Consecutive readings of one target: as of their sum, without what was not short for long enough.
+StallAttribution Attribute(absl::Span<const HwReading> readings, const StallBaseline& baseline,
                            const AttributionRules& rules = {});
 
 // Puts two consecutive readings of one target together: delays and requests are added up, shares

@@ -90,8 +90,10 @@ struct Placement {
   // "cgroup.threads" of v2), and the one to come back to where the run is starved.
   std::string tasks_file, home_tasks_file;
   std::string network_namespace;  // "/proc/12/ns/net"
-  bool only_idle_time = true;     // SCHED_IDLE for what is not of the core
-  std::size_t memory_room = 0;    // bytes that the victim's cgroup has left; 0: not known
+  // SCHED_IDLE: whoever wants the processor has it at once. A processor that others want all the
+  // time then leaves a benchmark starved, which says as much as slow.
+  bool only_idle_time = true;
+  std::size_t memory_room = 0;  // bytes that the victim's cgroup has left; 0: not known
 };
 
 struct MicrobenchmarkRun {
