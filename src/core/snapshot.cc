@@ -76,22 +76,14 @@ std::optional<ChannelSample> ChannelTable::Get(InstanceId instance, Channel chan
   sample.width = Cell(c.width, i);
   sample.arrivals = Cell(c.arrivals, i);
   sample.departures = Cell(c.departures, i);
-  sample.counted = ChannelMask(counted_[i]).Has(channel);
-  sample.shared = ChannelMask(shared_[i]).Has(channel);
+  sample.counted = counted(instance).Has(channel);
+  sample.shared = shared(instance).Has(channel);
   sample.peak = Cell(c.peak, i);
   if (timed_.empty()) return sample;  // no cell has means
   sample.timed = timed(instance).Has(channel);
   sample.mean_depth_milli = Cell(c.mean_depth_milli, i);
   sample.mean_wait_us = Cell(c.mean_wait_us, i);
   return sample;
-}
-
-ChannelMask ChannelTable::coverage(InstanceId instance) const {
-  return instance.value() < size() ? ChannelMask(coverage_[instance.value()]) : ChannelMask();
-}
-
-ChannelMask ChannelTable::timed(InstanceId instance) const {
-  return instance.value() < timed_.size() ? ChannelMask(timed_[instance.value()]) : ChannelMask();
 }
 
 void ChannelTable::SetBytes(InstanceId instance, Channel channel, std::uint64_t bytes) {

@@ -18,6 +18,8 @@ std::optional<T> IfKnown(std::uint8_t known, std::uint8_t bit, T value) {
 void ServiceTable::Reset(std::size_t services) {
   size_ = services;
   for (Columns& columns : columns_) {
+    if (!columns.used && columns.known.size() == services) continue;
+    columns.used = false;
     columns.depth.assign(services, 0.0f);
     columns.mean.assign(services, 0.0f);
     columns.wait_us.assign(services, 0.0f);
@@ -33,6 +35,7 @@ void ServiceTable::Reset(std::size_t services) {
 ServiceTable::Columns* ServiceTable::Cell(ServiceId service, Channel channel) {
   const auto index = static_cast<std::size_t>(channel);
   if (service.value() >= size_ || index >= kChannels) return nullptr;
+  columns_[index].used = true;
   return &columns_[index];
 }
 
@@ -304,28 +307,36 @@ void SelfDepths(const ClusterTick& tick, const Topology& topology, SelfDepthTabl
     caller.missing |= (has_depth ? 0 : kOutDepth) | (has_mean ? 0 : kOutMean);
   }
 
+  const auto whole_known = tick.services.outstanding_known();
+  const auto whole_depths = tick.services.outstanding_depths();
+  const auto whole_means = tick.services.outstanding_means();
+  const auto blocked_known = tick.services.known(Channel::kBlocked);
+  const auto blocked_depths = tick.services.depths(Channel::kBlocked);
+  const auto blocked_means = tick.services.means(Channel::kBlocked);
   for (std::size_t i = 0; i < services; ++i) {
     const SelfDepthTable::Sums& sums = table->sums_[i];
-    const ServiceId service(static_cast<std::uint32_t>(i));
+    const bool there = i < tick.services.size();
+    const std::uint8_t whole = there ? whole_known[i] : std::uint8_t{0};
+    const std::uint8_t held = there ? blocked_known[i] : std::uint8_t{0};
     double outstanding = 0;
     if (sums.in && (sums.missing & kInDepth) == 0) {
       outstanding = sums.in_depth;
-    } else if (const auto whole = tick.services.outstanding(service)) {
-      outstanding = *whole;
+    } else if ((whole & ServiceTable::kDepth) != 0) {
+      outstanding = whole_depths[i];
     } else if (sums.in && (sums.missing & kInMean) == 0) {
       outstanding = sums.in_mean;
-    } else if (const auto whole_mean = tick.services.outstanding_mean(service)) {
-      outstanding = *whole_mean;
+    } else if ((whole & ServiceTable::kMean) != 0) {
+      outstanding = whole_means[i];
     } else {
       continue;
     }
     table->outstanding[i] = static_cast<float>(outstanding);
     table->outstanding_seen[i] = 1;
     double blocked = 0;
-    if (const auto depth = tick.services.depth(service, Channel::kBlocked)) {
-      blocked = *depth;
-    } else if (const auto mean = tick.services.mean(service, Channel::kBlocked)) {
-      blocked = *mean;
+    if ((held & ServiceTable::kDepth) != 0) {
+      blocked = blocked_depths[i];
+    } else if ((held & ServiceTable::kMean) != 0) {
+      blocked = blocked_means[i];
     } else if (sums.out) {
       if ((sums.missing & kOutDepth) == 0) {
         blocked = sums.out_depth;

@@ -37,8 +37,8 @@ struct NodeState {
 };
 
 struct Slot {
-  internal::TickSums sums;
-  std::vector<bool> from;  // by node index
+  std::unique_ptr<internal::TickSums> sums;  // while it is used
+  std::vector<bool> from;                    // by node index
   std::uint32_t nodes = 0;
   bool used = false;
 };
@@ -221,13 +221,14 @@ class TickMerger::Impl {
       }
       io(from);
       if (io.loading()) slot.from.assign(nodes_.size(), false);
+      if (slot.sums == nullptr) slot.sums = NewSums();
       for (const std::uint32_t n : from) {
         io.Require(n < nodes_.size() && (!io.loading() || !slot.from[n]),
                    "merger: a node that is not there, or twice");
         if (io.ok()) slot.from[n] = true;
       }
       slot.nodes = static_cast<std::uint32_t>(from.size());
-      slot.sums.State(io, *topology_);
+      slot.sums->State(io, *topology_);
     }
   }
   void WaitingFields(internal::StateIo& io) {
@@ -252,6 +253,18 @@ class TickMerger::Impl {
   Slot& At(Tick tick) {
     const auto size = static_cast<Tick>(slots_.size());
     return slots_[static_cast<std::size_t>((tick % size + size) % size)];
+  }
+
+  // The sums that were given back last are those that the processor's caches still hold.
+  std::unique_ptr<internal::TickSums> NewSums() {
+    if (spare_.empty()) {
+      spare_.reserve(slots_.size());
+      return std::make_unique<internal::TickSums>();
+    }
+    std::unique_ptr<internal::TickSums> sums = std::move(spare_.back());
+    spare_.pop_back();
+    sums->Clear();
+    return sums;
   }
 
   void Hear(NodeState& node, std::int64_t now_ns) {
@@ -310,7 +323,7 @@ class TickMerger::Impl {
     if (!slot.used) {
       slot.used = true;
       slot.nodes = 0;
-      slot.sums.Clear();
+      slot.sums = NewSums();
       std::fill(slot.from.begin(), slot.from.end(), false);
       ++opened_;
     }
@@ -321,7 +334,7 @@ class TickMerger::Impl {
     }
     slot.from[index] = true;
     ++slot.nodes;
-    stats_.unknown_rows += slot.sums.Add(snapshot, numbering.map, *topology_, &node.report);
+    stats_.unknown_rows += slot.sums->Add(snapshot, numbering.map, *topology_, &node.report);
     ++stats_.merged;
     stats_.spans_dropped += snapshot.health.spans_dropped;
     stats_.missed_ticks += snapshot.health.missed_ticks;
@@ -356,7 +369,7 @@ class TickMerger::Impl {
     Slot& slot = At(next_);
     // Ticks before the first one that anybody told of are not given.
     if (slot.used || !first_) {
-      if (!slot.used) slot.sums.Clear();
+      if (!slot.used) slot.sums = NewSums();
       for (std::size_t i = 0; i < nodes_.size(); ++i) {
         NodeState& node = nodes_[i];
         if (!node.expected || (slot.used && i < slot.from.size() && slot.from[i])) continue;
@@ -366,9 +379,10 @@ class TickMerger::Impl {
           continue;
         }
         ++stats_.missing;
-        slot.sums.Miss(node.report);
+        slot.sums->Miss(node.report);
       }
-      slot.sums.Write(*topology_, &tick_);
+      slot.sums->Write(*topology_, &tick_);
+      spare_.push_back(std::move(slot.sums));
       tick_.tick = next_;
       tick_.period = options_.period;
       tick_.nodes_seen = slot.used ? slot.nodes : 0;
@@ -402,6 +416,7 @@ class TickMerger::Impl {
   std::size_t expected_ = 0;
   std::vector<Slot> slots_;  // ticks from next_ on, by tick modulo size
   std::size_t opened_ = 0;   // slots in use
+  std::vector<std::unique_ptr<internal::TickSums>> spare_;
   std::deque<Waiting> waiting_;
   Tick next_ = 0;  // the next to give
   bool started_ = false;

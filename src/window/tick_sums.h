@@ -42,16 +42,27 @@ class TickSums {
   void State(StateIo& io, const Topology& topology);
 
  private:
+  // Half a cache line: at ten thousand services a tick is as fast as its memory.
   struct Cell {
-    double depth = 0, mean = 0, waited_us = 0;
+    double depth = 0;
     std::uint64_t arrivals = 0, departures = 0;
-    std::uint32_t told = 0, timed = 0, counted = 0;  // instances
-    bool missed = false;
+    std::uint32_t told = 0, counted = 0;  // instances
+  };
+  struct TimedCell {
+    double mean = 0, waited_us = 0;
+    std::uint32_t timed = 0;  // instances
+  };
+  // Of one channel, by ServiceId. What nobody used since Clear() is all zeros and is not looked at.
+  struct Column {
+    std::vector<Cell> cells;
+    std::vector<TimedCell> timed;
+    std::vector<std::uint8_t> missed;
+    bool has_cells = false, has_timed = false, has_missed = false;
   };
   struct EdgeCell {
     double depth = 0;
+    std::uint32_t told = 0, missed = 0;  // 0 or 1
     std::uint64_t made = 0;
-    bool told = false, missed = false;
   };
   // The largest depth of a shared queue that this node's instances of a service told.
   struct Shared {
@@ -61,13 +72,19 @@ class TickSums {
   };
 
   void Fit(const Topology& topology);
-  void AddSample(Cell& cell, std::uint32_t service, Channel channel, const ChannelSample& sample);
+  void AddShared(Cell* cell, std::uint32_t service, Channel channel, double depth);
+  void AddChannel(const Snapshot& snapshot, Channel channel);
+  static void WriteChannel(const Column& column, std::size_t services, ServiceTable::Columns* out);
 
-  std::array<std::vector<Cell>, kChannels> cells_;  // by ServiceId
-  std::vector<EdgeCell> edges_;                     // by EdgeId
-  std::vector<ClassTick> classes_;                  // by ClassId
-  std::vector<Shared> shared_;                      // of the snapshot that is added
-  std::vector<std::uint8_t> channels_;              // by ServiceId, of the snapshot that is added
+  std::array<Column, kChannels> columns_;
+  std::vector<EdgeCell> edges_;      // by EdgeId
+  std::vector<ClassTick> classes_;   // by ClassId
+  std::vector<Shared> shared_;       // of the snapshot that is added
+  std::vector<std::uint8_t> told_;   // by ServiceId: channels, of the snapshot that is added
+  std::vector<std::uint32_t> into_;  // by its InstanceId: the service; kNone: it is left out
+  // By InstanceId of the topology, which is read anew when it has another version.
+  std::vector<std::uint32_t> service_of_;
+  std::uint64_t version_ = 0;
 };
 
 }  // namespace internal

@@ -62,6 +62,20 @@ TEST(ChannelTable, ColumnsAreEmptyOrWhole) {
   EXPECT_EQ(table.Get(InstanceId(0), Channel::kQueued), std::nullopt);
 }
 
+TEST(ChannelTable, TellsWhichChannelsCountAndWhichAreShared) {
+  ChannelTable table(2);
+  ChannelSample sample = Depth(5);
+  sample.counted = true;
+  table.Set(InstanceId(1), Channel::kQueued, sample);
+  sample.counted = false;
+  sample.shared = true;
+  table.Set(InstanceId(1), Channel::kNic, sample);
+  EXPECT_EQ(table.counted(InstanceId(1)), ChannelMask::Of(Channel::kQueued));
+  EXPECT_EQ(table.shared(InstanceId(1)), ChannelMask::Of(Channel::kNic));
+  EXPECT_TRUE(table.counted(InstanceId(0)).empty());
+  EXPECT_TRUE(table.shared(InstanceId(2)).empty()) << "no such instance";
+}
+
 TEST(ChannelTable, PeaksAndMeansHaveColumnsOnlyWhereThereAreAny) {
   ChannelTable table(3);
   ChannelSample sample = Depth(5);

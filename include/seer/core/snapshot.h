@@ -103,9 +103,11 @@ class ChannelTable {
   // Nothing where the channel was not seen, or the instance is unknown to this table.
   std::optional<ChannelSample> Get(InstanceId instance, Channel channel) const;
   // Which channels of the instance were seen; empty for an unknown instance.
-  ChannelMask coverage(InstanceId instance) const;
-  // Which of those are `timed`: where a mean of zero is a mean.
-  ChannelMask timed(InstanceId instance) const;
+  ChannelMask coverage(InstanceId instance) const { return MaskIn(coverage_, instance); }
+  // Which of those are `counted`, `shared`, and `timed`: where a mean of zero is a mean.
+  ChannelMask counted(InstanceId instance) const { return MaskIn(counted_, instance); }
+  ChannelMask shared(InstanceId instance) const { return MaskIn(shared_, instance); }
+  ChannelMask timed(InstanceId instance) const { return MaskIn(timed_, instance); }
 
   // Beside kSocket and kSend, in bytes: unread and unsent data. After Set(), as what was not seen
   // has no bytes either: else ignored. 0 where unknown.
@@ -142,6 +144,9 @@ class ChannelTable {
   };
   static std::size_t Index(Channel channel) { return static_cast<std::size_t>(channel); }
   const Columns& At(Channel channel) const { return columns_[Index(channel)]; }
+  static ChannelMask MaskIn(const std::vector<std::uint8_t>& masks, InstanceId instance) {
+    return instance.value() < masks.size() ? ChannelMask(masks[instance.value()]) : ChannelMask();
+  }
 
   std::array<Columns, kChannels> columns_;
   // By InstanceId, one bit per channel (ChannelMask).

@@ -40,6 +40,10 @@
 
 SEER_BEGIN_NAMESPACE
 
+namespace internal {
+class TickSums;  // src/window/tick_sums.h
+}
+
 // Services x channels, by column.
 class ServiceTable {
  public:
@@ -85,10 +89,12 @@ class ServiceTable {
   friend bool operator==(const ServiceTable& a, const ServiceTable& b);
 
  private:
+  friend class internal::TickSums;  // fills whole columns
   struct Columns {
     std::vector<float> depth, mean, wait_us;
     std::vector<std::uint32_t> arrivals, departures;
     std::vector<std::uint8_t> known;
+    bool used = false;  // since Reset(); else all zeros
   };
   const Columns& At(Channel channel) const { return columns_[static_cast<std::size_t>(channel)]; }
   Columns* Cell(ServiceId service, Channel channel);
@@ -121,6 +127,7 @@ class EdgeTickTable {
   friend bool operator==(const EdgeTickTable& a, const EdgeTickTable& b);
 
  private:
+  friend class internal::TickSums;
   std::vector<float> depth_, mean_;
   std::vector<std::uint32_t> made_;
   std::vector<std::uint8_t> known_;

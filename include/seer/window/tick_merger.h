@@ -34,8 +34,8 @@
 // instances that tell the channel's depth tell it; a mean wait is weighted by departures.
 //
 // Threads: one at a time; the sink must not call back. Cost: see benchmarks/window; nothing is
-// allocated once the tables have their size. Memory: 48 bytes for each service and channel of a
-// tick that is open, at most max_open_ticks of them; the snapshots that wait.
+// allocated once the tables have their size. Memory: 57 bytes for each service and channel of as
+// many ticks as were ever open at a time, at most max_open_ticks; the snapshots that wait.
 #pragma once
 
 #include <cstddef>
