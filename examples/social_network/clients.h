@@ -7,6 +7,7 @@
 
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
+#include <thrift/transport/THttpClient.h>
 #include <thrift/transport/TSocket.h>
 
 #include "deployment.h"
@@ -15,21 +16,34 @@
 
 namespace social {
 
-enum class Connections { kKept, kForOneCall };
+enum class Connections { kKept, kForOneCall, kHttp };
+
+inline constexpr int kPatienceMs = 2000;  // with an answer: then a call has failed
 
 template <typename Client>
 class Callee {
  public:
   Callee(const Deployment& deployment, const std::string& name,
          Connections connections = Connections::kKept)
-      : connections_(connections), pool_([&deployment, name] {
-          auto socket = std::make_shared<apache::thrift::transport::TSocket>("127.0.0.1",
-                                                                             deployment.Port(name));
+      : Callee(deployment, name, name, connections) {}
+  // `listener`: who listens for the service, where something stands before it.
+  Callee(const Deployment& deployment, const std::string& name, const std::string& listener,
+         Connections connections)
+      : connections_(connections), pool_([&deployment, name, listener, connections] {
+          using apache::thrift::transport::TTransport;
+          auto socket = std::make_shared<apache::thrift::transport::TSocket>(
+              "127.0.0.1", deployment.Port(listener));
           socket->setConnTimeout(2000);
-          socket->setRecvTimeout(10'000);
-          auto framed = std::make_shared<apache::thrift::transport::TFramedTransport>(socket);
+          socket->setRecvTimeout(kPatienceMs);
+          std::shared_ptr<TTransport> transport;
+          if (connections == Connections::kHttp) {
+            transport =
+                std::make_shared<apache::thrift::transport::THttpClient>(socket, "localhost", "/");
+          } else {
+            transport = std::make_shared<apache::thrift::transport::TFramedTransport>(socket);
+          }
           auto client = std::make_unique<Client>(
-              seer::MakeTraced<apache::thrift::protocol::TBinaryProtocol>(name, framed));
+              seer::MakeTraced<apache::thrift::protocol::TBinaryProtocol>(name, transport));
           socket->open();
           return client;
         }) {}

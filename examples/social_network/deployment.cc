@@ -22,6 +22,7 @@ const std::vector<Role>& Roles() {
       {"home-timeline-service", Server::kNonblockingPool, 16},
       {"search-service", Server::kThreadPool, 64},
       {"compose-post-service", Server::kNonblockingPool, 16},
+      {kEntry, Server::kHttp, 0},
       {"write-home-timeline-service", Server::kConsumer, 4},
   };
   return roles;
@@ -37,23 +38,28 @@ const std::vector<Store>& Stores() {
   return stores;
 }
 
-void Deployment::Announce(const std::string& name, int port) const {
-  const std::string path = directory_ + "/" + name + ".port";
+void Deployment::Announce(const std::string& name, int port) const { Write(name + ".port", port); }
+int Deployment::Find(const std::string& name) const { return Read(name + ".port"); }
+void Deployment::AnnouncePid(const std::string& name, int pid) const { Write(name + ".pid", pid); }
+int Deployment::FindPid(const std::string& name) const { return Read(name + ".pid"); }
+
+void Deployment::Write(const std::string& file, int number) const {
+  const std::string path = directory_ + "/" + file;
   const std::string draft = path + ".new";  // renamed, so that no reader sees half a number
   {
-    std::ofstream file(draft);
-    file << port << '\n';
+    std::ofstream out(draft);
+    out << number << '\n';
   }
   if (std::rename(draft.c_str(), path.c_str()) != 0) {
     throw std::runtime_error(path + ": cannot be written");
   }
 }
 
-int Deployment::Find(const std::string& name) const {
-  std::ifstream file(directory_ + "/" + name + ".port");
-  int port = 0;
-  file >> port;
-  return port;
+int Deployment::Read(const std::string& file) const {
+  std::ifstream in(directory_ + "/" + file);
+  int number = 0;
+  in >> number;
+  return number;
 }
 
 int Deployment::Port(const std::string& name) const {

@@ -7,10 +7,9 @@
 #include <utility>
 
 #include "ComposePostService.h"
-#include "HomeTimelineService.h"
 #include "SocialGraphService.h"
 #include "UserService.h"
-#include "UserTimelineService.h"
+#include "WebService.h"
 #include "clients.h"
 
 namespace social {
@@ -66,12 +65,9 @@ std::vector<Person> Populate(const Deployment& deployment, std::size_t people, s
 
 struct Load::Callees {
   explicit Callees(const Deployment& deployment)
-      : home(deployment, "home-timeline-service"),
-        user(deployment, "user-timeline-service"),
-        compose(deployment, "compose-post-service") {}
-  Callee<HomeTimelineServiceClient> home;
-  Callee<UserTimelineServiceClient> user;
-  Callee<ComposePostServiceClient> compose;
+      : web(deployment, kEntry, deployment.Find(kFront) != 0 ? kFront : kEntry,
+            Connections::kHttp) {}
+  Callee<WebServiceClient> web;
 };
 
 Load::Load(const Deployment& deployment, std::vector<Person> people, const Plan& plan)
@@ -102,9 +98,9 @@ void Load::Request(const Arrival& arrival) {
   std::vector<Post> posts;
   switch (arrival.kind) {
     case RequestKind::kReadHome:
-      return callees_->home([&](auto& client) { client.Read(posts, person.id, 0, 10); });
+      return callees_->web([&](auto& client) { client.ReadHome(posts, person.id, 0, 10); });
     case RequestKind::kReadUser:
-      return callees_->user([&](auto& client) { client.Read(posts, person.id, 0, 10); });
+      return callees_->web([&](auto& client) { client.ReadUser(posts, person.id, 0, 10); });
     case RequestKind::kCompose: {
       const std::uint64_t draw = arrival.draw >> 20;
       std::vector<Media> media(draw % 4 == 0 ? 1 : 0);
@@ -113,7 +109,7 @@ void Load::Request(const Arrival& arrival) {
         one.kind = "jpg";
       }
       Post post;
-      return callees_->compose([&](auto& client) {
+      return callees_->web([&](auto& client) {
         client.Compose(post, person.id, TextOf(person, people_[draw % people_.size()], draw),
                        media);
       });

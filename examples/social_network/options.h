@@ -3,19 +3,38 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "schedule.h"
+#include "seer/core/channel.h"
 
 namespace social {
 
+// What seer does during a part of a run.
+enum class Part { kNone, kWatch, kAct };
+// "none", "watch", "act".
+const char* NameOf(Part part);
+
 struct Options {
-  double seconds = 60;  // of load
-  double rate = 300;    // requests per second
+  double seconds = 230;  // of load, all parts together
+  double rate = 300;     // requests per second
   std::uint64_t seed = 1;
   Shape shape = Shape::kConstant;
+  std::vector<Part> parts = {Part::kWatch, Part::kAct};
+  bool faults = true;
+  double fault_every_s = 14;
+  bool cyclic = false;  // the protocol of compose-post with a cycle, all the time
+  bool chaos = false;   // seer's own processes are killed now and then
+  seer::ChannelMask channels = seer::ChannelMask::All();
+  std::string model;
+  std::string report = "social-network.html";
+  std::string json;  // figures, for other programs
+
   bool serve = false;     // no load: until it is interrupted
-  std::string role;       // a process of the application: which service it is
+  std::string role;       // a process of the run: which one it is
   std::string directory;  // with role: the deployment's
+  std::string cgroups;    // of the agent
+  bool act = false;       // of the control plane
   bool help = false;
 };
 

@@ -3,8 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "ComposePostService.h"
 #include "SocialGraphService.h"
 #include "UserService.h"
+#include "clients.h"
 #include "refused.h"
 #include "services.h"
 #include "stores.h"
@@ -18,7 +20,8 @@ class Users : public UserServiceIf {
  public:
   explicit Users(const Deployment& deployment)
       : cache_({deployment, "user-service", "user-memcached"}),
-        database_({deployment, "user-service", "postgres"}, {"add-user", "check", "find-user"}) {}
+        database_({deployment, "user-service", "postgres"}, {"add-user", "check", "find-user"}),
+        compose_(deployment, "compose-post-service") {}
 
   std::int64_t Register(const std::string& name, const std::string& password) override {
     if (!IsName(name)) Refuse("name: 1 to 32 letters, digits and underscores");
@@ -53,10 +56,16 @@ class Users : public UserServiceIf {
     creator.name = rows[0][0];
     cache_.Set(key, creator.name);
   }
+  void CreatorFor(const std::int64_t request, const std::int64_t user) override {
+    Creator creator;
+    CreatorOf(creator, user);
+    compose_([&](auto& client) { client.UploadCreator(request, creator); });
+  }
 
  private:
   Cache cache_;
   Database database_;
+  Callee<ComposePostServiceClient> compose_;
 };
 
 class Graph : public SocialGraphServiceIf {

@@ -1,10 +1,12 @@
-// compose-post, post-storage and search.
+// compose-post, post-storage and search; and web, where all requests come in.
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <chrono>
 #include <cstdint>
 #include <future>
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -13,6 +15,7 @@
 #include <thrift/transport/TBufferTransports.h>
 
 #include "ComposePostService.h"
+#include "HomeTimelineService.h"
 #include "MediaService.h"
 #include "PostStorageService.h"
 #include "SearchService.h"
@@ -20,12 +23,14 @@
 #include "UniqueIdService.h"
 #include "UserService.h"
 #include "UserTimelineService.h"
+#include "WebService.h"
 #include "clients.h"
 #include "fan_out.h"
 #include "refused.h"
 #include "seer/trace/context.h"
 #include "services.h"
 #include "stores.h"
+#include "switches.h"
 
 namespace social {
 namespace {
@@ -161,10 +166,46 @@ auto Async(Work work) {
   return std::async(std::launch::async, seer::Bind(std::move(work)));
 }
 
+// What was uploaded for the posts that are being composed. The worker that composes waits until
+// those who upload have been answered, by workers of the same pool: a cycle. When all workers
+// compose, nobody takes an upload, until the calls are given up.
+class Uploads {
+ public:
+  struct Parts {
+    Text text;
+    Creator creator;
+  };
+  std::int64_t Begin() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    parts_[++last_];
+    return last_;
+  }
+  template <typename Put>
+  void Take(std::int64_t request, Put put) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = parts_.find(request);
+    if (found != parts_.end()) put(found->second);  // else it was given up
+  }
+  void End(std::int64_t request, Text* text, Creator* creator) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    *text = std::move(parts_[request].text);
+    *creator = std::move(parts_[request].creator);
+    parts_.erase(request);
+    // Those that were given up without an end.
+    while (parts_.size() > 1000) parts_.erase(parts_.begin());
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::int64_t, Parts> parts_;  // guarded by mutex_
+  std::int64_t last_ = 0;                // guarded by mutex_
+};
+
 class ComposePost : public ComposePostServiceIf {
  public:
   explicit ComposePost(const Deployment& deployment)
-      : ids_(deployment, "unique-id-service"),
+      : board_(deployment),
+        ids_(deployment, "unique-id-service"),
         users_(deployment, "user-service"),
         texts_(deployment, "text-service"),
         media_(deployment, "media-service", Connections::kForOneCall),
@@ -178,17 +219,24 @@ class ComposePost : public ComposePostServiceIf {
   void Compose(Post& post, const std::int64_t user, const std::string& text,
                const std::vector<Media>& media) override {
     auto id = Async([&] { return ids_([](auto& client) { return client.Next(); }); });
+    const bool cyclic = board_->cyclic.load(std::memory_order_relaxed) != 0;
+    const std::int64_t request = cyclic ? uploads_.Begin() : 0;
     auto composed = Async([&] {
       Text answer;
-      texts_([&](auto& client) { client.Compose(answer, text); });
+      texts_([&](auto& client) {
+        cyclic ? client.ComposeFor(request, text) : client.Compose(answer, text);
+      });
       return answer;
     });
     auto attached = Async([&] {
       if (!media.empty()) media_([&](auto& client) { client.Attach(media); });
     });
-    users_([&](auto& client) { client.CreatorOf(post.creator, user); });
+    users_([&](auto& client) {
+      cyclic ? client.CreatorFor(request, user) : client.CreatorOf(post.creator, user);
+    });
     attached.get();
     Text parts = composed.get();
+    if (cyclic) uploads_.End(request, &parts, &post.creator);
     post.id = id.get();
     post.text = std::move(parts.text);
     post.mentions = std::move(parts.mentions);
@@ -204,8 +252,16 @@ class ComposePost : public ComposePostServiceIf {
     indexed.get();
     queue_.Push(EncodeFanOut(post, seer::CurrentContext()));
   }
+  void UploadText(const std::int64_t request, const Text& text) override {
+    uploads_.Take(request, [&](Uploads::Parts& parts) { parts.text = text; });
+  }
+  void UploadCreator(const std::int64_t request, const Creator& creator) override {
+    uploads_.Take(request, [&](Uploads::Parts& parts) { parts.creator = creator; });
+  }
 
  private:
+  const SwitchBoard board_;
+  Uploads uploads_;
   Callee<UniqueIdServiceClient> ids_;
   Callee<UserServiceClient> users_;
   Callee<TextServiceClient> texts_;
@@ -214,6 +270,32 @@ class ComposePost : public ComposePostServiceIf {
   Callee<UserTimelineServiceClient> timelines_;
   Callee<SearchServiceClient> search_;
   WorkQueue queue_;
+};
+
+class Web : public WebServiceIf {
+ public:
+  explicit Web(const Deployment& deployment)
+      : home_(deployment, "home-timeline-service"),
+        user_(deployment, "user-timeline-service"),
+        compose_(deployment, "compose-post-service") {}
+
+  void ReadHome(std::vector<Post>& read, const std::int64_t user, const std::int32_t skip,
+                const std::int32_t count) override {
+    home_([&](auto& client) { client.Read(read, user, skip, count); });
+  }
+  void ReadUser(std::vector<Post>& read, const std::int64_t user, const std::int32_t skip,
+                const std::int32_t count) override {
+    user_([&](auto& client) { client.Read(read, user, skip, count); });
+  }
+  void Compose(Post& post, const std::int64_t user, const std::string& text,
+               const std::vector<Media>& media) override {
+    compose_([&](auto& client) { client.Compose(post, user, text, media); });
+  }
+
+ private:
+  Callee<HomeTimelineServiceClient> home_;
+  Callee<UserTimelineServiceClient> user_;
+  Callee<ComposePostServiceClient> compose_;
 };
 
 }  // namespace
@@ -228,6 +310,9 @@ std::shared_ptr<apache::thrift::TProcessor> MakePostService(const std::string& n
   }
   if (name == "compose-post-service") {
     return std::make_shared<ComposePostServiceProcessor>(std::make_shared<ComposePost>(deployment));
+  }
+  if (name == kEntry) {
+    return std::make_shared<WebServiceProcessor>(std::make_shared<Web>(deployment));
   }
   return nullptr;
 }

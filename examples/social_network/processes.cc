@@ -115,12 +115,22 @@ std::string TailOf(const std::string& log) {
 
 Processes::~Processes() { End(running_); }
 
-void Processes::Start(const Command& command) {
+pid_t Processes::Start(const Command& command) {
   running_.push_back({command.name, social::Start(command), command.end_signal});
+  return running_.back().pid;
+}
+
+void Processes::End(const std::string& name) {
+  for (std::size_t i = 0; i < running_.size(); ++i) {
+    if (running_[i].name != name) continue;
+    End(std::vector<Running>{running_[i]});
+    running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+    return;
+  }
 }
 
 void Processes::EndLast() {
-  End({running_.back()});
+  End(std::vector<Running>{running_.back()});
   running_.pop_back();
 }
 

@@ -38,9 +38,11 @@ class Processes {
   Processes(const Processes&) = delete;
   Processes& operator=(const Processes&) = delete;
 
-  void Start(const Command& command);
+  pid_t Start(const Command& command);
   // Ends the one that was started last, as one that did not come up.
   void EndLast();
+  // Ends the one of this name, if there is one.
+  void End(const std::string& name);
   // One that has ended by itself: its name.
   std::optional<std::string> Ended();
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include <thrift/TProcessor.h>
 
@@ -12,5 +13,9 @@ namespace social {
 // Does not return while the server works.
 void Serve(const Role& role, const std::shared_ptr<apache::thrift::TProcessor>& processor,
            const Deployment& deployment);
+
+// This process tells seer's agent its queues and spans, under the name of its instance. Before it
+// traces anything. Throws std::runtime_error.
+void PublishTo(const Deployment& deployment, const std::string& service);
 
 }  // namespace social

@@ -56,11 +56,14 @@ service UserMentionService {
 }
 service TextService {
   Text Compose(1: string text) throws (1: Refused refused)
+  // The same, and compose-post has it uploaded.
+  void ComposeFor(1: i64 request, 2: string text) throws (1: Refused refused)
 }
 service UserService {
   i64 Register(1: string name, 2: string password) throws (1: Refused refused)
   i64 Login(1: string name, 2: string password) throws (1: Refused refused)
   Creator CreatorOf(1: i64 user) throws (1: Refused refused)
+  void CreatorFor(1: i64 request, 2: i64 user) throws (1: Refused refused)
 }
 service SocialGraphService {
   void Follow(1: i64 user, 2: i64 whom) throws (1: Refused refused)
@@ -87,5 +90,15 @@ service SearchService {
   list<Post> Find(1: string words, 2: i32 count)
 }
 service ComposePostService {
+  Post Compose(1: i64 user, 2: string text, 3: list<Media> media) throws (1: Refused refused)
+  // Parts of a post that is being composed: in the protocol with a cycle, the services that made
+  // them call back, while whoever composes waits for them.
+  void UploadText(1: i64 request, 2: Text text)
+  void UploadCreator(1: i64 request, 2: Creator creator)
+}
+// Where the requests of users come in, over HTTP.
+service WebService {
+  list<Post> ReadHome(1: i64 user, 2: i32 skip, 3: i32 count)
+  list<Post> ReadUser(1: i64 user, 2: i32 skip, 3: i32 count)
   Post Compose(1: i64 user, 2: string text, 3: list<Media> media) throws (1: Refused refused)
 }

@@ -26,20 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Free a moment ago; a store that finds it taken is started again on another one.
-int FreePort() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  const bool bound = bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                     getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  close(socket);
-  if (!bound) throw std::runtime_error("there is no free port on 127.0.0.1");
-  return ntohs(address.sin_port);
-}
-
 // PostgreSQL refuses to run as root, and the others need not.
 std::string UserOf(StoreKind kind) {
   if (kind == StoreKind::kPostgres && getpwnam("postgres") != nullptr) return "postgres";
@@ -128,6 +114,19 @@ bool ComesUp(const Store& store, const Deployment& deployment, int port, Process
 
 }  // namespace
 
+int FreePort() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  const bool bound = bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                     getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  close(socket);
+  if (!bound) throw std::runtime_error("there is no free port on 127.0.0.1");
+  return ntohs(address.sin_port);
+}
+
 std::string ProgramOf(StoreKind kind) {
   std::vector<std::string> places;
   if (kind == StoreKind::kMemcached) places = {"/usr/bin/memcached", "/usr/local/bin/memcached"};
@@ -165,9 +164,12 @@ void StartStores(const Deployment& deployment, Processes* processes) {
     bool up = false;
     for (int attempt = 0; attempt < 3 && !up; ++attempt) {
       const int port = FreePort();
-      processes->Start(CommandFor(store, deployment, port));
+      const pid_t pid = processes->Start(CommandFor(store, deployment, port));
       up = ComesUp(store, deployment, port, processes);
-      if (up) deployment.Announce(store.name, port);
+      if (up) {
+        deployment.AnnouncePid(store.name, pid);
+        deployment.Announce(store.name, port);
+      }
     }
     if (!up) {
       throw std::runtime_error(std::string(store.name) + " does not start:\n" +

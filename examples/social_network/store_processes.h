@@ -14,4 +14,7 @@ void StartStores(const Deployment& deployment, Processes* processes);
 // The store's program; empty: it is not installed.
 std::string ProgramOf(StoreKind kind);
 
+// Free a moment ago; who finds it taken is started again on another one.
+int FreePort();
+
 }  // namespace social

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "ComposePostService.h"
 #include "MediaService.h"
 #include "TextService.h"
 #include "UniqueIdService.h"
@@ -152,7 +153,15 @@ class Mentions : public UserMentionServiceIf {
 class TextHandler : public TextServiceIf {
  public:
   explicit TextHandler(const Deployment& deployment)
-      : urls_(deployment, "url-shorten-service"), mentions_(deployment, "user-mention-service") {}
+      : urls_(deployment, "url-shorten-service"),
+        mentions_(deployment, "user-mention-service"),
+        compose_(deployment, "compose-post-service") {}
+
+  void ComposeFor(const std::int64_t request, const std::string& text) override {
+    Text composed;
+    Compose(composed, text);
+    compose_([&](auto& client) { client.UploadText(request, composed); });
+  }
 
   void Compose(Text& composed, const std::string& text) override {
     if (text.size() > kMostTextBytes) Refuse("text: longer than 5000 bytes");
@@ -212,6 +221,7 @@ class TextHandler : public TextServiceIf {
 
   Callee<UrlShortenServiceClient> urls_;
   Callee<UserMentionServiceClient> mentions_;
+  Callee<ComposePostServiceClient> compose_;
 };
 
 }  // namespace

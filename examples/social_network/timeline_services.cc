@@ -24,6 +24,7 @@
 #include "seer/trace/rpc_scope.h"
 #include "services.h"
 #include "stores.h"
+#include "switches.h"
 
 namespace social {
 namespace {
@@ -127,10 +128,12 @@ void WriteHomeTimelines(const Role& role, const Deployment& deployment) {
   Sets timelines({deployment, role.name, "timeline-redis"});
   Callee<SocialGraphServiceClient> graph(deployment, "social-graph-service");
 
+  const SwitchBoard board(deployment);
   const auto serve = [&](const FanOut& fan_out) {
     seer::ServedCall call(*rpc, fan_out.context);
     {
       seer::HandlerScope handling(&call);
+      WaitAsSwitched(board.Of(role.name));
       std::vector<std::int64_t> followers;
       graph([&](auto& client) { client.Followers(followers, fan_out.creator); });
       std::set<std::int64_t> readers(followers.begin(), followers.end());

@@ -1,0 +1,284 @@
+#include "arm.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "interrupted.h"
+#include "messages.h"
+#include "seer/core/topology.h"
+#include "seer/core/wire.h"
+#include "seer/window/cluster_tick.h"
+#include "seer/window/violations.h"
+#include "targets.h"
+
+namespace social {
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+constexpr std::int64_t kSecond = 1'000 * kMs;
+constexpr std::int64_t kKillEveryNs = 8 * kSecond;
+
+std::int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+template <typename T>
+T Value(absl::StatusOr<T> result) {
+  if (!result.ok()) throw std::runtime_error(std::string(result.status().message()));
+  return *std::move(result);
+}
+
+// What the clients measure: a node of its own for the control plane, and the truth about
+// violations, whether there is a control plane or not.
+class ClientNode {
+ public:
+  explicit ClientNode(const Deployment& deployment) : control_(deployment.ControlSocket()) {
+    topology_ = Value(seer::Topology::OfNode("clients", static_cast<std::uint64_t>(NowNs())));
+    const seer::ServiceId entry = Value(topology_.AddService(kEntry, kApplication));
+    for (std::size_t kind = 0; kind < kRequestKinds; ++kind) {
+      Value(topology_.AddRequestClass(kApplication, kRequestNames[kind], Targets()[kind], entry));
+    }
+  }
+
+  void Tick(Load& load, seer::Tick tick, bool tell, Record* record) {
+    snapshot_.origin = topology_.origin();
+    snapshot_.tick = tick;
+    snapshot_.classes = load.Take(tick);
+    if (tell) {
+      if (control_.Connect()) control_.Send(seer::Encode(topology_));
+      control_.Send(seer::Encode(snapshot_));
+    }
+    seer::ClusterTick seen;
+    seen.tick = tick;
+    seen.Reset(topology_.services().size(), 0, kRequestKinds);
+    for (std::size_t kind = 0; kind < kRequestKinds; ++kind) {
+      const seer::ClassSample& sample = snapshot_.classes[kind];
+      seer::ClassTick& row = seen.classes[kind];
+      row.seen = true;
+      row.count = sample.count;
+      row.over_target = sample.over_target;
+      row.oldest_open_ns = sample.oldest_open_ns;
+      record->answered += sample.count;
+      record->over_target += sample.over_target;
+    }
+    detector_.Observe(seen, topology_);
+    Note(detector_.open(), record);
+    Note(detector_.TakeFinished(), record);
+  }
+
+ private:
+  static void Note(const std::vector<seer::Violation>& violations, Record* record) {
+    for (const seer::Violation& violation : violations) {
+      const std::size_t kind = violation.request_class.index();
+      auto known = std::find_if(
+          record->missed.rbegin(), record->missed.rend(),
+          [&](const Missed& m) { return m.kind == kind && m.start_ns == violation.start_ns; });
+      if (known == record->missed.rend()) {
+        record->missed.push_back({kind, violation.start_ns, violation.end_ns});
+      } else {
+        known->end_ns = violation.end_ns;
+      }
+    }
+  }
+
+  MessageClient control_;
+  seer::Topology topology_;
+  seer::Snapshot snapshot_;
+  seer::ViolationDetector detector_;
+};
+
+LatencySecond SecondOf(const Load::Second& second, std::int64_t end_ns) {
+  LatencySecond of;
+  of.end_ns = end_ns;
+  for (std::size_t kind = 0; kind < kRequestKinds; ++kind) {
+    of.p50_ms[kind] = static_cast<double>(second.latency[kind].Quantile(0.5)) / 1e6;
+    of.p99_ms[kind] = static_cast<double>(second.latency[kind].Quantile(0.99)) / 1e6;
+    of.per_s[kind] = static_cast<double>(second.latency[kind].count());
+  }
+  return of;
+}
+
+double SecondsOf(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  std::size_t at = text.rfind(')');
+  for (int i = 0; i < 12 && at != std::string::npos; ++i) at = text.find(' ', at + 1);
+  if (at == std::string::npos) return 0;
+  char* next = nullptr;
+  const double user = std::strtod(text.c_str() + at, &next);
+  return (user + std::strtod(next, nullptr)) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+// Kills one of seer's processes now and then, the agent first.
+class Chaos {
+ public:
+  Chaos(SeerProcesses* seer, std::int64_t now) : seer_(seer), next_(now + kKillEveryNs) {}
+  void Step(std::int64_t now, Record* record) {
+    if (now < next_) return;
+    next_ += kKillEveryNs;
+    const char* const name = record->killed++ % 2 == 0 ? kAgent : kControlPlane;
+    seer_->Kill(name);
+    record->notes.emplace_back(now, std::string("killed: ") + name);
+  }
+
+ private:
+  SeerProcesses* const seer_;
+  std::int64_t next_;
+};
+
+}  // namespace
+
+void SeerProcesses::StartOne(const std::string& name) {
+  Command command;
+  command.name = name;
+  command.words = {std::filesystem::read_symlink("/proc/self/exe").string(),
+                   "--role",
+                   name,
+                   "--directory",
+                   deployment_.directory(),
+                   "--channels",
+                   std::to_string(options_.channels.bits())};
+  if (!options_.model.empty()) {
+    command.words.insert(command.words.end(),
+                         {"--model", std::filesystem::absolute(options_.model).string()});
+  }
+  if (!cgroups_.empty()) command.words.insert(command.words.end(), {"--cgroups", cgroups_});
+  if (part_ == Part::kAct) command.words.push_back("--act");
+  command.log = deployment_.LogOf(name);
+  command.end_signal = name == kAgent ? SIGTERM : SIGKILL;  // the agent undoes what is in force
+  spent_.push_back({name, processes_->Start(command), 0});
+}
+
+void SeerProcesses::Start(Part part) {
+  part_ = part;
+  spent_.clear();
+  if (part == Part::kNone) return;
+  StartOne(kControlPlane);
+  StartOne(kAgent);
+}
+
+void SeerProcesses::Stop() {
+  if (!running()) return;
+  processes_->End(kAgent);
+  processes_->End(kControlPlane);
+  part_ = Part::kNone;
+}
+
+bool SeerProcesses::StartAgain(const std::string& ended) {
+  if (!running() || (ended != kAgent && ended != kControlPlane)) return false;
+  if (spent_.size() > 100) {
+    throw std::runtime_error(ended + " ends again and again:\n" + TailOf(deployment_.LogOf(ended)));
+  }
+  StartOne(ended);
+  return true;
+}
+
+void SeerProcesses::Kill(const std::string& name) const {
+  for (auto it = spent_.rbegin(); it != spent_.rend(); ++it) {
+    if (it->name != name) continue;
+    kill(it->pid, SIGKILL);
+    return;
+  }
+}
+
+double SeerProcesses::SpentSeconds() {
+  double all = 0;
+  for (Spent& spent : spent_) {
+    spent.seconds = std::max(spent.seconds, SecondsOf(spent.pid));
+    all += spent.seconds;
+  }
+  return all;
+}
+
+Record RunPart(const ArmContext& context, Part part, double seconds,
+               const std::function<void(const Record&)>& show) {
+  const Options& options = context.options;
+  Record record;
+  record.title = NameOf(part);
+  context.seer->Start(part);
+  NewsReader reader(context.deployment.NewsFile());
+  reader.Read();  // of the part before
+
+  Load::Plan plan;
+  plan.requests_per_s = options.rate;
+  plan.shape = options.shape;
+  plan.seed = options.seed;
+  for (std::size_t i = 0; i < kRequestKinds; ++i) plan.target_ns[i] = Targets()[i].latency_ns;
+
+  ScriptOptions script;
+  script.seed = options.seed;
+  script.end_ns = static_cast<std::int64_t>((seconds - 2) * 1e9);
+  script.every_ns = static_cast<std::int64_t>(options.fault_every_s * 1e9);
+  script.first_ns = static_cast<std::int64_t>(std::min(12.0, seconds / 2) * 1e9);
+  script.possible = PossibleWith(context.tools);
+
+  ClientNode clients(context.deployment);
+  Load load(context.deployment, context.people, plan);
+  record.start_ns = record.end_ns = NowNs();
+  Faults faults(context.tools, options.faults ? MakeScript(script) : std::vector<Fault>());
+  std::optional<Chaos> chaos;
+  if (options.chaos && context.seer->running()) chaos.emplace(context.seer, record.start_ns);
+
+  std::int64_t next_second = record.start_ns + kSecond;
+  std::int64_t last_forecast = 0;
+  Load::Second all;
+  while (record.end_ns - record.start_ns < static_cast<std::int64_t>(seconds * 1e9) &&
+         !Interrupted()) {
+    // 15 ms after the end of each tick.
+    const std::int64_t now = NowNs();
+    const std::int64_t wake = plan.period.EndNs(plan.period.TickAt(now - 15 * kMs)) + 15 * kMs;
+    std::this_thread::sleep_for(std::chrono::nanoseconds(std::max<std::int64_t>(0, wake - now)));
+    record.end_ns = NowNs();
+    clients.Tick(load, plan.period.TickAt(record.end_ns) - 1, context.seer->running(), &record);
+    for (const News& news : reader.Read()) {
+      record.Take(news);
+      if (news.kind != "queues") continue;
+      if (record.killed > 0 && last_forecast > 0) {
+        record.longest_pause_ms = std::max(record.longest_pause_ms,
+                                           static_cast<double>(news.at_ns - last_forecast) / 1e6);
+      }
+      last_forecast = news.at_ns;
+    }
+    for (const Fault& fault : faults.TakeBegun()) {
+      record.faults.push_back(
+          {fault, record.end_ns, record.end_ns + fault.end_ns - fault.start_ns});
+    }
+    while (const auto ended = context.processes->Ended()) {
+      if (context.seer->StartAgain(*ended)) continue;
+      throw std::runtime_error(*ended + " has ended:\n" + TailOf(context.deployment.LogOf(*ended)));
+    }
+    if (chaos && seconds > 4) chaos->Step(record.end_ns, &record);
+    if (record.end_ns < next_second) continue;
+    next_second += kSecond;
+    const Load::Second second = load.TakeSecond();
+    record.seconds.push_back(SecondOf(second, record.end_ns));
+    for (std::size_t i = 0; i < kRequestKinds; ++i) all.latency[i].Merge(second.latency[i]);
+    record.failed += second.errors;
+    const double cores = std::max(1u, std::thread::hardware_concurrency());
+    record.seer_cpu_share = context.seer->SpentSeconds() * 1e9 /
+                            static_cast<double>(record.end_ns - record.start_ns) / cores;
+    show(record);
+  }
+  for (std::size_t i = 0; i < kRequestKinds; ++i) {
+    record.p50_ms[i] = static_cast<double>(all.latency[i].Quantile(0.5)) / 1e6;
+    record.p99_ms[i] = static_cast<double>(all.latency[i].Quantile(0.99)) / 1e6;
+  }
+  context.seer->Stop();
+  for (const News& news : reader.Read()) record.Take(news);
+  return record;
+}
+
+}  // namespace social

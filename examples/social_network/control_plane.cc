@@ -1,0 +1,391 @@
+#include "control_plane.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <deque>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "messages.h"
+#include "news.h"
+#include "seer/advise/control_loop.h"
+#include "seer/core/wire.h"
+#include "seer/hwmon/remote_monitor.h"
+#include "seer/predict/predictor.h"
+#include "seer/window/cluster_tick.h"
+
+namespace social {
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+constexpr std::int64_t kAfterTickNs = 30 * kMs;  // by then all have told
+constexpr std::int64_t kAgainNs = 2'000 * kMs;   // an alarm that lasts counts anew
+constexpr std::size_t kSaveEvery = 5;            // ticks
+constexpr int kAnswerMs = 20;                    // patience with an agent
+
+// What is done here about which cause. Faults of this example last some seconds: so does what is
+// done about them.
+constexpr char kRules[] =
+    "cpu          cpu-limit      factor=16 settle=1s hold=8s cooldown=1s min-confidence=0.3\n"
+    "network      network-share  factor=32 settle=1s hold=8s cooldown=1s min-confidence=0.3\n"
+    "application  pool-size      factor=8 settle=1s hold=8s cooldown=1s min-confidence=0.3\n"
+    "application  report         min-confidence=0.3\n"
+    "load         pool-size      factor=2 settle=1s hold=8s cooldown=1s min-confidence=0.3\n"
+    "storage      report         min-confidence=0.3\n";
+
+void Check(const absl::Status& status) {
+  if (!status.ok()) throw std::runtime_error(std::string(status.message()));
+}
+template <typename T>
+T Value(absl::StatusOr<T> result) {
+  Check(result.status());
+  return *std::move(result);
+}
+
+std::int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::string Text(double number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", number);
+  return text;
+}
+
+class ControlPlane {
+ public:
+  ControlPlane(const Deployment& deployment, const ControlPlaneOptions& options)
+      : deployment_(deployment),
+        options_(options),
+        server_(deployment.ControlSocket()),
+        news_(deployment.NewsFile()),
+        monitor_([this](std::string_view request) { return Ask(request); }) {
+    seer::PredictorOptions predictor;
+    predictor.keep_ticks = 64;
+    predictor.rival_options.channels = options.channels;
+    predictor.rival_options.edges = options.channels.Has(seer::Channel::kBlocked);
+    predictor_ = Value(options.model.empty() ? seer::Predictor::Create(predictor)
+                                             : seer::Predictor::Load(options.model, predictor));
+    if (std::string state; Load("predictor.state", &state)) {
+      // A state that is not right costs what was learnt, and nothing else.
+      if (!predictor_->LoadState(state).ok()) learnt_ = false;
+    }
+    LoadBaselines();
+    MakeLoop();
+    Tell("began", {predictor_->health().model, options.act ? "acts" : "watches"});
+  }
+
+  [[noreturn]] void Run() {
+    const seer::TickPeriod period;
+    for (;;) {
+      const std::int64_t due = period.EndNs(period.TickAt(NowNs() - kAfterTickNs)) + kAfterTickNs;
+      for (std::int64_t now; (now = NowNs()) < due;) {
+        server_.Wait(static_cast<int>((due - now) / kMs) + 1,
+                     [this](int client, std::string message) { Take(client, message); });
+      }
+      while (!waiting_.empty()) {  // came while an agent was asked
+        const auto [client, message] = std::move(waiting_.front());
+        waiting_.pop_front();
+        Take(client, message);
+      }
+      Tick();
+    }
+  }
+
+ private:
+  // ---- What comes.
+
+  void Take(int client, const std::string& message) {
+    if (message == "agent") {
+      agent_ = client;
+    } else if (message.rfind("limit ", 0) == 0) {
+      std::istringstream words(message.substr(6));
+      std::string service, action;
+      seer::InPlace in_place;
+      if (words >> service >> action >> in_place.value >> in_place.lower >> in_place.upper) {
+        limits_[service + " " + action] = in_place;
+      }
+    } else if (message.rfind("spent ", 0) == 0) {
+      Tell("spent", {message.substr(6), std::to_string(SpentUs())});
+    } else if (message.rfind("trace ", 0) == 0) {
+      Tell("trace", {message.substr(6)});
+    } else if (const auto header = seer::PeekWire(message); header.ok()) {
+      if (header->kind == seer::WireKind::kActionTaken) {
+        if (const auto taken = seer::Decode<seer::ActionTaken>(message); taken.ok()) {
+          Tell("outcome", {std::to_string(taken->recommendation_id), taken->target.service,
+                           std::string(seer::ActionOutcomeName(taken->outcome)),
+                           Text(taken->value_before), Text(taken->value_after), taken->detail});
+          loop_->Report(*taken);
+        }
+      } else {
+        predictor_->ObserveWire(message).IgnoreError();  // health() counts what is none
+      }
+    }
+  }
+
+  // An agent's monitor: what else comes meanwhile has to wait.
+  absl::StatusOr<std::string> Ask(std::string_view request) {
+    if (!server_.Send(agent_, request)) return absl::UnavailableError("there is no agent");
+    std::optional<std::string> answer;
+    const std::int64_t until = NowNs() + kAnswerMs * kMs;
+    for (std::int64_t now; !answer && (now = NowNs()) < until;) {
+      server_.Wait(static_cast<int>((until - now) / kMs) + 1, [&](int client, std::string message) {
+        if (client == agent_ && message.rfind("SeHa", 0) == 0) {
+          answer = std::move(message);
+        } else {
+          waiting_.emplace_back(client, std::move(message));
+        }
+      });
+    }
+    if (!answer) return absl::UnavailableError("the agent does not answer");
+    return *std::move(answer);
+  }
+
+  // ---- What is decided.
+
+  void MakeLoop() {
+    seer::RuleAdvisorOptions rules;
+    rules.rules = Value(seer::ParseRules(kRules));
+    rules.in_place = [this](const seer::ActionTarget& target,
+                            seer::Action action) -> std::optional<seer::InPlace> {
+      const auto known = limits_.find(target.service + " " + std::string(seer::ActionName(action)));
+      if (known == limits_.end() || known->second.value <= 0) return std::nullopt;
+      return known->second;
+    };
+    advisor_ = Value(seer::RuleAdvisor::Create(rules));
+
+    seer::ControlLoopOptions loop;
+    loop.shadow = !options_.act;
+    loop.monitor = [this](const seer::Topology&, seer::InstanceId) { return &monitor_; };
+    loop.act = [this](const seer::Recommendation& wanted) -> absl::Status {
+      TellAction("action", wanted);
+      if (wanted.action == seer::Action::kReport) return absl::OkStatus();
+      return server_.Send(agent_, seer::Encode(wanted))
+                 ? absl::OkStatus()
+                 : absl::UnavailableError("there is no agent");
+    };
+    loop.undo = [this](std::uint64_t id) {
+      return server_.Send(agent_, "undo " + std::to_string(id))
+                 ? absl::OkStatus()
+                 : absl::UnavailableError("there is no agent");
+    };
+    audit_.open(deployment_.directory() + "/audit", std::ios::app);
+    loop.audit = [this](std::string_view line) {
+      audit_ << line << '\n' << std::flush;
+      for (const char* event : {"helped", "did-not-help"}) {
+        if (line.find("\"event\":\"" + std::string(event) + "\"") != line.npos) {
+          Tell("judged", {event});
+        }
+      }
+    };
+    loop.read_ns = 200 * kMs;
+    loop.sample_ns = 2'000 * kMs;  // a run is short
+    loop.diagnose.rules.min_requests = 3;
+    loop_ = Value(seer::ControlLoop::Create(predictor_.get(), advisor_.get(), loop));
+  }
+
+  void TellAction(const char* kind, const seer::Recommendation& wanted) {
+    Tell(kind, {std::to_string(wanted.id), wanted.target.service,
+                std::string(seer::ActionName(wanted.action)), Text(wanted.from), Text(wanted.to),
+                std::string(seer::CauseName(wanted.cause))});
+  }
+
+  void Tick() {
+    const seer::Forecast forecast = predictor_->Predict();
+    const std::shared_ptr<const seer::Topology> topology = predictor_->topology();
+    if (topology == nullptr || forecast.tick == last_) return;
+    last_ = forecast.tick;
+    end_ns_ = forecast.period.EndNs(forecast.tick);
+    RestoreBaselines(*topology);
+    TellAlarms(forecast, *topology);
+    loop_->Tick();
+    for (const seer::ClassDiagnosis& each : loop_->diagnoses()) TellCause(each, *topology);
+    TellQueues(*topology);
+    if (++ticks_ % kSaveEvery == 0) Save(*topology);
+  }
+
+  // ---- What people are told.
+
+  void Tell(const char* kind, std::vector<std::string> words) {
+    news_.Write({kind, end_ns_ > 0 ? end_ns_ : NowNs(), std::move(words)});
+  }
+
+  static std::string NameOf(const seer::Topology& topology, seer::ServiceId service) {
+    return topology.Has(service) ? topology.service(service).name : "load";
+  }
+
+  void TellAlarms(const seer::Forecast& forecast, const seer::Topology& topology) {
+    for (const seer::ClassForecast& row : forecast.classes) {
+      const std::string& name = topology.request_class(row.request_class).name;
+      if (!row.alarm || row.initiators.empty()) {
+        alarms_.erase(name);
+        continue;
+      }
+      const auto [known, is_new] = alarms_.emplace(name, end_ns_);
+      if (!is_new && end_ns_ - known->second < kAgainNs) continue;
+      known->second = end_ns_;
+      Tell("alarm",
+           {name, NameOf(topology, row.initiators[0].service),
+            Text(static_cast<double>(row.initiators[0].probability)), is_new ? "new" : "lasts"});
+    }
+  }
+
+  void TellCause(const seer::ClassDiagnosis& each, const seer::Topology& topology) {
+    const seer::Diagnosis& diagnosis = each.diagnosis;
+    std::string evidence;
+    for (const seer::DiagnosisEvidence& e : diagnosis.evidence) {
+      evidence += (evidence.empty() ? "" : "; ") + e.signal + " " + Text(e.value) + ", healthy " +
+                  Text(e.healthy);
+    }
+    Tell("cause",
+         {topology.request_class(each.request_class).name, NameOf(topology, diagnosis.culprit),
+          std::string(seer::CauseName(diagnosis.cause)),
+          Text(static_cast<double>(diagnosis.confidence)), evidence});
+  }
+
+  void TellQueues(const seer::Topology& topology) {
+    ticks_since_.clear();
+    predictor_->TicksSince(last_ - 1, &ticks_since_);
+    if (ticks_since_.empty()) return;
+    const seer::ClusterTick& tick = ticks_since_.back();
+    seer::SelfDepths(tick, topology, &self_);
+    std::vector<std::string> words;
+    for (std::size_t i = 0; i < topology.services().size(); ++i) {
+      const seer::Service& service = topology.services()[i];
+      if (service.removed || service.name == "clients") continue;
+      const seer::ServiceId id(static_cast<std::uint32_t>(i));
+      const auto queued = tick.services.depth(id, seer::Channel::kQueued);
+      words.push_back(
+          service.name + "=" +
+          Text(i < self_.outstanding.size() ? static_cast<double>(self_.outstanding[i]) : 0) + "," +
+          Text(queued.value_or(0)) + "," +
+          Text(i < self_.self.size() ? static_cast<double>(self_.self[i]) : 0));
+    }
+    Tell("queues", std::move(words));
+    if (topology.version() == told_version_ && topology.origin().epoch == told_epoch_) return;
+    told_version_ = topology.version();
+    told_epoch_ = topology.origin().epoch;
+    std::vector<std::string> calls;
+    for (const seer::Edge& edge : topology.edges()) {
+      if (edge.removed || !topology.Has(edge.callee)) continue;
+      calls.push_back((topology.Has(edge.caller) ? topology.service(edge.caller).name : "clients") +
+                      "=" + topology.service(edge.callee).name);
+    }
+    Tell("calls", std::move(calls));
+  }
+
+  static std::int64_t SpentUs() {
+    rusage usage = {};
+    getrusage(RUSAGE_SELF, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1'000'000 + usage.ru_utime.tv_usec +
+           usage.ru_stime.tv_usec;
+  }
+
+  // ---- What is kept.
+
+  bool Load(const std::string& name, std::string* bytes) const {
+    std::ifstream file(deployment_.directory() + "/" + name, std::ios::binary);
+    bytes->assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    return !bytes->empty();
+  }
+  void Store(const std::string& name, const std::string& bytes) const {
+    const std::string path = deployment_.directory() + "/" + name;
+    {
+      std::ofstream file(path + ".new", std::ios::binary);
+      file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    }
+    std::rename((path + ".new").c_str(), path.c_str());
+  }
+
+  void Save(const seer::Topology& topology) {
+    std::string state;
+    if (predictor_->SaveState(&state).ok()) Store("predictor.state", state);
+    if (ticks_ % (10 * kSaveEvery) != 0) return;
+    // "<service> <bytes>\n" and the bytes.
+    std::string baselines;
+    for (std::size_t i = 0; i < topology.instances().size(); ++i) {
+      const seer::InstanceId id(static_cast<std::uint32_t>(i));
+      const seer::StallBaseline* const baseline = loop_->baseline(id);
+      if (baseline == nullptr || !topology.IsLive(id)) continue;
+      const std::string bytes = baseline->Encode();
+      baselines += topology.service(topology.instance(id).service).name + " " +
+                   std::to_string(bytes.size()) + "\n" + bytes;
+    }
+    Store("baselines", baselines);
+  }
+
+  void LoadBaselines() {
+    std::string bytes;
+    Load("baselines", &bytes);
+    for (std::size_t at = 0; at < bytes.size();) {
+      const std::size_t end = bytes.find('\n', at);
+      if (end == std::string::npos) return;
+      std::istringstream line(bytes.substr(at, end - at));
+      std::string service;
+      std::size_t size = 0;
+      if (!(line >> service >> size) || size > bytes.size() - end - 1) return;
+      auto baseline = seer::StallBaseline::Decode(bytes.substr(end + 1, size));
+      if (baseline.ok()) baselines_.emplace(service, *std::move(baseline));
+      at = end + 1 + size;
+    }
+  }
+  // As soon as it is known which numbers the services have.
+  void RestoreBaselines(const seer::Topology& topology) {
+    if (baselines_.empty()) return;
+    for (std::size_t i = 0; i < topology.instances().size(); ++i) {
+      const seer::InstanceId id(static_cast<std::uint32_t>(i));
+      if (!topology.IsLive(id)) continue;
+      const auto kept = baselines_.find(topology.service(topology.instance(id).service).name);
+      if (kept == baselines_.end()) continue;
+      loop_->SetBaseline(id, kept->second);
+      baselines_.erase(kept);
+    }
+  }
+
+  const Deployment& deployment_;
+  const ControlPlaneOptions options_;
+  MessageServer server_;
+  NewsWriter news_;
+  seer::RemoteMonitor monitor_;
+  std::unique_ptr<seer::Predictor> predictor_;
+  std::unique_ptr<seer::RuleAdvisor> advisor_;
+  std::unique_ptr<seer::ControlLoop> loop_;
+  std::ofstream audit_;
+  bool learnt_ = true;
+
+  int agent_ = 0;  // the client that is it
+  std::deque<std::pair<int, std::string>> waiting_;
+  std::map<std::string, seer::InPlace> limits_;           // "<service> <action>"
+  std::map<std::string, seer::StallBaseline> baselines_;  // kept, and not restored yet
+  std::map<std::string, std::int64_t> alarms_;            // by class: when it was told last
+  seer::Tick last_ = 0;
+  std::int64_t end_ns_ = 0;
+  std::size_t ticks_ = 0;
+  std::vector<seer::ClusterTick> ticks_since_;
+  seer::SelfDepthTable self_;
+  std::uint64_t told_version_ = 0, told_epoch_ = 0;
+};
+
+}  // namespace
+
+void RunControlPlane(const Deployment& deployment, const ControlPlaneOptions& options) {
+  ControlPlane(deployment, options).Run();
+}
+
+}  // namespace social

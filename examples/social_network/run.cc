@@ -1,0 +1,167 @@
+#include "run.h"
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "arm.h"
+#include "cgroups.h"
+#include "front.h"
+#include "interrupted.h"
+#include "load.h"
+#include "network.h"
+#include "processes.h"
+#include "report.h"
+#include "screen.h"
+#include "seer/thrift/node.h"
+#include "servers.h"
+#include "services.h"
+#include "store_processes.h"
+#include "switches.h"
+
+namespace social {
+namespace {
+
+constexpr std::size_t kPeople = 50;
+
+void ThrowIfEnded(const Deployment& deployment, Processes* processes) {
+  if (const std::optional<std::string> ended = processes->Ended()) {
+    throw std::runtime_error(*ended + " has ended:\n" + TailOf(deployment.LogOf(*ended)));
+  }
+}
+
+void StartServices(const Deployment& deployment, Processes* processes) {
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+  for (const Role& role : Roles()) {
+    Command command;
+    command.name = role.name;
+    command.words = {self, "--role", role.name, "--directory", deployment.directory()};
+    command.log = deployment.LogOf(role.name);
+    deployment.AnnouncePid(role.name, processes->Start(command));
+  }
+  for (const Role& role : Roles()) {
+    for (int i = 0; deployment.Find(role.name) == 0; ++i) {
+      if (Interrupted()) return;
+      ThrowIfEnded(deployment, processes);
+      if (i == 3000) throw std::runtime_error(std::string(role.name) + " does not listen");
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+}
+
+// What this machine or user lacks is left out, and said.
+struct Tools {
+  std::unique_ptr<Cgroups> cgroups;
+  std::unique_ptr<Network> network;
+  std::vector<std::string> missing;
+};
+
+void MakeNetwork(Tools* tools) {
+  std::string why;
+  tools->network = Network::Make(&why);
+  if (!tools->network) tools->missing.push_back(why);
+}
+
+void PutIntoCgroups(const Deployment& deployment, Tools* tools) {
+  std::string why;
+  tools->cgroups = Cgroups::Make(&why);
+  if (!tools->cgroups) {
+    tools->missing.push_back(why);
+    return;
+  }
+  for (const Role& role : Roles()) tools->cgroups->Put(role.name, deployment.FindPid(role.name));
+  for (const Store& store : Stores()) {
+    tools->cgroups->Put(store.name, deployment.FindPid(store.name));
+  }
+}
+
+void Play(const Options& options, const Deployment& deployment, Processes* processes,
+          Tools* tools) {
+  seer::SetThriftCaller("clients");
+  PutIntoCgroups(deployment, tools);
+  if (tools->network && !tools->network->MakeClasses(deployment)) {
+    tools->missing.push_back("limits of the network: " + TailOf(deployment.LogOf("tc")));
+    tools->network.reset();
+  }
+  const SwitchBoard board(deployment);
+  board->cyclic.store(options.cyclic ? 1 : 0, std::memory_order_relaxed);
+  const std::vector<Person> people = Populate(deployment, kPeople, options.seed);
+  for (const std::string& missing : tools->missing) std::printf("without %s\n", missing.c_str());
+  std::printf("%zu users; %.0f requests/s, latencies from the moment when each was due\n\n",
+              people.size(), options.rate);
+  std::fflush(stdout);
+
+  SeerProcesses seer(deployment, options, tools->cgroups ? tools->cgroups->name() : "", processes);
+  const FaultTools faults = {&deployment, &board, tools->cgroups.get(), tools->network.get()};
+  const ArmContext context = {options, deployment, faults, processes, &seer, people};
+  std::vector<Record> records;
+  {
+    View view;
+    for (const Part part : options.parts) {
+      if (Interrupted()) break;
+      const double seconds = options.seconds / static_cast<double>(options.parts.size());
+      records.push_back(
+          RunPart(context, part, seconds, [&](const Record& record) { view.Show(record); }));
+    }
+  }
+  for (const Record& record : records) std::fputs(Summary(record).c_str(), stdout);
+  if (!options.json.empty()) std::ofstream(options.json) << FiguresJson(records);
+  if (options.report.empty() || records.empty()) return;
+  std::ofstream(options.report) << ReportHtml(records, tools->missing, options);
+  std::printf("report: %s\n", std::filesystem::absolute(options.report).c_str());
+}
+
+void ServeUntilInterrupted(const Deployment& deployment, Processes* processes) {
+  std::printf("serving in %s\n", deployment.directory().c_str());
+  std::fflush(stdout);
+  while (!Interrupted()) {
+    ThrowIfEnded(deployment, processes);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+}  // namespace
+
+int Run(const Options& options) {
+  Tools tools;
+  if (!options.serve) MakeNetwork(&tools);  // before there is any other process
+  ScratchDirectory scratch;
+  const Deployment deployment(scratch.path());
+  // Processes end before cgroups and directory do.
+  std::optional<Processes> processes(std::in_place);
+  int status = 0;
+  try {
+    PublishTo(deployment, "clients");
+    std::printf("starting %zu stores and %zu services\n", Stores().size(), Roles().size());
+    std::fflush(stdout);
+    StartStores(deployment, &*processes);
+    MakeTables(deployment);
+    StartServices(deployment, &*processes);
+    std::string why;
+    if (!Interrupted() && !StartFront(deployment, &*processes, &why) && !why.empty()) {
+      tools.missing.push_back(why);
+    }
+    if (!Interrupted()) {
+      options.serve ? ServeUntilInterrupted(deployment, &*processes)
+                    : Play(options, deployment, &*processes, &tools);
+    }
+  } catch (const std::exception& e) {
+    if (!Interrupted()) {
+      std::fprintf(stderr, "social-network: %s\n", e.what());
+      status = 1;
+    }
+  }
+  processes.reset();
+  return status;
+}
+
+}  // namespace social
