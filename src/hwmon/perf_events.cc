@@ -45,14 +45,15 @@ class Kernel final : public PerfEvents {
     attr.config = request.event.config;
     attr.read_format =
         PERF_FORMAT_GROUP | PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
-    attr.exclude_hv = 1;
+    // Counters outside the cores know no modes, and refuse to leave one out.
+    attr.exclude_hv = request.uncore ? 0 : 1;
     unsigned long flags = PERF_FLAG_FD_CLOEXEC;
     if (request.cgroup) flags |= PERF_FLAG_PID_CGROUP;
     const auto open = [&] {
       return ::syscall(SYS_perf_event_open, &attr, request.pid, request.cpu, request.leader, flags);
     };
     long fd = open();
-    if (fd < 0 && (errno == EACCES || errno == EPERM)) {
+    if (fd < 0 && (errno == EACCES || errno == EPERM) && !request.uncore) {
       attr.exclude_kernel = 1;
       fd = open();
     }

@@ -264,6 +264,10 @@ absl::Status SoftwareMonitor::Read(const HwTarget& target, HwReading* reading) {
   detail.memory_bytes = now.cgroup.memory_bytes;
   detail.memory_limit_bytes = now.cgroup.memory_limit_bytes;
   detail.backlog_packets = now.queue.backlog_packets;
+  detail.accept_backlog = now.sockets.accept_backlog;
+  detail.accept_limit = now.sockets.accept_limit;
+  detail.unread_bytes = now.sockets.unread_bytes;
+  detail.unsent_bytes = now.sockets.unsent_bytes;
   detail.threads = now.threads;
   detail.processes = now.processes;
   if (!first) {

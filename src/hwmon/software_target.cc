@@ -63,6 +63,7 @@ NodeSource::NodeSource(const SoftwareMonitorOptions& options)
     if (device.name().empty() || device.name() == "lo") continue;
     nics_.emplace_back(std::string(device.name()), options.root);
   }
+  net_->set_names(false);
 }
 
 const NodeTotals& NodeSource::Sample(std::int64_t steady_ns) {
@@ -140,6 +141,7 @@ absl::Status TargetSource::OpenProcess() {
       DropRoot(d);
     }
     cgroup_.emplace(*paths);
+    cgroup2_id_ = CgroupId(paths->unified.path).value;
   }
   LookAtAffinity(target_.pid);
   OpenNetwork(target_.pid);
@@ -168,6 +170,7 @@ absl::Status TargetSource::OpenCgroup() {
   }
   members_ = first_directory_ + "/cgroup.procs";
   cgroup_.emplace(*paths);
+  cgroup2_id_ = CgroupId(paths->unified.path).value;
   Rescan(1);
   return absl::OkStatus();
 }
@@ -185,12 +188,53 @@ void TargetSource::OpenNetwork(pid_t pid) {
     net_reason_ = options_.root.empty() ? Reason::kPermission : Reason::kNone;
     return;
   }
-  if (ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev) return;
+  if (ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev) return OpenSockets("");
+  OpenSockets(path);
   absl::StatusOr<NetProbe> net = NetProbe::OpenInNamespace(path);
   if (net.ok()) {
     net_ = *std::move(net);
+    net_->set_names(false);
   } else {
     net_reason_ = ReasonOfStatus(net.status());
+  }
+}
+
+// `space` is empty where it lives in our network namespace.
+void TargetSource::OpenSockets(const std::string& space) {
+  if (!options_.sockets) return;
+  if (cgroup2_id_ == 0 && space.empty()) {
+    sockets_reason_ = Reason::kNotSupported;  // nothing tells its sockets from those of others
+    return;
+  }
+  SocketProbeOptions wanted;
+  if (cgroup2_id_ != 0) wanted.cgroups = {cgroup2_id_};
+  absl::StatusOr<SocketProbe> probe =
+      space.empty() ? SocketProbe::Open(wanted) : SocketProbe::OpenInNamespace(space, wanted);
+  sockets_reason_ = ReasonOfStatus(probe.status());
+  if (probe.ok()) sockets_ = *std::move(probe);
+}
+
+void TargetSource::SampleSockets(std::int64_t steady_ns) {
+  if (sockets_ns_ != 0 && steady_ns - sockets_ns_ < options_.sockets_every_ns &&
+      steady_ns >= sockets_ns_) {
+    return;
+  }
+  sockets_ns_ = steady_ns;
+  Reason reason = sockets_reason_;
+  if (sockets_.has_value()) reason = ReasonOfStatus(sockets_->Sample(&ports_));
+  if (reason != Reason::kNone) {
+    const Reading none = Reading::Not(reason);
+    socket_totals_ = {none, none, none, none};
+    return;
+  }
+  const Reading zero = Reading::Of(0);
+  socket_totals_ = {zero, zero, zero, zero};
+  const auto add = [](std::uint64_t more, Reading* to) { *to = Sum(*to, Reading::Of(more)); };
+  for (const PortDepths& port : ports_) {
+    add(port.accept_backlog, &socket_totals_.accept_backlog);
+    add(port.accept_limit, &socket_totals_.accept_limit);
+    add(port.unread_bytes, &socket_totals_.unread_bytes);
+    add(port.unsent_bytes, &socket_totals_.unsent_bytes);
   }
 }
 
@@ -246,6 +290,11 @@ bool TargetSource::Sample(std::int64_t steady_ns, const NodeTotals& node, Target
       Rescan(steady_ns);
     }
   }
+  if (target_.kind == HwTarget::Kind::kProcess &&
+      (steady_ns - scanned_ns_ >= options_.rescan_ns || steady_ns < scanned_ns_)) {
+    scanned_ns_ = steady_ns;
+    LookAtAffinity(target_.pid);  // its cpuset may have changed
+  }
   Reason reason = tasks_reason_;
   bool any_gone = false;
   for (Process& process : processes_) {
@@ -288,6 +337,8 @@ bool TargetSource::Sample(std::int64_t steady_ns, const NodeTotals& node, Target
   } else {
     totals->queue = node.queue;
   }
+  SampleSockets(steady_ns);
+  totals->sockets = socket_totals_;
   return true;
 }
 

@@ -20,6 +20,7 @@
 #include "seer/probe/nic_depths.h"
 #include "seer/probe/pressure.h"
 #include "seer/probe/schedstat.h"
+#include "seer/probe/socket_depths.h"
 #include "seer/probe/softnet.h"
 
 SEER_BEGIN_NAMESPACE
@@ -64,12 +65,18 @@ class NodeSource {
   NodeTotals totals_;
 };
 
+// Of the target's sockets, now.
+struct SocketTotals {
+  Reading accept_backlog, accept_limit, unread_bytes, unsent_bytes;
+};
+
 // The target's, since it was opened.
 struct TargetTotals {
   Reading run_ns, run_delay_ns, major_faults;
   std::uint32_t threads = 0, processes = 0;
   CgroupStats cgroup;
   QueueTotals queue;
+  SocketTotals sockets;
 };
 
 class TargetSource {
@@ -106,6 +113,8 @@ class TargetSource {
   absl::Status OpenProcess();
   absl::Status OpenCgroup();
   void OpenNetwork(pid_t pid);
+  void OpenSockets(const std::string& space);
+  void SampleSockets(std::int64_t steady_ns);
   void Rescan(std::int64_t steady_ns);
   void LookAtAffinity(pid_t pid);
   bool AddProcess(pid_t pid, std::uint64_t start_time);
@@ -124,6 +133,12 @@ class TargetSource {
   Reason net_reason_ = Reason::kNone;  // why the target's own network cannot be read
   bool network_known_ = false;
   std::vector<DeviceDepths> devices_;
+  std::uint64_t cgroup2_id_ = 0;  // 0: it is in none but the root
+  std::optional<SocketProbe> sockets_;
+  Reason sockets_reason_ = Reason::kNotObserved;
+  std::int64_t sockets_ns_ = 0;  // 0: never looked at
+  std::vector<PortDepths> ports_;
+  SocketTotals socket_totals_;
   int allowed_ = 0;
 };
 

@@ -122,13 +122,15 @@ struct Wanted {
   Reading* reading;
 };
 
-// Lines "key number". What the file does not have is kNotSupported.
-void ReadKeys(const ProcFile& file, std::initializer_list<Wanted> wanted) {
+// Lines "key number". What the file does not have is kNotSupported. After `enough` of the keys
+// there is no further one to be found.
+void ReadKeys(const ProcFile& file, std::initializer_list<Wanted> wanted,
+              std::size_t enough = ~std::size_t{0}) {
   for (const Wanted& w : wanted) *w.reading = Reading::Not(Reason::kNotSupported);
   std::array<char, 4096> buffer;
   LineReader lines(file, absl::MakeSpan(buffer));
   std::string_view line;
-  std::size_t missing = wanted.size();
+  std::size_t missing = std::min(wanted.size(), enough);
   // All found: that saves the look for the end of the file.
   while (missing > 0 && lines.Next(&line)) {
     const std::string_view key = internal::TakeWord(&line);
@@ -308,17 +310,22 @@ void CgroupProbe::SampleCpu(CgroupStats* stats) noexcept {
 void CgroupProbe::SampleMemory(CgroupStats* stats) noexcept {
   stats->memory_bytes = internal::ReadNumber(memory_usage_);
   Reading anonymous, file, before_5_9;
+  constexpr std::size_t kSince5_9 = 3;  // without the key that was there before
   if (memory_v2_) {
-    ReadKeys(memory_stat_, {{"workingset_refault_anon", &anonymous},
-                            {"workingset_refault_file", &file},
-                            {"workingset_refault", &before_5_9},
-                            {"pgmajfault", &stats->major_faults}});
+    ReadKeys(memory_stat_,
+             {{"workingset_refault_anon", &anonymous},
+              {"workingset_refault_file", &file},
+              {"workingset_refault", &before_5_9},
+              {"pgmajfault", &stats->major_faults}},
+             kSince5_9);
   } else {
     // The plain keys are without the cgroups below.
-    ReadKeys(memory_stat_, {{"total_workingset_refault_anon", &anonymous},
-                            {"total_workingset_refault_file", &file},
-                            {"total_workingset_refault", &before_5_9},
-                            {"total_pgmajfault", &stats->major_faults}});
+    ReadKeys(memory_stat_,
+             {{"total_workingset_refault_anon", &anonymous},
+              {"total_workingset_refault_file", &file},
+              {"total_workingset_refault", &before_5_9},
+              {"total_pgmajfault", &stats->major_faults}},
+             kSince5_9);
   }
   stats->refaults = before_5_9.ok() ? before_5_9 : Sum(anonymous, file);
 

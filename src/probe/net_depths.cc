@@ -114,6 +114,7 @@ absl::Status NetProbe::Sample(std::vector<DeviceDepths>* devices) {
     return status;
   }
   tally.Finish();
+  if (!names_) return status;
   for (DeviceDepths& device : *devices) {
     ifreq request = {};
     request.ifr_ifindex = device.ifindex;

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <random>
 #include <string>
+#include <vector>
 
 #include "seer/core/clock.h"
 #include "seer/hwmon/attribution.h"
@@ -120,6 +122,48 @@ TEST(CounterMonitor, CacheAndMemoryBandwidthAreToldApart) {
         EXPECT_EQ(ResourceName(found.worst().resource), ResourceName(c.resource));
         EXPECT_FALSE(found.memory_merged);
       }
+    }
+  }
+}
+
+// 600 synthetic traces: services of many kinds, whose lines come from memory 1.6 to 4 times as
+// often, or take 1.6 to 4 times as long, or neither, all with 5 % of noise in each reading.
+TEST(CounterMonitor, TracesOfManyServicesAreToldApart) {
+  std::mt19937_64 random(11);
+  const auto between = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
+  for (const char* cpuinfo : {kIntel, kAmd}) {
+    int made[3] = {}, right[3] = {};
+    for (int trace = 0; trace < 300; ++trace) {
+      const int kind = trace % 3;  // none, cache, bandwidth
+      Machine m(cpuinfo);
+      const double core_cpi = between(0.3, 1.2), fills = between(0.0005, 0.006);
+      const double felt = between(0.3, 0.9);  // of 270 cycles for a line: they overlap
+      const auto serve = [&](double more_lines, double slower) {
+        const double work = between(0.95, 1.05), lines = fills * more_lines * between(0.95, 1.05);
+        const double stalls = lines * 270 * felt * slower * between(0.97, 1.03);
+        m.Serve(static_cast<int>(between(45, 55)), core_cpi * work + stalls, lines, stalls);
+        EXPECT_TRUE(m.Read().ok());
+        m.reading.requests = 50;
+        return m.reading;
+      };
+      StallBaseline baseline;
+      for (int i = 0; i < 20; ++i) baseline.Learn(serve(1, 1));
+      const double times = between(1.6, 4);
+      std::vector<HwReading> readings;
+      for (int i = 0; i < 3; ++i) {
+        readings.push_back(serve(kind == 1 ? times : 1, kind == 2 ? times : 1));
+      }
+      const StallAttribution found = Attribute(readings, baseline);
+      const bool blames = found.verdict == StallAttribution::Verdict::kResource;
+      ++made[kind];
+      const Resource of[] = {Resource::kCpu, Resource::kCache, Resource::kMemoryBandwidth};
+      right[kind] += kind == 0 ? !blames : blames && found.worst().resource == of[kind];
+    }
+    for (int kind = 0; kind < 3; ++kind) {
+      SCOPED_TRACE(std::string(cpuinfo) + std::to_string(kind));
+      EXPECT_GE(right[kind] * 100, made[kind] * 95) << right[kind] << " of " << made[kind];
     }
   }
 }

@@ -66,6 +66,7 @@ struct CounterRequest {
   int cpu = -1;     // -1: any
   int leader = -1;  // of the group; -1: this one leads
   bool cgroup = false;
+  bool uncore = false;  // a counter outside the cores: of all that happens, whoever runs
 };
 
 // What perf_event_open and its files do.

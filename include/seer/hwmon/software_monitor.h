@@ -53,6 +53,11 @@ struct SoftwareMonitorOptions {
   // How often the processes of a cgroup are looked up, and what the network cards hold.
   std::int64_t rescan_ns = 1'000'000'000;
   bool network = true;  // ask the kernel's queueing disciplines
+  // Ask for what waits in the target's TCP sockets, this often at most: the kernel walks all
+  // connections of the network namespace for it (probe/socket_depths.h). The sockets are those of
+  // its cgroup2 cgroup; without one, all of its network namespace, unless that is ours.
+  bool sockets = false;
+  std::int64_t sockets_every_ns = 1'000'000'000;
 };
 
 // What stands behind the last reading, for people and for other monitors. Everything but what says
@@ -72,8 +77,11 @@ struct SoftwareDetail {
   Reading node_dropped_packets;  // softnet
   Reading disk_await_us;         // of the node's busiest disk
   Reading disk_in_flight;        // now
-  std::uint32_t threads = 0;     // now
-  std::uint32_t processes = 0;   // now
+  // Sockets: connections that nobody accepted yet, and how many may wait; bytes that nobody read,
+  // bytes that nobody acknowledged. Of the last look, at most sockets_every_ns ago.
+  Reading accept_backlog, accept_limit, unread_bytes, unsent_bytes;
+  std::uint32_t threads = 0;    // now
+  std::uint32_t processes = 0;  // now
 };
 
 class SoftwareMonitor final : public HwMonitor {

@@ -70,12 +70,15 @@ class NetProbe {
 
   // Replaces `devices`, sorted by ifindex; they are empty after an error.
   absl::Status Sample(std::vector<DeviceDepths>* devices);
+  // A system call for each device: a node may have hundreds. Without, name() is empty.
+  void set_names(bool wanted) { names_ = wanted; }
 
  private:
   explicit NetProbe(internal::NetlinkSocket socket);
 
   internal::NetlinkSocket socket_;
   std::vector<char> request_;
+  bool names_ = true;
 };
 
 SEER_END_NAMESPACE
