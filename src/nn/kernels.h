@@ -22,6 +22,11 @@ struct ConvShape {
   KernelActivation activation;
 };
 
+struct AdamRates {
+  float beta1, beta2, step_size, root_of_correction, epsilon;
+  float l2, shrink, clip;  // of the weights, added to the gradient; times them; of the gradient
+};
+
 struct Kernels {
   const char* name;
 
@@ -62,6 +67,10 @@ struct Kernels {
   void (*lstm_backward)(std::size_t rows, std::size_t units, float* gates, const float* before,
                         const float* tanh_cells, const float* d_out, float* d_cells);
 
+  // One step of Adam (optimizer.h): moments and weights of n values.
+  void (*adam)(const AdamRates& rates, std::size_t n, const float* gradient, float* mean,
+               float* square, float* weights);
+
   // rows x n values, each row = bias; sums of columns, added.
   void (*fill_rows)(std::size_t rows, std::size_t n, const float* bias, float* x, std::size_t ld);
   void (*add_columns)(std::size_t rows, std::size_t n, const float* x, std::size_t ld, float* sum);
@@ -76,7 +85,8 @@ inline constexpr std::size_t PackedSize(std::size_t k, std::size_t n) {
   return (n + 63) / 64 * 64 * k;
 }
 inline constexpr std::size_t kGemmDepth = 256, kGemmRows = 192, kGemmColumns = 640;
-inline constexpr std::size_t kGemmScratch = kGemmDepth * (kGemmRows + kGemmColumns) + 32;
+inline constexpr std::size_t kGemmScratch = 640 * 336 + 32;
+static_assert(kGemmScratch >= kGemmDepth * (kGemmRows + kGemmColumns) + 32, "Eigen's fits, too");
 
 const Kernels* KernelsBaseline();
 const Kernels* KernelsV3();  // null where the compiler or the architecture has it not

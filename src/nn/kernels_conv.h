@@ -224,6 +224,16 @@ void Conv(const ConvShape& s, const float* in, const float* w, const float* bias
   Activate(s.activation, s.out_positions * s.out_channels, out);
 }
 
+inline void AddRow(std::size_t n, const float* from, float* to) {
+  std::size_t j = 0;
+  for (; j + kWide <= n; j += kWide) Store(to + j, Load<Vector>(to + j) + Load<Vector>(from + j));
+  if constexpr (kLanes > 8) {
+    using Eight = VectorOf<8>::Type;
+    for (; j + 8 <= n; j += 8) Store(to + j, Load<Eight>(to + j) + Load<Eight>(from + j));
+  }
+  for (; j < n; ++j) to[j] += from[j];
+}
+
 // d_in += d * w, where w stands transposed: out_channels x (kernel x in_channels). A matrix product
 // for some positions at once, whose rows then are added where their inputs stand; those overlap.
 void InputGradient(const ConvShape& s, const Interior& interior, const float* d_out,
@@ -232,14 +242,17 @@ void InputGradient(const ConvShape& s, const Interior& interior, const float* d_
   float rows[kRoom];
   const std::size_t width = s.kernel * s.in_channels;
   const std::size_t at_once = Least(kRows, kRoom / width);
+  const std::size_t passes = (s.kernel + s.stride - 1) / s.stride;
   for (std::size_t p = interior.first; p < interior.end; p += at_once) {
     const std::size_t count = Least(at_once, interior.end - p);
     DirectGemm(count, width, s.out_channels, d_out + p * s.out_channels, s.out_channels, 1, w_t,
                width, false, rows, width);
-    for (std::size_t r = 0; r < count; ++r) {
-      float* const to = d_in + ((p + r) * s.stride - s.padding) * s.in_channels;
-      const float* const from = rows + r * width;
-      for (std::size_t j = 0; j < width; ++j) to[j] += from[j];
+    // Neighbours overlap: a sum that was just written in other vectors would have to be waited for.
+    for (std::size_t first = 0; first < passes; ++first) {
+      for (std::size_t r = first; r < count; r += passes) {
+        float* const to = d_in + ((p + r) * s.stride - s.padding) * s.in_channels;
+        AddRow(width, rows + r * width, to);
+      }
     }
   }
 }
@@ -263,6 +276,10 @@ void ConvBackward(const ConvShape& s, const float* in, const float* w, const flo
   if (inputs) InputGradient(s, interior, d_out, w, d_in);
   for (std::size_t p = 0; p < s.out_positions; ++p) {
     const bool inside = p >= interior.first && p < interior.end;
+    if (inside && weights && (inputs || d_in == nullptr)) {  // nothing is left until its end
+      p = interior.end - 1;
+      continue;
+    }
     const Taps taps = TapsOf(s, p);
     const float* const d = d_out + p * s.out_channels;
     if (!inside || !weights) {

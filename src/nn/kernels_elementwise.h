@@ -105,6 +105,20 @@ void LstmBackward(std::size_t rows, std::size_t units, float* gates, const float
   }
 }
 
+void Adam(const AdamRates& rates, std::size_t n, const float* gradient, float* mean, float* square,
+          float* weights) {
+  const AdamRates r = rates;  // for all that the compiler knows they could change with the weights
+  for (std::size_t i = 0; i < n; ++i) {
+    const float g = gradient[i] * r.clip + r.l2 * weights[i];
+    const float m = r.beta1 * mean[i] + (1 - r.beta1) * g;
+    const float s = r.beta2 * square[i] + (1 - r.beta2) * g * g;
+    mean[i] = m;
+    square[i] = s;
+    const float divisor = __builtin_sqrtf(s) / r.root_of_correction + r.epsilon;
+    weights[i] = weights[i] * r.shrink - r.step_size * m / divisor;
+  }
+}
+
 void FillRows(std::size_t rows, std::size_t n, const float* bias, float* x, std::size_t ld) {
   for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t i = 0; i < n; ++i) x[r * ld + i] = bias[i];

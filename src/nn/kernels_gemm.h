@@ -248,7 +248,8 @@ inline void PanelColumns(std::size_t count, std::size_t m, std::size_t depth, co
                          std::size_t ldc) {
   static constexpr float kZeros[kPanel] = {};
   if (count == kPanel) {
-    PanelRows(m, depth, a, ars, aks, panel, add ? nullptr : kZeros, panel, c, ldc);
+    // What comes next stands behind it, most often.
+    PanelRows(m, depth, a, ars, aks, panel, add ? nullptr : kZeros, panel + depth * kPanel, c, ldc);
     return;
   }
   float rest[kRows * kPanel];
@@ -281,8 +282,10 @@ void Gemm(bool a_transposed, bool b_transposed, std::size_t m, std::size_t n, st
     DirectGemm(m, n, k, a, ars, aks, b, ldb, add, c, ldc);
     return;
   }
-  // What is packed of b stays in the second cache, and so does that of a.
-  constexpr std::size_t kBlockDepth = 256, kBlockColumns = 256, kBlockRows = 80;
+  // What is packed of b stays in the second cache, and so does that of a. A part of a panel, 20 KB,
+  // stays in the first one while all rows of a block pass over it, and their sums stay in the
+  // second until all parts are through.
+  constexpr std::size_t kBlockDepth = 640, kBlockColumns = 256, kBlockRows = 80, kPart = 80;
   static_assert(kBlockDepth * (kBlockColumns + kBlockRows) <= kGemmScratch, "fits");
   static_assert(kBlockColumns % kPanel == 0 && kBlockRows % 16 == 0, "whole vectors");
   float* const block_b = scratch;
@@ -308,8 +311,14 @@ void Gemm(bool a_transposed, bool b_transposed, std::size_t m, std::size_t n, st
           at_depth = kBlockRows;
         }
         for (std::size_t u = 0; u < columns; u += kPanel) {
-          PanelColumns(Least(kPanel, columns - u), rows, depth, at, at_rows, at_depth,
-                       block_b + u * depth, add || t > 0, c + i * ldc + j + u, ldc);
+          std::size_t d = 0;
+          for (std::size_t parts = (depth + kPart - 1) / kPart; parts > 0; --parts) {
+            const std::size_t now = (depth - d + parts - 1) / parts;
+            PanelColumns(Least(kPanel, columns - u), rows, now, at + d * at_depth, at_rows,
+                         at_depth, block_b + u * depth + d * kPanel, add || t + d > 0,
+                         c + i * ldc + j + u, ldc);
+            d += now;
+          }
         }
       }
       t += depth;

@@ -30,10 +30,10 @@ namespace {
 // clang-format on
 
 constexpr Kernels MakeKernels(const char* name) {
-  return {name,       Gemm,         Pack,         PackedGemm,
-          Conv,       ConvBackward, Activate,     ActivateBackward,
-          Lstm,       Recurrence,   LstmBackward, FillRows,
-          AddColumns, Dropout};
+  return {name,     Gemm,         Pack,         PackedGemm,
+          Conv,     ConvBackward, Activate,     ActivateBackward,
+          Lstm,     Recurrence,   LstmBackward, Adam,
+          FillRows, AddColumns,   Dropout};
 }
 constexpr NativeKernels MakeNative(const Kernels* training) {
   return {training->name,   kWide, kAtOnce, training, Product, SparseRow, PackedConvolution,

@@ -109,11 +109,21 @@ void SparseRowOf(const Weight* weights, const PackedMatrix& w, std::size_t first
     list[count] = static_cast<std::uint32_t>(k);
     count += in[k] != 0 ? 1 : 0;
   }
+  // The processor does not guess which rows come next: they are fetched as early as it can have so
+  // many on their way.
+  constexpr std::size_t kAhead = 16;
+  for (std::size_t i = 0; i < kAhead && count > 0; ++i) list[count + i] = list[count - 1];
   for (std::size_t p = 0; p < w.columns / kPanel; ++p) {
     const Weight* const from = weights + (p * w.rows + first) * kPanel;
     RowPanel(
         count, [&](std::size_t i) { return in[list[i]]; },
-        [&](std::size_t i) { return from + std::size_t{list[i]} * kPanel; },
+        [&](std::size_t i) SEER_NN_INLINE {
+          const Weight* const later = from + std::size_t{list[i + kAhead]} * kPanel;
+          for (std::size_t at = 0; at < kPanel; at += kLineOf<Weight>) {
+            __builtin_prefetch(later + at, 0, 3);
+          }
+          return from + std::size_t{list[i]} * kPanel;
+        },
         (add ? out : w.bias) + p * kPanel, out + p * kPanel);
   }
 }

@@ -45,7 +45,7 @@ struct NativeKernels {
                   const float* in, std::size_t ld_in, bool add, KernelActivation activation,
                   float* out, std::size_t ld_out);
   // The same for one row many of whose values are 0: what those would be multiplied with is not
-  // read. w.columns is a multiple of a panel's. list: room for depth numbers.
+  // read. w.columns is a multiple of a panel's. list: room for depth + kListRoom numbers.
   void (*sparse_row)(const PackedMatrix& w, std::size_t first, std::size_t depth, const float* in,
                      bool add, std::uint32_t* list, float* out);
 
@@ -66,7 +66,7 @@ struct NativeKernels {
   void (*softmax)(std::size_t n, float* z);
 };
 
-inline constexpr std::size_t kMostWindowsAtOnce = 5;
+inline constexpr std::size_t kMostWindowsAtOnce = 5, kListRoom = 16;
 
 const NativeKernels* NativeBaseline();
 const NativeKernels* NativeV3();  // null where the compiler or the architecture has it not

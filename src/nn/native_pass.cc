@@ -47,7 +47,7 @@ NativePass::NativePass(const NativeModel& model, std::size_t at_once)
     features_ = Floats(rows * FrontRow(model));
     values_ = Floats(rows * model.tick_values);
     if (model.trunk.pool) pooled_ = Floats(model.trunk.conv_features);
-    list_.resize(FrontRow(model));
+    list_.resize(FrontRow(model) + kListRoom);
   }
   std::size_t gates = 0, states = 0;
   for (std::size_t i = 0; i < network.trunk().size(); ++i) {

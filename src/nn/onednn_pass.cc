@@ -407,7 +407,7 @@ void OnednnPass::TrunkFrontForward(const float* p) {
   }
 }
 
-void OnednnPass::TrunkFrontBackward(const float* p, const float* d, float* g) {
+void OnednnPass::TrunkFrontBackward(const float* p, float* d, float* g) {
   if (trunk_.empty()) return;
   if (pool_ != nullptr) {
     const std::size_t rows = network().config().ticks * windows_;
@@ -425,7 +425,7 @@ void OnednnPass::LocalForward(const float* p, std::size_t window, float* out) {
   std::copy_n(values, network().services() * network().local_channels(), out);
 }
 
-void OnednnPass::LocalBackward(const float* p, std::size_t window, const float*, const float* d,
+void OnednnPass::LocalBackward(const float* p, std::size_t window, const float*, float* d,
                                float* g) {
   const float* const in = StackTicks(window);
   local_[0].Forward(stream_, kernels(), p, in);  // of this window again: another came behind it

@@ -88,9 +88,9 @@ class OnednnPass : public Pass {
 
  protected:
   void TrunkFrontForward(const float* p) override;
-  void TrunkFrontBackward(const float* p, const float* d, float* g) override;
+  void TrunkFrontBackward(const float* p, float* d, float* g) override;
   void LocalForward(const float* p, std::size_t window, float* out) override;
-  void LocalBackward(const float* p, std::size_t window, const float* out, const float* d,
+  void LocalBackward(const float* p, std::size_t window, const float* out, float* d,
                      float* g) override;
   void LstmForward(std::size_t i, const float* p, const float* in) override;
   void LstmBackward(std::size_t i, const float* p, const float* in, float* d, float* d_in,

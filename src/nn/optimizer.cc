@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "nn/finite.h"
 #include "nn/flush_denormals.h"
+#include "nn/kernels.h"
 #include "nn/optimizer_step.h"
 #include "seer/core/internal/status_macros.h"
 
@@ -120,26 +121,18 @@ void OptimizerStep::Apply(const Network& network, absl::Span<const float> gradie
                           std::size_t begin, std::size_t end, OptimizerState* state,
                           absl::Span<float> parameters) const {
   const FlushDenormals flush;  // moments of weights that are not used any more fade away
-  // Members could change with the weights, for all that the compiler knows.
-  const float beta1 = beta1_, beta2 = beta2_, step_size = step_size_, epsilon = epsilon_;
-  const float root_of_correction = root_of_correction_, clip = clip_;
+  std::size_t count;
+  const Kernels& kernels = *UsableKernels(&count)[0];
   const bool adam = kind_ == OptimizerOptions::Kind::kAdam;
   for (const Tensor& tensor : network.tensors()) {
     const std::size_t from = std::max(begin, tensor.offset);
     const std::size_t to = std::min(end, tensor.offset + tensor.size());
-    const float l2 = !tensor.bias && adam ? l2_ : 0.0f;
-    const float shrink = tensor.bias || adam ? 1.0f : shrink_;
-    const float* const gradients = gradient.data();
-    float* const means = state->mean.data();
-    float* const squares = state->square.data();
-    float* const weights = parameters.data();
-    for (std::size_t i = from; i < to; ++i) {
-      const float g = gradients[i] * clip + l2 * weights[i];
-      means[i] = beta1 * means[i] + (1 - beta1) * g;
-      squares[i] = beta2 * squares[i] + (1 - beta2) * g * g;
-      const float divisor = std::sqrt(squares[i]) / root_of_correction + epsilon;
-      weights[i] = weights[i] * shrink - step_size * means[i] / divisor;
-    }
+    if (from >= to) continue;
+    AdamRates rates = {beta1_, beta2_, step_size_, root_of_correction_, epsilon_, 0, 1, clip_};
+    if (!tensor.bias && adam) rates.l2 = l2_;
+    if (!tensor.bias && !adam) rates.shrink = shrink_;
+    kernels.adam(rates, to - from, gradient.data() + from, state->mean.data() + from,
+                 state->square.data() + from, parameters.data() + from);
   }
 }
 

@@ -74,7 +74,8 @@ void Pass::InitFront(const std::vector<Stage>& stages, bool training, Front* fro
     const Stage& stage = stages[i];
     front->out.emplace_back(stage.out_features);
     if (!training) continue;
-    front->d_out.emplace_back(stage.out_features);
+    const bool where_it_stands = i + 1 == front->count && front->pool == nullptr;
+    front->d_out.emplace_back(where_it_stands ? 0 : stage.out_features);
     front->weight_t.emplace_back(stage.layer.kernel * stage.in_channels * stage.out_channels);
   }
 }
@@ -218,7 +219,7 @@ void Pass::TransposeWeights(const Front& front, const float* p) {
 }
 
 void Pass::FrontBackward(const Front& front, const float* p, const float* in, const float* out,
-                         const float* d_out, float* g) {
+                         float* d_out, float* g) {
   if (front.count == 0) return;  // what is left goes to the inputs: nobody asks
   // All convolutions again whose outputs were not kept.
   const float* last = in;
@@ -227,11 +228,11 @@ void Pass::FrontBackward(const Front& front, const float* p, const float* in, co
     ConvRow(kernels_, (*front.stages)[i], p, last, front.out[i].get());
     last = front.out[i].get();
   }
-  float* d = front.d_out.back().get();
+  float* d = d_out;
   if (front.pool == nullptr) {
-    std::copy_n(d_out, front.d_out.back().size(), d);
     last = out;
   } else {
+    d = front.d_out.back().get();
     PoolBackward(*front.pool, last, d_out, d);
   }
   for (std::size_t i = front.count; i-- > 0;) {
@@ -426,7 +427,7 @@ void Pass::TrunkFrontForward(const float* p) {
   }
 }
 
-void Pass::TrunkFrontBackward(const float* p, const float* d, float* g) {
+void Pass::TrunkFrontBackward(const float* p, float* d, float* g) {
   for (std::size_t t = carried_; t < network_.config().ticks; ++t) {
     for (std::size_t w = 0; w < windows_; ++w) {
       const std::size_t row = (t * windows_ + w) * tick_features_;

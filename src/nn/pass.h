@@ -89,10 +89,10 @@ class Pass {
 
   // What a pass may compute in another way (onednn_pass.h). Rows as described above.
   virtual void TrunkFrontForward(const float* p);
-  virtual void TrunkFrontBackward(const float* p, const float* d, float* g);
-  // `out`: of this window.
+  virtual void TrunkFrontBackward(const float* p, float* d, float* g);
+  // `out`: of this window. Gradients `d` are destroyed on the way back.
   virtual void LocalForward(const float* p, std::size_t window, float* out);
-  virtual void LocalBackward(const float* p, std::size_t window, const float* out, const float* d,
+  virtual void LocalBackward(const float* p, std::size_t window, const float* out, float* d,
                              float* g);
   virtual void LstmForward(std::size_t i, const float* p, const float* in);
   // d: gradient of the outputs, destroyed; d_in: of the inputs, unless null.
@@ -125,8 +125,9 @@ class Pass {
                       float* out);
   // Values of all convolutions but the last, which goes to `out` (or, with a pool, the pool's).
   void FrontForward(const Front& front, const float* p, const float* in, float* out);
+  // d_out is destroyed.
   void FrontBackward(const Front& front, const float* p, const float* in, const float* out,
-                     const float* d_out, float* g);
+                     float* d_out, float* g);
   void TransposeWeights(const Front& front, const float* p);
 
   void StageForward(std::size_t i, const float* p, const float* in);

@@ -26,8 +26,7 @@ const float* Pass::StackTicks(std::size_t window) {
 void Pass::LocalForward(const float* p, std::size_t window, float* out) {
   FrontForward(local_front_, p, StackTicks(window), out);
 }
-void Pass::LocalBackward(const float* p, std::size_t window, const float* out, const float* d,
-                         float* g) {
+void Pass::LocalBackward(const float* p, std::size_t window, const float* out, float* d, float* g) {
   FrontBackward(local_front_, p, StackTicks(window), out, d, g);
 }
 
