@@ -24,14 +24,22 @@ RivalOptions OptionsFor(const ScenarioSet& set) {
   return options;
 }
 
-Contender Untrained(RivalKind kind, const ScenarioSet& set) {
+Contender Untrained(RivalKind kind, const ScenarioSet& set,
+                    const std::vector<ServiceWorkers>& workers, bool own_requests) {
   Contender contender;
   contender.name = std::string(RivalName(kind));
+  if (own_requests) {
+    contender.form_of = contender.name;
+    contender.name += "-own";
+  }
   contender.scale = Scale::kRatio4;
   // So far above the default that P is not so near to 1, nor so near to 0, that its score is lost.
   contender.probe = 400 * DefaultThreshold(kind);
   contender.usual = DefaultThreshold(kind);
-  contender.prepare = [kind, options = OptionsFor(set)](const TrainingData*) {
+  RivalOptions options = OptionsFor(set);
+  options.workers = workers;
+  options.own_requests = own_requests;
+  contender.prepare = [kind, options](const TrainingData*) {
     return MakePredictor([kind, options](double threshold) {
       RivalOptions own = options;
       own.threshold = threshold;
@@ -62,7 +70,7 @@ Contender Shared(std::string name, const ScenarioSet& set,
   contender.name = name;
   contender.scale = Scale::kProbability;
   contender.probe = 0.5;
-  contender.trained = true;
+  contender.trained = contender.rows = true;
   contender.prepare = [name, horizon_ms = set.horizon_ms, train = std::move(train)](
                           const TrainingData* data) -> absl::StatusOr<MakePredictor> {
     auto model = train(*data);
@@ -86,10 +94,13 @@ TreeOptions TreesFor(const TrainingPlan& plan, std::size_t seed) {
 
 }  // namespace
 
-std::vector<Contender> AllContenders(const ScenarioSet& set) {
-  std::vector<Contender> all = {TrainedPredictor(set)};
+std::vector<Contender> AllContenders(const ScenarioSet& set,
+                                     const std::vector<ServiceWorkers>& workers) {
+  std::vector<Contender> all = TrainedPredictors(set);
   for (const RivalKind kind : kAllRivals) {
-    if (kind != RivalKind::kRandom) all.push_back(Untrained(kind, set));
+    if (kind == RivalKind::kRandom) continue;
+    all.push_back(Untrained(kind, set, workers, false));
+    all.push_back(Untrained(kind, set, workers, true));
   }
   all.push_back(LateRequests(set));
   for (std::uint32_t seed = 0; seed < set.training.seeds; ++seed) {
@@ -112,7 +123,7 @@ std::vector<Contender> AllContenders(const ScenarioSet& set) {
     joint.name = "trees-joint" + at;
     joint.scale = Scale::kProbability;
     joint.probe = 0.5;
-    joint.trained = true;
+    joint.trained = joint.rows = true;
     joint.prepare = [name = joint.name, horizon_ms = set.horizon_ms,
                      seed](const TrainingData* data) -> absl::StatusOr<MakePredictor> {
       auto trained = TrainJoint(data->joint, TreesFor(data->plan, seed));
@@ -126,6 +137,20 @@ std::vector<Contender> AllContenders(const ScenarioSet& set) {
     all.push_back(std::move(joint));
   }
   return all;
+}
+
+std::vector<ServiceWorkers> WorkersOf(const cluster::Model& model) {
+  std::vector<ServiceWorkers> workers;
+  for (std::size_t s = 0; s < model.services.size(); ++s) {
+    const cluster::Model::ServiceInfo& info = model.services[s];
+    if (info.spec.model != cluster::ServerModel::kWorkers &&
+        info.spec.model != cluster::ServerModel::kThreadPerConnection) {
+      continue;
+    }
+    workers.push_back({model.topology.services()[s].name,
+                       static_cast<double>(info.spec.threads) * info.instances});
+  }
+  return workers;
 }
 
 Contender RandomContender(const ScenarioSet& set, double alarms_per_hour) {

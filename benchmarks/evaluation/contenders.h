@@ -12,13 +12,15 @@
 #include "benchmarks/evaluation/joint.h"
 #include "benchmarks/evaluation/logistic.h"
 #include "benchmarks/evaluation/scenario_set.h"
+#include "seer/predict/rivals.h"
 #include "seer/predict/tick_predictor.h"
 
 namespace seer::evaluation {
 
 // What a trained contender may look at.
 struct TrainingData {
-  std::string folder;                          // of the runs: RunFiles(folder, name)
+  std::string folder;  // of the runs: RunFiles(folder, name)
+  std::string models;  // a folder for models that were trained; empty: none is kept
   std::vector<std::string> train, validation;  // names of runs
   std::int64_t horizon_ms = 300;
   TrainingPlan plan;
@@ -35,11 +37,22 @@ struct Contender {
   double probe = 1;      // the threshold at which it is asked on the validation runs
   double usual = 0;      // kRatio4: where nothing is known better
   bool trained = false;  // needs TrainingData
+  bool rows = false;     // and what is collected there: `shared` and `joint`
+  std::string form_of;   // another form of that contender: the better on validation is judged
+  bool variant = false;  // of seer's own predictor: it stands in tables of its own
+  std::int64_t horizon_ms = 0;  // whose probability is judged; 0: the scenario set's
+  // Above 0: instead of a rate of false alarms the threshold keeps to this precision.
+  double least_precision = 0;
   // Unimplemented: not in this build; it is left out and the report says so.
   std::function<absl::StatusOr<MakePredictor>(const TrainingData*)> prepare;
 };
 
-std::vector<Contender> AllContenders(const ScenarioSet& set);
+// `workers`: of the services, as their operators know them.
+std::vector<Contender> AllContenders(const ScenarioSet& set,
+                                     const std::vector<ServiceWorkers>& workers = {});
+
+// As whoever set the pools up knows them; an event loop has none.
+std::vector<ServiceWorkers> WorkersOf(const cluster::Model& model);
 
 // Alarms at random, so many an hour over all classes.
 Contender RandomContender(const ScenarioSet& set, double alarms_per_hour);

@@ -21,6 +21,8 @@ constexpr std::string_view kUsage = R"(evaluate --scenarios FILE --graphs FOLDER
   --forecasts [NAME=]FILE               a CSV of forecasts of the test runs, judged too
   --per-application                     each application as one, not each request class; the
                                         reports are called report-applications
+  --recordings FOLDER                   of BuzzBlog (tests/testdata/buzzblog), foreseen by the model
+                                        that knows the simulator only
   --only NAME                           contenders, for a quick look; once for each
   --figures FILE                        a line of JSON for each figure
 
@@ -56,7 +58,7 @@ int Main(int argc, char** argv) {
     if (take("--scenarios", &options.scenarios) || take("--graphs", &options.graphs) ||
         take("--folder", &options.folder) || take("--runs-version", &options.runs_version) ||
         take("--version", &options.version) || take("--jobs", &jobs) ||
-        take("--figures", &figures)) {
+        take("--figures", &figures) || take("--recordings", &options.recordings)) {
       continue;
     }
     if (option == "--per-application") {

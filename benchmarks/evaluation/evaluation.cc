@@ -12,6 +12,7 @@
 #include "benchmarks/evaluation/csv.h"
 #include "benchmarks/evaluation/oracle.h"
 #include "benchmarks/evaluation/predict_figures.h"
+#include "benchmarks/evaluation/recordings.h"
 #include "benchmarks/evaluation/replay.h"
 #include "benchmarks/evaluation/report_text.h"
 #include "benchmarks/evaluation/simulate.h"
@@ -19,6 +20,7 @@
 #include "benchmarks/evaluation/summary.h"
 #include "benchmarks/evaluation/trace.h"
 #include "benchmarks/evaluation/trained_predictor.h"
+#include "benchmarks/evaluation/variants.h"
 
 namespace seer::evaluation {
 namespace {
@@ -59,6 +61,7 @@ class Evaluator {
     Fitted fitted;
     std::unique_ptr<Score> score;
     bool left_out = false;
+    bool outdone = false;  // by another form of the same on the validation runs
   };
 
   void Say(const std::string& what) const {
@@ -84,7 +87,7 @@ class Evaluator {
     runs_folder_ = options_.folder + "/runs-" + runs_key;
     traces_folder_ = options_.folder + "/forecasts-" + HashOf(runs_key, options_.version) +
                      (options_.per_application ? "-applications" : "");
-    for (const std::string& folder : {runs_folder_, traces_folder_}) {
+    for (const std::string& folder : {runs_folder_, traces_folder_, traces_folder_ + "/models"}) {
       if (absl::Status status = MakeFolder(folder); !status.ok()) return status;
     }
     // Nothing is simulated before it is sure that no run, placement, seed, load or schedule of
@@ -93,8 +96,10 @@ class Evaluator {
     const absl::Status prepared =
         ForEachInParallel(options_.jobs, runs_.size(), [&](std::size_t i) {
           auto run = Prepare(set_, runs_[i], options_.graphs);
-          if (run.ok()) splits[i] = std::move(run->split);
-          return run.status();
+          if (!run.ok()) return run.status();
+          splits[i] = std::move(run->split);
+          if (i == 0) workers_ = WorkersOf(*run->model);  // the same in every run
+          return absl::OkStatus();
         });
     if (!prepared.ok()) return prepared;
     if (absl::Status status = CheckSplits(splits); !status.ok()) return status;
@@ -201,6 +206,10 @@ class Evaluator {
     return ByApplication(*trace);
   }
 
+  std::int64_t HorizonOf(const Entry& entry) const {
+    return entry.contender.horizon_ms > 0 ? entry.contender.horizon_ms : set_.horizon_ms;
+  }
+
   std::string TracePath(const Entry& entry, const std::string& run) const {
     return traces_folder_ + "/" + entry.contender.name + "/" + run + ".trace";
   }
@@ -218,15 +227,17 @@ class Evaluator {
     return ForEachInParallel(options_.jobs, runs.size(), [&](std::size_t r) {
       std::vector<std::unique_ptr<TickPredictor>> predictors;
       std::vector<const Entry*> whose;
+      std::vector<std::int64_t> horizons_ms;
       for (const Entry& entry : *entries) {
-        if (entry.left_out || HasTraces(entry, {runs[r]})) continue;
+        if (entry.left_out || entry.outdone || HasTraces(entry, {runs[r]})) continue;
         auto made = entry.make(validation ? entry.contender.probe : entry.fitted.threshold);
         if (!made.ok()) return made.status();
         predictors.push_back(*std::move(made));
         whose.push_back(&entry);
+        horizons_ms.push_back(HorizonOf(entry));
       }
       if (predictors.empty()) return absl::OkStatus();
-      auto traces = TraceRun(RunFiles(runs_folder_, runs[r]).ticks, set_.horizon_ms, predictors);
+      auto traces = TraceRun(RunFiles(runs_folder_, runs[r]).ticks, horizons_ms, predictors);
       if (!traces.ok()) return traces.status();
       for (std::size_t i = 0; i < traces->size(); ++i) {
         const absl::Status saved = (*traces)[i].Save(TracePath(*whose[i], runs[r]));
@@ -234,6 +245,17 @@ class Evaluator {
       }
       return absl::OkStatus();
     });
+  }
+
+  TrainingData DataForTraining() const {
+    TrainingData data;
+    data.folder = runs_folder_;
+    data.models = traces_folder_ + "/models";
+    data.train = NamesOf("train");
+    data.validation = NamesOf("validation");
+    data.horizon_ms = set_.horizon_ms;
+    data.plan = set_.training;
+    return data;
   }
 
   absl::Status MakeReady(std::vector<Entry>* entries, const std::vector<std::string>& runs) {
@@ -244,23 +266,20 @@ class Evaluator {
     // Trained only where something that it says is missing.
     TrainingData data;
     std::vector<Entry*> wanted;
-    bool train = false;
+    bool train = false, rows = false;
     for (Entry& entry : *entries) {
       if (HasTraces(entry, runs)) continue;
       wanted.push_back(&entry);
       train = train || entry.contender.trained;
+      rows = rows || entry.contender.rows;
     }
-    if (train) {
+    data = DataForTraining();
+    if (rows) {
       Say("reading the training runs");
-      data.folder = runs_folder_;
-      data.train = NamesOf("train");
-      data.validation = NamesOf("validation");
-      data.horizon_ms = set_.horizon_ms;
-      data.plan = set_.training;
       const absl::Status status = CollectTrainingData(set_, options_.jobs, &data);
       if (!status.ok()) return status;
-      Say("training");
     }
+    if (train) Say("training");
     return ForEachInParallel(options_.jobs, wanted.size(), [&](std::size_t i) {
       auto make = wanted[i]->contender.prepare(&data);
       if (make.ok()) wanted[i]->make = *std::move(make);
@@ -276,10 +295,10 @@ class Evaluator {
     std::vector<std::string> all = NamesOf("validation");
     const std::vector<std::string> validation = all, test = NamesOf("test");
     all.insert(all.end(), test.begin(), test.end());
-    for (Contender& contender : AllContenders(set_)) {
+    for (Contender& contender : AllContenders(set_, workers_)) {
       const auto& only = options_.only;
       if (!only.empty() && std::count(only.begin(), only.end(), contender.name) == 0) continue;
-      entries_.push_back({std::move(contender), nullptr, {}, nullptr, false});
+      entries_.push_back({std::move(contender), nullptr, {}, nullptr, false, false});
     }
     if (absl::Status status = MakeReady(&entries_, all); !status.ok()) return status;
     Say("forecasts of the validation runs");
@@ -288,6 +307,7 @@ class Evaluator {
         ForEachInParallel(options_.jobs, entries_.size(),
                           [&](std::size_t i) { return FitEntry(validation, &entries_[i]); });
     if (!fitted.ok()) return fitted;
+    ChooseForms();
     Say("forecasts of the test runs");
     if (absl::Status status = TraceAll(test, false, &entries_); !status.ok()) return status;
 
@@ -305,10 +325,23 @@ class Evaluator {
                              [&](std::size_t i) { return ScoreEntry(test, &entries_[i]); });
   }
 
+  // Of two forms of a rival the one that foresees more on the validation runs is judged.
+  void ChooseForms() {
+    for (Entry& form : entries_) {
+      if (form.contender.form_of.empty() || form.left_out) continue;
+      for (Entry& other : entries_) {
+        if (other.contender.name != form.contender.form_of || other.left_out) continue;
+        (form.fitted.hits > other.fitted.hits ? other : form).outdone = true;
+      }
+    }
+  }
+
   const Entry* Best() const {
     const Entry* best = nullptr;
     for (const Entry& entry : entries_) {
-      if (entry.left_out || entry.fitted.hours <= 0) continue;
+      if (entry.left_out || entry.outdone || entry.contender.variant || entry.fitted.hours <= 0) {
+        continue;
+      }
       if (best == nullptr || entry.fitted.hits > best->fitted.hits) best = &entry;
     }
     return best;
@@ -332,19 +365,34 @@ class Evaluator {
     probe.scale = entry->contender.scale;
     probe.probe = entry->contender.probe;
     probe.usual = entry->contender.usual;
+    probe.least_precision = entry->contender.least_precision;
     entry->fitted = FitThreshold(validation_.names, traced, probe, set_.false_alarms_per_hour);
     return absl::OkStatus();
   }
 
   absl::Status ScoreEntry(const std::vector<std::string>& runs, Entry* entry) {
-    if (entry->left_out) return absl::OkStatus();
-    Recording recording = test_;
-    for (const std::string& run : runs) {
-      auto trace = LoadTrace(*entry, run);
-      if (!trace.ok()) return trace.status();
-      trace->AddTo(run, set_.horizon_ms, &recording);
-    }
-    return ScoreOne(entry->contender.name, recording, &entry->score);
+    if (entry->left_out || entry->outdone) return absl::OkStatus();
+    ScoreOptions options = score_options_;
+    options.name = entry->contender.name;
+    options.horizon_ms = static_cast<std::int32_t>(HorizonOf(*entry));
+    auto scored = ScoreRuns(
+        test_.runs.size(),
+        [&](std::size_t i) -> absl::StatusOr<RunToScore> {
+          const Run& truth = test_.runs[i];
+          auto loaded = std::make_shared<Recording>();
+          loaded->names = test_.names;
+          loaded->runs.push_back(truth);
+          if (std::count(runs.begin(), runs.end(), truth.name) > 0) {
+            auto trace = LoadTrace(*entry, truth.name);
+            if (!trace.ok()) return trace.status();
+            trace->AddTo(truth.name, options.horizon_ms, loaded.get());
+          }
+          return RunToScore{loaded, &loaded->names, &loaded->runs[0]};
+        },
+        options);
+    if (!scored.ok()) return scored.status();
+    entry->score = std::make_unique<Score>(*std::move(scored));
+    return absl::OkStatus();
   }
 
   absl::Status ScoreOne(const std::string& name, const Recording& recording,
@@ -397,32 +445,62 @@ class Evaluator {
     report.title = "Foreseeing violations: " + set_.name +
                    (options_.per_application ? ", each application as one" : "");
     const Entry* best = Best();
-    std::vector<Judged> judged;
+    std::vector<Judged> judged, variants;
     for (const Entry& entry : entries_) {
+      if (entry.outdone) continue;
       if (entry.left_out) {
         report.notes.push_back(
             entry.contender.name +
             " is left out: not in this build, or the runs have too few violations to train it.");
         continue;
       }
-      judged.push_back({entry.contender.name, entry.score.get(), entry.fitted,
-                        entry.contender.scale != Scale::kOwn});
+      (entry.contender.variant ? variants : judged)
+          .push_back({entry.contender.name, entry.score.get(), entry.fitted,
+                      entry.contender.scale != Scale::kOwn});
     }
     const OracleSummary oracle = Summarize(looks_, set_.oracle.horizon_ms);
     AddNotes(judged, &report);
     report.sections = Sections(judged, oracle);
-    // Everybody against the best on the validation runs.
+    const Entry* own = nullptr;
     for (const Entry& entry : entries_) {
-      if (entry.left_out || &entry == best || best == nullptr) continue;
-      auto comparison = Compare(*best->score, *entry.score, score_options_);
+      if (entry.contender.name == kTrainedPredictor && !entry.left_out) own = &entry;
+    }
+    // Everybody against the best on the validation runs, and what seer is worth with less against
+    // seer.
+    for (const Entry& entry : entries_) {
+      const Entry* const first = entry.contender.variant ? own : best;
+      if (entry.left_out || entry.outdone || &entry == first || first == nullptr) continue;
+      auto comparison = Compare(*first->score, *entry.score, score_options_);
       if (!comparison.ok()) return comparison.status();
       report.comparisons.push_back(*std::move(comparison));
     }
-    AddFigures(judged, oracle, &result.figures);
+    AddFigures(judged, variants, oracle, report.comparisons, &result.figures);
+    if (own != nullptr) {
+      if (absl::Status status = AddRecordings(&report, &result.figures); !status.ok()) {
+        return status;
+      }
+      for (Section& section : VariantSections(*own->score, variants, report.comparisons)) {
+        report.sections.push_back(std::move(section));
+      }
+    }
     for (Entry& entry : entries_) {
-      if (!entry.left_out) report.scores.push_back(std::move(*entry.score));
+      if (entry.score != nullptr) report.scores.push_back(std::move(*entry.score));
     }
     return result;
+  }
+
+  // What the model, which knows the simulator only, says of real recordings.
+  absl::Status AddRecordings(Report* report, std::vector<EvaluationFigure>* figures) {
+    if (options_.recordings.empty() || options_.per_application) return absl::OkStatus();
+    auto model = TheTrainedModel(set_, DataForTraining());
+    if (!model.ok()) return model.status();
+    auto heard = JudgeRecordings(options_.recordings, traces_folder_ + "/recordings", *model);
+    if (!heard.ok()) return heard.status();
+    report->sections.push_back(RecordingsSection(*heard));
+    for (const PredictFigure& figure : RecordingFigures(*heard)) {
+      figures->push_back({figure.id, figure.unit, figure.metric});
+    }
+    return absl::OkStatus();
   }
 
   void AddNotes(const std::vector<Judged>& judged, Report* report) const {
@@ -457,7 +535,8 @@ class Evaluator {
     }
   }
 
-  void AddFigures(const std::vector<Judged>& judged, const OracleSummary& oracle,
+  void AddFigures(const std::vector<Judged>& judged, const std::vector<Judged>& variants,
+                  const OracleSummary& oracle, const std::vector<Comparison>& comparisons,
                   std::vector<EvaluationFigure>* figures) const {
     figures->push_back({"oracle.recall", "", oracle.recall});
     for (const Judged& j : judged) {
@@ -468,7 +547,14 @@ class Evaluator {
         }
         continue;
       }
-      std::string id = "rival." + j.name;
+      std::string id = j.name;
+      for (const Entry& entry : entries_) {  // a rival's figures, whatever its form
+        if (entry.contender.name == id && !entry.contender.form_of.empty()) {
+          id = entry.contender.form_of;
+          break;
+        }
+      }
+      id = "rival." + id;
       std::replace(id.begin(), id.end(), '-', '_');
       const Score& s = *j.score;
       figures->push_back({id + ".recall", "", s.metric("recall")});
@@ -477,11 +563,15 @@ class Evaluator {
       figures->push_back({id + ".near_misses_per_hour", "/h", s.metric("near_misses_per_hour")});
       figures->push_back({id + ".culprit_top1", "", s.metric("culprit_top1")});
     }
+    for (const PredictFigure& figure : VariantFigures(variants, comparisons)) {
+      figures->push_back({figure.id, figure.unit, figure.metric});
+    }
   }
 
   const EvaluationOptions& options_;
   ScenarioSet set_;
   std::vector<RunPlan> runs_;
+  std::vector<ServiceWorkers> workers_;
   std::string runs_folder_, traces_folder_;
   Recording validation_, test_;
   Recording classes_;  // the test runs, each class for itself
@@ -501,7 +591,7 @@ std::string FigureLine(const EvaluationFigure& figure) {
   return "{\"id\": " + JsonString(figure.id) + ", \"value\": " + JsonNumber(m.value) +
          ", \"unit\": " + JsonString(figure.unit) + ", \"low\": " + JsonNumber(m.low) +
          ", \"high\": " + JsonNumber(m.high) + ", \"of\": " + std::to_string(m.of) +
-         ", \"peer\": \"\", \"goal\": \"\"}";
+         ", \"peer\": \"\", \"goal\": " + JsonString(GoalOf(figure.id)) + "}";
 }
 
 }  // namespace seer::evaluation

@@ -39,6 +39,8 @@ struct EvaluationOptions {
   bool per_application = false;
   std::size_t jobs = 2;
   std::vector<std::pair<std::string, std::string>> forecasts;  // name, CSV file: judged too
+  // A folder with recordings of BuzzBlog (recordings.h); empty: none is looked at.
+  std::string recordings;
   std::vector<std::string> only;              // contenders of these names; empty: all
   std::function<void(std::string_view)> say;  // progress
 };

@@ -141,7 +141,12 @@ Fitted FitThreshold(const Names& names, absl::Span<const TracedRun> runs,
     if (options.scale == Scale::kProbability) candidate = std::min(candidate, 0.999999);
     const Fitted at = count(candidate);
     const double real = at.PerHour(at.false_alarms - at.near_misses);
-    if (real > false_alarms_per_hour) continue;
+    if (options.least_precision > 0) {
+      const auto hits = static_cast<double>(at.hits);
+      if (hits < options.least_precision * (hits + static_cast<double>(at.false_alarms))) continue;
+    } else if (real > false_alarms_per_hour) {
+      continue;
+    }
     const bool better =
         at.hits > best.hits || (at.hits == best.hits && at.false_alarms < best.false_alarms);
     if (better) best = at;

@@ -34,6 +34,8 @@ struct ProbeOptions {
   AlarmOptions alarm;
   Rules rules;
   std::size_t candidates = 120;
+  // Above 0: it keeps to this precision, near misses counted, instead of to the rate.
+  double least_precision = 0;
 };
 
 // What was said of a run whose truth is known.

@@ -39,8 +39,12 @@ std::vector<Part> PartsOf(const Run& run, std::size_t index, const Names& names,
     p.run = index;
     return p;
   };
+  std::map<std::uint32_t, Part*> by_id;  // a look-up by name for each line takes too long
   for (const ForecastRow& row : run.forecasts) {
-    if (row.horizon_ms == horizon_ms) part(names[row.request_class]).lines.push_back(&row);
+    if (row.horizon_ms != horizon_ms) continue;
+    Part*& own = by_id[row.request_class];
+    if (own == nullptr) own = &part(names[row.request_class]);
+    own->lines.push_back(&row);
   }
   for (const ViolationRow& row : run.violations) {
     Part& p = part(row.request_class);
@@ -69,11 +73,12 @@ absl::StatusOr<std::int32_t> HorizonOf(const Recording& recording, std::int32_t 
   return absl::InvalidArgumentError("horizon_ms: the forecasts have several, choose one of:" + all);
 }
 
-// Thresholds at falling ranks of p_violation, denser at the top, where the alarms are; and those at
-// which one violation more is foreseen, or evenly among them where there are many.
-std::vector<double> Thresholds(const std::vector<Part>& parts, const ScoreOptions& options) {
+// What the thresholds are chosen from: of every line its p_violation, and of every violation the
+// largest that would have been a hit.
+struct Levels {
   std::vector<float> values, levels;
-  for (const Part& part : parts) {
+
+  void Add(const Part& part, const ScoreOptions& options) {
     for (const ForecastRow* row : part.lines) values.push_back(row->p_violation);
     for (const Span& span : part.spans) {
       const auto from = std::lower_bound(
@@ -87,6 +92,11 @@ std::vector<double> Thresholds(const std::vector<Part>& parts, const ScoreOption
       levels.push_back(most);
     }
   }
+};
+
+// Thresholds at falling ranks of p_violation, denser at the top, where the alarms are; and those at
+// which one violation more is foreseen, or evenly among them where there are many.
+std::vector<double> Thresholds(Levels all, const ScoreOptions& options) {
   std::vector<double> thresholds;
   const auto take = [&](std::vector<float>* sorted, const auto& rank_of) {
     std::sort(sorted->begin(), sorted->end(), std::greater<>());
@@ -100,8 +110,9 @@ std::vector<double> Thresholds(const std::vector<Part>& parts, const ScoreOption
       thresholds.push_back((*sorted)[static_cast<std::size_t>(rank)]);
     }
   };
-  take(&values, [](double part, double last) { return std::exp2(part * std::log2(last + 1)) - 1; });
-  take(&levels, [](double part, double last) { return part * last; });
+  take(&all.values,
+       [](double part, double last) { return std::exp2(part * std::log2(last + 1)) - 1; });
+  take(&all.levels, [](double part, double last) { return part * last; });
   std::sort(thresholds.begin(), thresholds.end(), std::greater<>());
   thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
   while (!thresholds.empty() && thresholds.back() <= 0) thresholds.pop_back();
@@ -360,16 +371,32 @@ const Metric& Score::metric(std::string_view id) const {
 absl::StatusOr<Score> ScoreForecasts(const Recording& recording, const ScoreOptions& options) {
   auto horizon = HorizonOf(recording, options.horizon_ms);
   if (!horizon.ok()) return horizon.status();
+  ScoreOptions own = options;
+  own.horizon_ms = *horizon;
+  return ScoreRuns(
+      recording.runs.size(),
+      [&](std::size_t i) -> absl::StatusOr<RunToScore> {
+        return RunToScore{nullptr, &recording.names, &recording.runs[i]};
+      },
+      own);
+}
+
+absl::StatusOr<Score> ScoreRuns(std::size_t count,
+                                const std::function<absl::StatusOr<RunToScore>(std::size_t)>& load,
+                                const ScoreOptions& options) {
   if (options.bins == 0) return absl::InvalidArgumentError("bins: give at least 1");
   Score score;
   score.name = options.name;
-  score.horizon_ms = *horizon;
+  score.horizon_ms = options.horizon_ms;
 
-  std::vector<Part> parts;
+  // Once for what thresholds and bins are about ...
+  Levels levels;
+  double alarm_from = std::numeric_limits<double>::infinity();
   std::vector<std::int64_t> run_end_ms;
-  for (std::size_t i = 0; i < recording.runs.size(); ++i) {
-    const Run& run = recording.runs[i];
-    std::vector<Part> own = PartsOf(run, i, recording.names, *horizon);
+  for (std::size_t i = 0; i < count; ++i) {
+    auto loaded = load(i);
+    if (!loaded.ok()) return loaded.status();
+    const Run& run = *loaded->run;
     RunScore row;
     row.name = run.name;
     std::int64_t start_ms = run.start_ms;
@@ -384,65 +411,72 @@ absl::StatusOr<Score> ScoreForecasts(const Recording& recording, const ScoreOpti
     score.near_misses_known = score.near_misses_known || !run.tails.empty();
     run_end_ms.push_back(end_ms);
     score.runs.push_back(std::move(row));
-    std::move(own.begin(), own.end(), std::back_inserter(parts));
+    for (const Part& part : PartsOf(run, i, *loaded->names, options.horizon_ms)) {
+      levels.Add(part, options);
+      for (const Alarm& alarm : Match(MomentsOf(part, -1), part.spans, {}, options.rules).alarms) {
+        alarm_from = std::min<double>(alarm_from, part.lines[alarm.forecast]->p_violation);
+      }
+    }
   }
+  const std::vector<double> thresholds = Thresholds(std::move(levels), options);
+  std::vector<std::uint64_t> hits_at_lead(options.leads_ms.size(), 0);
 
-  const std::vector<double> thresholds = Thresholds(parts, options);
-  for (RunScore& run : score.runs) {
+  // ... and once to count.
+  for (std::size_t i = 0; i < count; ++i) {
+    RunScore& run = score.runs[i];
     run.pr_hits.assign(thresholds.size(), 0);
     run.pr_false.assign(thresholds.size(), 0);
-  }
-  std::vector<std::uint64_t> hits_at_lead(options.leads_ms.size(), 0);
-  double alarm_from = std::numeric_limits<double>::infinity();
-
-  for (const Part& part : parts) {
-    RunScore& run = score.runs[part.run];
-    score.lines += part.lines.size();
-    const Matched matched = Match(MomentsOf(part, -1), part.spans, part.tails, options.rules);
-    std::vector<std::int64_t> starts_ms;
-    for (const Alarm& alarm : matched.alarms) {
-      starts_ms.push_back(alarm.start_ms);
-      alarm_from = std::min<double>(alarm_from, part.lines[alarm.forecast]->p_violation);
-      ++run.alarms;
-      run.after += alarm.kind == AlarmKind::kAfter;
-      run.false_alarms += alarm.kind == AlarmKind::kFalse;
-      run.near_misses += alarm.near_miss;
-    }
-    for (std::size_t v = 0; v < part.violations.size(); ++v) {
-      const ViolationOutcome& outcome = matched.violations[v];
-      ScoredViolation scored;
-      scored.run = run.name;
-      scored.row = *part.violations[v];
-      scored.hit = outcome.alarm >= 0;
-      scored.late = outcome.late;
-      if (scored.hit) {
-        const Alarm& alarm = matched.alarms[static_cast<std::size_t>(outcome.alarm)];
-        scored.lead_ms = scored.row.start_ms - alarm.start_ms;
-        scored.named = recording.names[part.lines[alarm.forecast]->culprit];
-        scored.culprit_right = !scored.row.culprit.empty() && scored.named == scored.row.culprit;
+    auto loaded = load(i);
+    if (!loaded.ok()) return loaded.status();
+    const Names& names = *loaded->names;
+    for (const Part& part : PartsOf(*loaded->run, i, names, options.horizon_ms)) {
+      score.lines += part.lines.size();
+      const Matched matched = Match(MomentsOf(part, -1), part.spans, part.tails, options.rules);
+      std::vector<std::int64_t> starts_ms;
+      for (const Alarm& alarm : matched.alarms) {
+        starts_ms.push_back(alarm.start_ms);
+        ++run.alarms;
+        run.after += alarm.kind == AlarmKind::kAfter;
+        run.false_alarms += alarm.kind == AlarmKind::kFalse;
+        run.near_misses += alarm.near_miss;
       }
-      ++run.violations;
-      run.hits += scored.hit;
-      run.late += scored.late;
-      if (scored.hit) score.leads_ms.push_back(static_cast<double>(scored.lead_ms));
-      score.violations.push_back(std::move(scored));
-    }
-    for (std::size_t i = 0; i < options.leads_ms.size(); ++i) {
-      for (const std::int32_t alarm :
-           MatchAlarms(starts_ms, part.spans, options.leads_ms[i], options.rules.longest_lead_ms)) {
-        hits_at_lead[i] += alarm >= 0;
+      for (std::size_t v = 0; v < part.violations.size(); ++v) {
+        const ViolationOutcome& outcome = matched.violations[v];
+        ScoredViolation scored;
+        scored.run = run.name;
+        scored.row = *part.violations[v];
+        scored.hit = outcome.alarm >= 0;
+        scored.late = outcome.late;
+        if (scored.hit) {
+          const Alarm& alarm = matched.alarms[static_cast<std::size_t>(outcome.alarm)];
+          scored.lead_ms = scored.row.start_ms - alarm.start_ms;
+          scored.named = names[part.lines[alarm.forecast]->culprit];
+          scored.culprit_right = !scored.row.culprit.empty() && scored.named == scored.row.culprit;
+        }
+        ++run.violations;
+        run.hits += scored.hit;
+        run.late += scored.late;
+        if (scored.hit) score.leads_ms.push_back(static_cast<double>(scored.lead_ms));
+        score.violations.push_back(std::move(scored));
       }
-    }
-    for (std::size_t t = 0; t < thresholds.size(); ++t) {
-      const Matched at = Match(MomentsOf(part, thresholds[t]), part.spans, {}, options.rules);
-      for (const Alarm& alarm : at.alarms) {
-        run.pr_hits[t] += alarm.kind == AlarmKind::kHit;
-        run.pr_false[t] += alarm.kind == AlarmKind::kFalse;
+      for (std::size_t l = 0; l < options.leads_ms.size(); ++l) {
+        for (const std::int32_t alarm : MatchAlarms(starts_ms, part.spans, options.leads_ms[l],
+                                                    options.rules.longest_lead_ms)) {
+          hits_at_lead[l] += alarm >= 0;
+        }
       }
+      float most = 0;
+      for (const ForecastRow* row : part.lines) most = std::max(most, row->p_violation);
+      for (std::size_t t = 0; t < thresholds.size(); ++t) {
+        if (thresholds[t] > static_cast<double>(most)) continue;  // no alarm
+        const Matched at = Match(MomentsOf(part, thresholds[t]), part.spans, {}, options.rules);
+        for (const Alarm& alarm : at.alarms) {
+          run.pr_hits[t] += alarm.kind == AlarmKind::kHit;
+          run.pr_false[t] += alarm.kind == AlarmKind::kFalse;
+        }
+      }
+      AddCalibration(part, options.horizon_ms, run_end_ms[i], alarm_from, &run);
     }
-  }
-  for (const Part& part : parts) {
-    AddCalibration(part, *horizon, run_end_ms[part.run], alarm_from, &score.runs[part.run]);
   }
 
   for (const RunScore& run : score.runs) {
@@ -457,6 +491,7 @@ absl::StatusOr<Score> ScoreForecasts(const Recording& recording, const ScoreOpti
   const Times once(score.runs.size(), 1);
   score.pr = PrCurve(score, once, thresholds);
   score.bins = SumBins(score, once, &RunScore::bins);
+  score.alarm_bins = SumBins(score, once, &RunScore::alarm_bins);
   AddGroups(&score);
   AddMetrics(options, thresholds, hits_at_lead, &score);
   return score;

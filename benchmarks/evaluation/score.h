@@ -19,6 +19,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -97,8 +99,8 @@ struct Score {
   std::vector<RunScore> runs;
   std::vector<ScoredViolation> violations;
   std::vector<GroupScore> groups;
-  std::vector<PrPoint> pr;  // by falling threshold
-  std::vector<CalibrationBin> bins;
+  std::vector<PrPoint> pr;                       // by falling threshold
+  std::vector<CalibrationBin> bins, alarm_bins;  // of all runs; alarm_bins: as ece_alarm
   std::vector<double> leads_ms;
   double hours = 0;
   std::uint64_t hits = 0, late = 0, alarms = 0, false_alarms = 0, near_misses = 0, after = 0;
@@ -110,6 +112,17 @@ struct Score {
 
 // InvalidArgument where the forecasts have several horizons and none was chosen, or not this one.
 absl::StatusOr<Score> ScoreForecasts(const Recording& recording, const ScoreOptions& options);
+
+// A run at a time, each asked for twice, so that no more than one is in memory: of a hundred hours
+// the forecasts alone are gigabytes. The same score, byte by byte; `options.horizon_ms` is set.
+struct RunToScore {
+  std::shared_ptr<const void> owner;  // of the two below
+  const Names* names = nullptr;
+  const Run* run = nullptr;
+};
+absl::StatusOr<Score> ScoreRuns(std::size_t count,
+                                const std::function<absl::StatusOr<RunToScore>(std::size_t)>& load,
+                                const ScoreOptions& options);
 
 // Two predictors on the same violations.
 struct Comparison {

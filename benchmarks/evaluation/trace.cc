@@ -162,7 +162,7 @@ absl::StatusOr<Trace> Trace::Load(const std::string& path) {
 }
 
 absl::StatusOr<std::vector<Trace>> TraceRun(
-    const std::string& ticks, std::int64_t horizon_ms,
+    const std::string& ticks, absl::Span<const std::int64_t> horizons_ms,
     absl::Span<const std::unique_ptr<TickPredictor>> predictors) {
   for (const auto& predictor : predictors) predictor->Reset();
   std::vector<Trace> traces(predictors.size());
@@ -172,7 +172,7 @@ absl::StatusOr<std::vector<Trace>> TraceRun(
         for (std::size_t i = 0; i < predictors.size(); ++i) {
           absl::Status observed = predictors[i]->Observe(tick, topology, &forecasts[i]);
           if (!observed.ok()) return observed;
-          traces[i].Observe(forecasts[i], horizon_ms, topology);
+          traces[i].Observe(forecasts[i], horizons_ms[i], topology);
         }
         return absl::OkStatus();
       });

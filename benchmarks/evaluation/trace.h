@@ -1,7 +1,7 @@
 // What one predictor said of one run, in six bytes a tick and class, and as a file: so that an
 // evaluation which was stopped goes on where it was.
 //
-//   auto traces = TraceRun(files.ticks, horizon_ms, predictors);
+//   auto traces = TraceRun(files.ticks, horizons_ms, predictors);
 //   traces->front().Save("self-depth-z/test-17.trace");
 //   traces->front().AddTo("test-17", horizon_ms, &recording);         // the rows that are scored
 //
@@ -62,9 +62,10 @@ class Trace {
   std::vector<std::uint16_t> blame_;  // so too: index in culprits_, and kAlarm
 };
 
-// Every tick of a recorded run through the predictors, from anew; the run is read once.
+// Every tick of a recorded run through the predictors, from anew; the run is read once. Kept is the
+// probability at each one's horizon.
 absl::StatusOr<std::vector<Trace>> TraceRun(
-    const std::string& ticks, std::int64_t horizon_ms,
+    const std::string& ticks, absl::Span<const std::int64_t> horizons_ms,
     absl::Span<const std::unique_ptr<TickPredictor>> predictors);
 
 }  // namespace seer::evaluation

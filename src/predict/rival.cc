@@ -51,6 +51,9 @@ void Rival::State(StateIo& io) {
     AlarmState(io, state.latch);
     io(state.ratio), io(state.known_at_ns), io(state.known), io(state.recent_load);
     state.load.State(io);
+    if (!options_.own_requests) return;
+    io(state.own);
+    state.slowest.State(io);
   });
   OwnState(io);
 }
@@ -177,10 +180,28 @@ double Rival::GrowthOfLoad(const Context& context, const RequestClass& row, Clas
   return state->recent_load / usual;
 }
 
+double Rival::OwnRequests(const Context& context, const RequestClass& row, ClassState* state) {
+  const auto index = static_cast<std::size_t>(state - classes_.data());
+  if (index >= context.tick.classes.size() || !context.tick.classes[index].seen) return state->own;
+  const ClassTick& now = context.tick.classes[index];
+  const std::int64_t slowest_ns =
+      std::max(now.oldest_open_ns, now.latency.empty() ? now.p99_ns : now.latency.Quantile(0.99));
+  if (now.count == 0 && now.oldest_open_ns == 0) return state->own;  // none was there
+  const double percent = 100 * static_cast<double>(slowest_ns) /
+                         static_cast<double>(std::max<std::int64_t>(1, row.target.latency_ns));
+  const double slowest = std::min(percent, RobustBaseline::kLargest);
+  state->own = state->slowest.count() < context.warmup
+                   ? 1
+                   : std::clamp(state->slowest.Z(slowest) / options_.own_spreads, 0.0, 1.0);
+  state->slowest.Observe(slowest, context.rate);
+  return state->own;
+}
+
 bool Rival::Foresee(const Context& context, ClassId id, std::int64_t now_ns, ClassForecast* row) {
   ClassState& state = classes_[id.index()];
   const RequestClass& request_class = context.topology.request_class(id);
   const double growth = GrowthOfLoad(context, request_class, &state);
+  const double own = options_.own_requests ? OwnRequests(context, request_class, &state) : 1;
   const double threshold = ThresholdOf(request_class);
 
   // The services with the most of the blame, and the two largest scores.
@@ -215,6 +236,8 @@ bool Rival::Foresee(const Context& context, ClassId id, std::int64_t now_ns, Cla
     state.latch.Reset();
     return false;
   }
+  strongest.ratio *= own;
+  next_ratio *= own;
   if (fresh) state.latch.Observe(strongest.ratio, now_ns, options_.alarm);
 
   row->request_class = id;

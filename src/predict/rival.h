@@ -79,6 +79,8 @@ class Rival : public TickPredictor {
     bool known = false;
     RobustBaseline load;      // requests per second
     double recent_load = -1;  // over about a second; negative: not known yet
+    RobustBaseline slowest;   // of its requests in a tick, in percent of the target
+    double own = 1;           // how far its requests take longer than usual, 0 to 1
   };
   struct Top {
     std::uint32_t service;
@@ -90,6 +92,7 @@ class Rival : public TickPredictor {
   void UseRows(const Topology& topology);
   void Hold(std::int64_t now_ns);
   bool Foresee(const Context& context, ClassId id, std::int64_t now_ns, ClassForecast* row);
+  double OwnRequests(const Context& context, const RequestClass& row, ClassState* state);
   double GrowthOfLoad(const Context& context, const RequestClass& row, ClassState* state);
   void Explain(const Context& context, const Top& strongest, double next_ratio, float probability,
                ClassForecast* row) const;

@@ -83,6 +83,9 @@ absl::Status RivalOptions::Validate() const {
     last = horizon;
   }
   if (absl::Status status = alarm.Validate(); !status.ok()) return status;
+  if (!(own_spreads > 0 && std::isfinite(own_spreads))) {
+    return Bad("own_spreads", "give a finite number above 0");
+  }
   if (!(load_growth > 1 && std::isfinite(load_growth))) {
     return Bad("load_growth", "give a finite number above 1");
   }

@@ -46,7 +46,8 @@ TEST(Contenders, HaveNamesThatFiguresAndFoldersCanHave) {
     ASSERT_TRUE(make.ok());
     const auto predictor = (*make)(contender.probe);
     ASSERT_TRUE(predictor.ok()) << contender.name << ": " << predictor.status();
-    EXPECT_EQ((*predictor)->name(), contender.name);
+    const std::string& form = contender.form_of;
+    EXPECT_EQ((*predictor)->name(), form.empty() ? contender.name : form);
   }
   EXPECT_TRUE(names.count("self-depth-z") == 1 && names.count("trees@3") == 1);
 }

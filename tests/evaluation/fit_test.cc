@@ -103,6 +103,24 @@ TEST(Fit, WithoutAThresholdThatKeepsToTheRateThereIsNoAlarm) {
   EXPECT_EQ(FitThreshold(v.recording.names, {}, probe, 1).violations, 0u);
 }
 
+TEST(Fit, KeepsToAPrecisionWhereOneIsAskedFor) {
+  const Validation v = Make(9);
+  const ProbeOptions usual = Probe(RivalKind::kQueueSlope);
+  const Trace trace = TraceOf(v.run, RivalKind::kQueueSlope, usual.probe);
+  const TracedRun run{&v.truth(), &trace};
+  std::uint64_t before = 1'000'000;
+  for (const double precision : {0.01, 0.5, 0.9}) {
+    ProbeOptions probe = usual;
+    probe.least_precision = precision;
+    const Fitted fitted = FitThreshold(v.recording.names, {run}, probe, 0);
+    EXPECT_GT(fitted.hits, 0u) << precision;
+    EXPECT_GE(static_cast<double>(fitted.hits),
+              precision * static_cast<double>(fitted.hits + fitted.false_alarms));
+    EXPECT_LE(fitted.hits, before) << "more precision is no more recall";
+    before = fitted.hits;
+  }
+}
+
 TEST(Fit, APredictorWithAThresholdOfItsOwnIsOnlyCounted) {
   const Validation v = Make(8);
   const Trace trace = TraceOf(v.run, RivalKind::kSelfDepthZ, 4);

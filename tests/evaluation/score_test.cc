@@ -257,5 +257,45 @@ TEST_F(ScoreTest, PairedTestsSeeWhatIntervalsDoNot) {
   EXPECT_FALSE(Compare(other, better_score, options).ok());
 }
 
+// A run at a time is the same score as all at once.
+TEST_F(ScoreTest, RunsThatAreLoadedOneByOneGiveTheSameScore) {
+  for (const char* name : {"a", "b", "c"}) AddRun(name);
+  AddAlarm("a", 19'000, "store", 0.8f);
+  AddAlarm("b", 79'500, "load", 0.6f);
+  AddAlarm("c", 40'000, "store", 0.7f);
+  ScoreOptions options;
+  options.horizon_ms = 300;
+  std::size_t loaded = 0;
+  const auto one_by_one = ScoreRuns(
+      recording.runs.size(),
+      [&](std::size_t i) -> absl::StatusOr<RunToScore> {
+        ++loaded;
+        auto own = std::make_shared<Recording>();
+        own->names = recording.names;
+        own->runs = {recording.runs[i]};
+        return RunToScore{own, &own->names, &own->runs[0]};
+      },
+      options);
+  ASSERT_TRUE(one_by_one.ok());
+  EXPECT_EQ(loaded, 6u);
+  const Score whole = ScoreForecasts(recording, options).value();
+  ASSERT_EQ(one_by_one->metrics.size(), whole.metrics.size());
+  for (std::size_t i = 0; i < whole.metrics.size(); ++i) {
+    const auto& [id, metric] = whole.metrics[i];
+    SCOPED_TRACE(id);
+    EXPECT_EQ(one_by_one->metrics[i].first, id);
+    const Metric& other = one_by_one->metrics[i].second;
+    const auto same = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+    EXPECT_TRUE(same(other.value, metric.value) && same(other.low, metric.low) &&
+                same(other.high, metric.high) && other.of == metric.of);
+  }
+  EXPECT_EQ(one_by_one->hits, 2u);
+  EXPECT_EQ(one_by_one->pr.size(), whole.pr.size());
+  const auto fails = ScoreRuns(
+      1, [](std::size_t) -> absl::StatusOr<RunToScore> { return absl::DataLossError("torn"); },
+      options);
+  EXPECT_EQ(fails.status().code(), absl::StatusCode::kDataLoss);
+}
+
 }  // namespace
 }  // namespace seer::evaluation

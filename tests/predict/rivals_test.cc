@@ -276,5 +276,48 @@ TEST(Rivals, RandomAlarmsComeAtTheirRateAndAreTheSameAgain) {
   EXPECT_NEAR(static_cast<double>(first.size()), 600, 120) << "five deviations";
 }
 
+// The store's queue is that of every class: with own_requests a class waits for requests of its
+// own.
+TEST(Rivals, WithOwnRequestsAClassAlarmsOnceItsRequestsAreSlow) {
+  for (const bool slow : {false, true}) {
+    SCOPED_TRACE(slow);
+    RivalOptions options;
+    options.own_requests = true;
+    SmallCluster cluster;
+    const auto rival = Make(RivalKind::kSelfDepthZ, options);
+    Forecast forecast;
+    bool alarm = false;
+    for (int i = 0; i < 700; ++i) {
+      const bool fault = i >= 600;
+      ClusterTick tick = cluster.Next(fault ? 20.0 * (i - 600) : 0);
+      const int ms = 10 + (slow && fault ? 5 * (i - 600) : static_cast<int>(cluster.Poisson(2)));
+      tick.classes[0].latency.Record(ms * 1'000'000, 50);
+      ASSERT_TRUE(rival->Observe(tick, cluster.topology, &forecast).ok());
+      if (!fault) EXPECT_FALSE(forecast.alarm());
+      alarm = alarm || forecast.alarm();
+    }
+    EXPECT_EQ(alarm, slow);
+  }
+}
+
+TEST(Rivals, WithOwnRequestsThatNobodySeesItIsAsWithout) {
+  RivalOptions options;
+  options.own_requests = true;
+  SmallCluster a, b;
+  const auto with = Make(RivalKind::kSelfDepthZ, options), without = Make(RivalKind::kSelfDepthZ);
+  Forecast x, y;
+  for (int i = 0; i < 640; ++i) {
+    const double at_store = i < 600 ? 0 : 10.0 * (i - 600);
+    ClusterTick seen = a.Next(at_store), same = b.Next(at_store);
+    seen.classes[0] = same.classes[0] = ClassTick();
+    ASSERT_TRUE(with->Observe(seen, a.topology, &x).ok());
+    ASSERT_TRUE(without->Observe(same, b.topology, &y).ok());
+    EXPECT_EQ(x.alarm(), y.alarm());
+  }
+  EXPECT_TRUE(x.alarm());
+  options.own_spreads = 0;
+  EXPECT_THAT(std::string(options.Validate().message()), HasSubstr("own_spreads"));
+}
+
 }  // namespace
 }  // namespace seer

@@ -106,6 +106,13 @@ struct RivalOptions {
                                            2'000'000'000};  // increasing, 1 to 16
   AlarmOptions alarm;
 
+  // A service's queue is that of many classes. With this, a class's ratio counts in full only while
+  // its own requests (the slowest of the tick, the oldest that is open) take longer than usual by
+  // `own_spreads` spreads, less before, and not at all where they take no longer. Classes whose
+  // latencies are not seen do not care.
+  bool own_requests = false;
+  double own_spreads = 3;  // above 0
+
   double load_growth = 2.5;        // above 1
   std::size_t max_initiators = 8;  // 1 to 64, "load" not counted
   std::vector<ServiceWorkers> workers;
