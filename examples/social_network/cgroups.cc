@@ -26,11 +26,12 @@ constexpr int kPeriodUs = 40'000;  // a limit holds back often, and not for long
 
 bool Version1() { return access("/sys/fs/cgroup/cpu/cgroup.procs", F_OK) == 0; }
 
-// Where our groups are made. What limits the processor comes first.
+// Where our groups are made. What limits the processor comes first; the others are for what seer
+// reads of a group.
 std::vector<std::string> Hierarchies() {
   if (!Version1()) return {kRoot};
   std::vector<std::string> found;
-  for (const char* controller : {"cpu", "cpuacct", "blkio"}) {
+  for (const char* controller : {"cpu", "cpuacct", "memory", "blkio", "unified"}) {
     const std::string path = std::string(kRoot) + controller + "/";
     if (access((path + "cgroup.procs").c_str(), F_OK) == 0) found.push_back(path);
   }

@@ -248,6 +248,14 @@ class ControlPlane {
 
   void TellCause(const seer::ClassDiagnosis& each, const seer::Topology& topology) {
     const seer::Diagnosis& diagnosis = each.diagnosis;
+    // Once for each that is another one; a case is looked at in every tick.
+    const std::string& of_class = topology.request_class(each.request_class).name;
+    Told& told = told_causes_[of_class];
+    const Told now = {end_ns_, diagnosis.culprit, diagnosis.cause};
+    if (told.culprit == now.culprit && told.cause == now.cause && end_ns_ - told.at_ns < kAgainNs) {
+      return;
+    }
+    told = now;
     std::string evidence;
     for (const seer::DiagnosisEvidence& e : diagnosis.evidence) {
       evidence += (evidence.empty() ? "" : "; ") + e.signal + " " + Text(e.value) + ", healthy " +
@@ -373,7 +381,13 @@ class ControlPlane {
   std::deque<std::pair<int, std::string>> waiting_;
   std::map<std::string, seer::InPlace> limits_;           // "<service> <action>"
   std::map<std::string, seer::StallBaseline> baselines_;  // kept, and not restored yet
-  std::map<std::string, std::int64_t> alarms_;            // by class: when it was told last
+  struct Told {
+    std::int64_t at_ns = 0;
+    seer::ServiceId culprit;
+    seer::Cause cause = seer::Cause::kUndecided;
+  };
+  std::map<std::string, Told> told_causes_;     // by class
+  std::map<std::string, std::int64_t> alarms_;  // by class: when it was told last
   seer::Tick last_ = 0;
   std::int64_t end_ns_ = 0;
   std::size_t ticks_ = 0;

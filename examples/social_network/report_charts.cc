@@ -25,12 +25,23 @@ std::string Number(double value) {
   return text;
 }
 
+// The next of 4, 8, 20, 40, 80, 200, ...: quarters of it are short numbers.
+double RoundUp(double most) {
+  double nice = 4;
+  while (nice < most) {
+    for (const double factor : {2.0, 2.5, 2.0}) {
+      if (nice < most) nice *= factor;
+    }
+  }
+  return nice;
+}
+
 // A plane with time from left to right.
 class Plane {
  public:
   Plane(const std::string& title, double seconds, double most, const std::string& unit,
         double height = 190)
-      : seconds_(std::max(seconds, 1.0)), most_(std::max(most, 1e-9)), height_(height) {
+      : seconds_(std::max(seconds, 1.0)), most_(RoundUp(most)), height_(height) {
     svg_ = "<svg viewBox=\"0 0 " + Number(kWidth) + " " + Number(height) +
            "\" role=\"img\" aria-label=\"" + Escaped(title) + "\">";
     Text(kLeft, 14, title, "title", "start");
@@ -70,7 +81,7 @@ class Plane {
             "\" text-anchor=\"" + anchor + "\">" + Escaped(text) + "</text>";
   }
   void Legend(std::size_t place, const std::string& text, const std::string& style) {
-    const double x = kLeft + 250 + 125 * static_cast<double>(place);
+    const double x = kLeft + 236 + 119 * static_cast<double>(place);
     svg_ += "<line class=\"" + style + "\" x1=\"" + Number(x) + "\" y1=\"10\" x2=\"" +
             Number(x + 16) + "\" y2=\"10\"/>";
     Text(x + 20, 14, text, "axis", "start");

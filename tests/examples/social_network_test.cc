@@ -3,16 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,7 +24,7 @@
 #include "UserTimelineService.h"
 #include "examples/social_network/deployment.h"
 #include "examples/social_network/schedule.h"
-#include "tests/examples/process.h"
+#include "tests/examples/social_application.h"
 
 namespace seer::testing {
 namespace {
@@ -97,105 +91,8 @@ TEST(SocialNetworkSchedule, SpikesAndDaysAreWhatTheirNamesSay) {
 
 // ---- The application
 
-// The program, with what it has printed so far.
-class Application {
- public:
-  explicit Application(const std::vector<std::string>& arguments) {
-    int ends[2];
-    if (::pipe(ends) != 0) return;
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::dup2(ends[1], STDOUT_FILENO);
-      ::dup2(ends[1], STDERR_FILENO);
-      ::close(ends[0]);
-      ::close(ends[1]);
-      std::vector<std::string> command = {SEER_SOCIAL_NETWORK};
-      command.insert(command.end(), arguments.begin(), arguments.end());
-      Exec(command);
-    }
-    ::close(ends[1]);
-    from_ = ends[0];
-  }
-  ~Application() {
-    if (pid_ > 0) {
-      Signal(SIGKILL);
-      Wait();
-    }
-    ::close(from_);
-  }
-  Application(const Application&) = delete;
-  Application& operator=(const Application&) = delete;
-
-  // Reads until it has printed this. False: it ended before.
-  bool Prints(const std::string& text) {
-    while (printed_.find(text) == std::string::npos) {
-      if (!Read()) return false;
-    }
-    return true;
-  }
-  void Signal(int number) const { ::kill(pid_, number); }
-  // A process that it has started, by the name of its program; -1: none.
-  pid_t Child(const std::string& program) const {
-    const std::string self = std::to_string(pid_);
-    std::ifstream children("/proc/" + self + "/task/" + self + "/children");
-    for (pid_t child; children >> child;) {
-      std::string name;
-      std::ifstream("/proc/" + std::to_string(child) + "/comm") >> name;
-      if (name == program) return child;
-    }
-    return -1;
-  }
-  int Wait() {
-    while (Read()) {
-    }
-    int status = -1;
-    ::waitpid(pid_, &status, 0);
-    pid_ = -1;
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-  }
-  const std::string& printed() const { return printed_; }
-
- private:
-  bool Read() {
-    char buffer[1024];
-    const ssize_t n = ::read(from_, buffer, sizeof buffer);
-    if (n > 0) printed_.append(buffer, static_cast<std::size_t>(n));
-    return n > 0;
-  }
-
-  pid_t pid_ = -1;
-  int from_ = -1;
-  std::string printed_;
-};
-
-class SocialNetwork : public ::testing::Test {
+class SocialNetwork : public SocialNetworkRun {
  protected:
-  void SetUp() override {
-    // Runs of others may be in the folder for temporary files.
-    ::setenv("TMPDIR", temporary_.path().c_str(), 1);
-    ::chmod(temporary_.path().c_str(), 0755);
-    if (::access("/usr/bin/memcached", X_OK) != 0 || ::access("/usr/bin/redis-server", X_OK) != 0 ||
-        !std::filesystem::exists("/usr/lib/postgresql")) {
-      GTEST_SKIP() << "the stores are not installed: apt install memcached redis-server postgresql";
-    }
-    // Orphans come to us, so that none is missed.
-    ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-  }
-  void TearDown() override {
-    ::prctl(PR_SET_CHILD_SUBREAPER, 0);
-    ::unsetenv("TMPDIR");
-  }
-  void ExpectNothingIsLeft() const {
-    EXPECT_TRUE(Eventually([] { return ::waitpid(-1, nullptr, WNOHANG) < 0; }))
-        << "a process is left";
-    EXPECT_EQ(temporary_.files(), 0u);
-  }
-  social::Deployment Deployed() const {
-    for (const auto& entry : std::filesystem::directory_iterator(temporary_.path())) {
-      return social::Deployment(entry.path().string());
-    }
-    return social::Deployment("");
-  }
   // A client of the service, which any Thrift client is.
   template <typename Client>
   Client To(const std::string& service) const {
@@ -206,9 +103,6 @@ class SocialNetwork : public ::testing::Test {
     return Client(std::make_shared<protocol::TBinaryProtocol>(
         std::make_shared<transport::TFramedTransport>(socket)));
   }
-
- private:
-  const ScratchDirectory temporary_;
 };
 
 std::vector<std::int64_t> IdsOf(const std::vector<Post>& posts) {
@@ -341,7 +235,8 @@ TEST_F(SocialNetwork, LeavesNothingBehindWhateverEndsIt) {
 }
 
 TEST_F(SocialNetwork, AnswersItsLoadAndSeesAllServices) {
-  Application application({"--duration", "4", "--rate", "40", "--shadow", "--no-faults", "--report", ""});
+  Application application(
+      {"--duration", "4", "--rate", "40", "--shadow", "--no-faults", "--report", ""});
   EXPECT_EQ(application.Wait(), 0) << application.printed();
   EXPECT_THAT(application.printed(), HasSubstr("in all: "));
   EXPECT_THAT(application.printed(), Not(HasSubstr("failed")));
