@@ -154,7 +154,7 @@ absl::StatusOr<FittedAlarm> FitAlarm(absl::Span<const ForecastTrack> tracks,
         "tracks: no violation: give validation runs with some, or more of them");
   }
   Search search(tracks, horizons_ns, options);
-  bool any = false, found = false;
+  bool any = false, found = false, precise = false;
   for (std::size_t h = 0; h < horizons_ns.size(); ++h) {
     if (horizons_ns[h] < options.least_horizon_ns || horizons_ns[h] > options.most_horizon_ns) {
       continue;
@@ -176,11 +176,17 @@ absl::StatusOr<FittedAlarm> FitAlarm(absl::Span<const ForecastTrack> tracks,
       const Counts counts = search.CountAt(at);
       const std::uint64_t real = counts.false_alarms - counts.near_misses;
       if (static_cast<double>(real) > options.false_alarms_per_hour * hours) continue;
-      const bool better =
-          counts.hits > fitted.hits ||
-          (counts.hits == fitted.hits && (!found || counts.false_alarms < fitted.false_alarms));
+      // One that is precise enough is better than any that is not.
+      const auto hits = static_cast<double>(counts.hits);
+      const auto all = static_cast<double>(counts.hits + counts.false_alarms);
+      const bool own_precise = hits > 0 && hits >= options.least_precision * all;
+      const bool better = own_precise != precise ? own_precise
+                          : counts.hits != fitted.hits
+                              ? counts.hits > fitted.hits
+                              : !found || counts.false_alarms < fitted.false_alarms;
       if (!better) continue;
       found = true;
+      precise = own_precise;
       take(at, counts);
     }
   }
@@ -213,16 +219,31 @@ ModelCalibration FitLogOdds(absl::Span<const SaidAndCame> said) {
   std::size_t came = 0;
   for (const SaidAndCame& one : said) came += one.came ? 1 : 0;
   if (came == 0 || came == said.size()) return calibration;
+  // Of the same log-odds, within a hundredth, as many as there are: a recording has millions.
+  struct Alike {
+    double count = 0, came = 0, sum = 0;
+  };
+  constexpr double kMost = 21, kWidth = 0.01;  // of log-odds: 1e-9 to 1 - 1e-9
+  std::vector<Alike> alike(static_cast<std::size_t>(2 * kMost / kWidth) + 1);
+  for (const SaidAndCame& one : said) {
+    const double p = std::clamp(static_cast<double>(one.probability), 1e-9, 1 - 1e-9);
+    const double z = std::log(p / (1 - p));
+    Alike& own = alike[static_cast<std::size_t>((z + kMost) / kWidth)];
+    own.count += 1;
+    own.came += one.came ? 1 : 0;
+    own.sum += z;
+  }
   double slope = 1, shift = 0;
   constexpr double kRidge = 1;  // as if it were one observation that says so
   for (int step = 0; step < 50; ++step) {
     double g0 = kRidge * (slope - 1), g1 = kRidge * shift;
     double h00 = kRidge, h01 = 0, h11 = kRidge;
-    for (const SaidAndCame& one : said) {
-      const double p = std::clamp(static_cast<double>(one.probability), 1e-9, 1 - 1e-9);
-      const double z = std::log(p / (1 - p));
+    for (const Alike& own : alike) {
+      if (!(own.count > 0)) continue;
+      const double z = own.sum / own.count;
       const double q = 1 / (1 + std::exp(-(slope * z + shift)));
-      const double error = q - (one.came ? 1 : 0), curve = std::max(q * (1 - q), 1e-12);
+      const double error = own.count * q - own.came;
+      const double curve = own.count * std::max(q * (1 - q), 1e-12);
       g0 += error * z;
       g1 += error;
       h00 += curve * z * z;

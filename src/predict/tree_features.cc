@@ -354,7 +354,9 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
         std::max(std::floor(share * state.total + 1e-9) + 1, static_cast<double>(target.min_over)));
     state.fills = {state.fill, state.fills[0], state.fills[1]};
     state.fill = now != nullptr ? static_cast<float>((state.over + waits)) / state.allowed : kNone;
-    state.near = now != nullptr && state.near_sum + waits >= static_cast<double>(state.allowed);
+    // The tail itself: how many have to be late for a violation (min_over) is not its matter.
+    const double of_tail = std::floor(share * state.total + 1e-9) + 1;
+    state.near = now != nullptr && state.near_sum + waits >= of_tail;
     state.since_breach = state.fill >= 1 ? 0 : std::min(state.since_breach + 1, 100'000.0f);
     if (now != nullptr) {
       const float weight = std::max(rate_, 1 / (state.ticks + 1));

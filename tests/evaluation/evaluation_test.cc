@@ -74,6 +74,30 @@ TEST_F(EvaluationTest, SameScenariosSameBytes) {
   EXPECT_THAT(once, HasSubstr("oracle.recall"));
 }
 
+TEST_F(EvaluationTest, AModelThatWasTrainedIsNotTrainedAgain) {
+  options_.only = {"seer", "seer-missing30"};
+  const std::string whole = Run();
+  EXPECT_THAT(whole, HasSubstr("predict.missing30_loss"));
+  std::vector<fs::path> models;
+  for (const auto& entry : fs::recursive_directory_iterator(options_.folder)) {
+    if (entry.path().extension() == ".model") models.push_back(entry.path());
+  }
+  ASSERT_EQ(models.size(), 1u) << "both are the same model";
+  const auto written = fs::last_write_time(models[0]);
+  // Killed before it had forecast anything.
+  for (const auto& [path, time] : Kept()) {
+    if (fs::path(path).extension() == ".trace") fs::remove(path);
+  }
+  EXPECT_EQ(Run(), whole);
+  EXPECT_EQ(fs::last_write_time(models[0]), written);
+  // Half a model is none.
+  fs::resize_file(models[0], fs::file_size(models[0]) / 2);
+  for (const auto& [path, time] : Kept()) {
+    if (fs::path(path).extension() == ".trace") fs::remove(path);
+  }
+  EXPECT_EQ(Run(), whole);
+}
+
 TEST_F(EvaluationTest, WhatIsThereIsUsedAndWhatIsMissingIsMadeAgain) {
   const std::string whole = Run();
   const auto kept = Kept();

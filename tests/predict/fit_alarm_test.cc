@@ -131,5 +131,32 @@ TEST(FitAlarm, SaysWhatIsMissing) {
   EXPECT_THAT(message(1, {}), HasSubstr("probabilities"));
 }
 
+// All false alarms are near misses, of which the rate knows nothing.
+TEST(FitAlarm, KeepsToAPrecisionWhereThereIsOne) {
+  ForecastTrack track = MakeTrack();
+  track.near.assign(track.times_ns.size(), 1);
+  for (std::size_t i = 0; i < track.times_ns.size(); ++i) {
+    float& p = track.probabilities[2 * i];
+    // Every second violation is told with 0.5 only, as is what comes to nothing every 10 s.
+    if (p > 0.85f && (i / 600) % 2 == 0) p = 0.5f;
+    if (i % 100 == 50 && p < 0.5f) p = 0.5f;
+  }
+  const std::vector<std::int64_t> horizons = {300 * kMs, 500 * kMs};
+  std::uint64_t before = 21;
+  for (const double precision : {0.0, 0.3, 0.6, 0.999}) {
+    SCOPED_TRACE(precision);
+    FitAlarmOptions options;
+    options.most_horizon_ns = 300 * kMs;
+    options.least_precision = precision;
+    const FittedAlarm fitted = FitAlarm({track}, horizons, 1.0 / 3, options).value();
+    EXPECT_GT(fitted.hits, 0u);
+    EXPECT_LE(fitted.hits, before) << "more precision is no more recall";
+    before = fitted.hits;
+    EXPECT_EQ(fitted.near_misses, fitted.false_alarms);
+    EXPECT_GE(static_cast<double>(fitted.hits),
+              precision * static_cast<double>(fitted.hits + fitted.false_alarms));
+  }
+}
+
 }  // namespace
 }  // namespace seer

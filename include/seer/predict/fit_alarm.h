@@ -9,8 +9,10 @@
 //
 // For each horizon FitAlarm fits the log-odds (Platt: slope and shift) to what came. Then it looks
 // for the horizon and threshold with the most hits (alarm_score.h) of those that keep to
-// `false_alarms_per_hour`, near misses not counted; of equal ones for that with the fewest false
-// alarms. Where no threshold keeps to the rate, it is above all that was said.
+// `false_alarms_per_hour`, near misses not counted, and to `least_precision`, near misses counted:
+// where hardly a tail is over its target without a violation, the first decides, where many are,
+// the second. Of equal ones it takes that with the fewest false alarms. Where none is so precise,
+// the rate alone decides; where no threshold keeps to the rate, it is above all that was said.
 //
 // Threads: functions of their arguments. Cost: about 5 ns for each tick, class and threshold tried.
 #pragma once
@@ -37,6 +39,7 @@ struct ForecastTrack {
 
 struct FitAlarmOptions {
   double false_alarms_per_hour = 1;
+  double least_precision = 0.5;  // of all alarms that are hits or false
   AlarmOptions alarm;
   AlarmRules rules;
   std::size_t candidates = 100;       // thresholds tried for each horizon
