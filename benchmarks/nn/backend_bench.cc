@@ -1,6 +1,9 @@
 // Time of one window and of one training step, one thread.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <cmath>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,7 +26,7 @@ const Backend* BackendNamed(const char* name) {
   return FindBackend(name);
 }
 
-void Window(benchmark::State& state, const char* name, const char* backend) {
+void Window(benchmark::State& state, const char* name, const char* backend, bool cold = false) {
   const Flat flat(static_cast<std::size_t>(state.range(0)), name);
   auto engine = *BackendNamed(backend)->NewInference(flat.network, flat.weights);
   auto workspace = *engine->NewWorkspace(1);
@@ -31,6 +34,11 @@ void Window(benchmark::State& state, const char* name, const char* backend) {
   const auto inputs =
       absl::MakeConstSpan(flat.batch.inputs).subspan(0, flat.network.window_values());
   for (auto _ : state) {
+    if (cold) {
+      state.PauseTiming();
+      ColdCaches();
+      state.ResumeTiming();
+    }
     if (!engine->Run(inputs, 1, workspace.get(), absl::MakeSpan(out)).ok()) {
       state.SkipWithError("Run failed");
       return;
@@ -46,6 +54,8 @@ void BM_WindowNativePyramid(benchmark::State& state) { Window(state, "pyramid", 
 void BM_WindowNativePositionWise(benchmark::State& state) {
   Window(state, "position_wise", "native");
 }
+void BM_ColdWindow(benchmark::State& state) { Window(state, "flat", "native", true); }
+BENCHMARK(BM_ColdWindow)->Arg(36)->Arg(386)->Arg(2000)->Arg(10000);
 BENCHMARK(BM_Window)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
 BENCHMARK(BM_WindowPyramid)->Arg(386)->Arg(10000);
 BENCHMARK(BM_WindowPositionWise)->Arg(386);
@@ -80,7 +90,8 @@ BENCHMARK(BM_Train)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
 BENCHMARK(BM_TrainNative)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
 
 // Tick by tick. The window that slides gives the same outputs as the whole window.
-void Ticks(benchmark::State& state, const char* name, const char* backend, RunMode mode) {
+void Ticks(benchmark::State& state, const char* name, const char* backend, RunMode mode,
+           bool cold = false) {
   const Flat flat(static_cast<std::size_t>(state.range(0)), name);
   auto engine = *FindBackend(backend)->NewInference(flat.network, flat.weights);
   auto session = *engine->NewSession(mode);
@@ -88,6 +99,11 @@ void Ticks(benchmark::State& state, const char* name, const char* backend, RunMo
   const std::size_t services = flat.network.services();
   std::size_t t = 0;
   for (auto _ : state) {
+    if (cold) {
+      state.PauseTiming();
+      ColdCaches();
+      state.ResumeTiming();
+    }
     const auto tick =
         absl::MakeConstSpan(flat.batch.inputs).subspan(t++ % 640 * services, services);
     if (!session->Push(tick, absl::MakeSpan(out)).ok()) {
@@ -97,6 +113,10 @@ void Ticks(benchmark::State& state, const char* name, const char* backend, RunMo
     benchmark::DoNotOptimize(out.data());
   }
 }
+void BM_ColdStream(benchmark::State& state) {
+  Ticks(state, "flat", "native", RunMode::kStream, true);
+}
+BENCHMARK(BM_ColdStream)->Arg(36)->Arg(386)->Arg(2000)->Arg(10000);
 void BM_Slide(benchmark::State& state) { Ticks(state, "flat", "eigen", RunMode::kSlide); }
 void BM_SlideNative(benchmark::State& state) { Ticks(state, "flat", "native", RunMode::kSlide); }
 void BM_StreamNative(benchmark::State& state) { Ticks(state, "flat", "native", RunMode::kStream); }
@@ -117,6 +137,65 @@ BENCHMARK(BM_StreamPyramid)->Arg(386);
 BENCHMARK(BM_SlidePyramid)->Arg(386);
 BENCHMARK(BM_SlideHybrid)->Arg(386);
 BENCHMARK(BM_SlidePositionWise)->Arg(386);
+
+// The same with weights of 16 bits, and how far its logits are from those of 32, as a share of the
+// largest.
+void BM_StreamBfloat16(benchmark::State& state) {
+  const Flat flat(static_cast<std::size_t>(state.range(0)));
+  InferenceOptions whole, halves;
+  whole.logits = halves.logits = halves.bfloat16_weights = true;
+  auto engine = *FindBackend("native")->NewInference(flat.network, flat.weights, halves);
+  auto exact = *FindBackend("native")->NewInference(flat.network, flat.weights, whole);
+  auto session = *engine->NewSession(RunMode::kStream),
+       other = *exact->NewSession(RunMode::kStream);
+  std::vector<float> out(flat.network.outputs()), expected(out);
+  const std::size_t services = flat.network.services();
+  std::size_t t = 0;
+  const auto push = [&](TickSession& to, std::vector<float>& outputs) {
+    const auto tick = absl::MakeConstSpan(flat.batch.inputs).subspan(t % 640 * services, services);
+    if (!to.Push(tick, absl::MakeSpan(outputs)).ok()) state.SkipWithError("Push failed");
+  };
+  float error = 0, largest = 0;
+  for (; t < 40; ++t) {
+    push(*session, out);
+    push(*other, expected);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      error = std::max(error, std::abs(out[i] - expected[i]));
+      largest = std::max(largest, std::abs(expected[i]));
+    }
+  }
+  for (auto _ : state) {
+    push(*session, out);
+    ++t;
+  }
+  state.counters["error"] = static_cast<double>(error / largest);
+}
+BENCHMARK(BM_StreamBfloat16)->Arg(386)->Arg(2000)->Arg(10000);
+
+// A tick of 8 applications, by one session and by one for each.
+void BM_StreamTogether(benchmark::State& state) {
+  constexpr std::size_t kApplications = 8;
+  const bool together = state.range(1) != 0;
+  const Flat flat(static_cast<std::size_t>(state.range(0)));
+  auto engine = *FindBackend("native")->NewInference(flat.network, flat.weights);
+  const std::size_t services = flat.network.services(), outputs = flat.network.outputs();
+  const std::size_t each = together ? kApplications : 1;
+  std::vector<std::unique_ptr<TickSession>> sessions;
+  for (std::size_t a = 0; a < kApplications; a += each) {
+    sessions.push_back(*engine->NewSessionOf(each, RunMode::kStream));
+  }
+  std::vector<float> out(each * outputs);
+  std::size_t t = 0;
+  for (auto _ : state) {
+    for (const auto& session : sessions) {
+      const auto ticks = absl::MakeConstSpan(flat.batch.inputs)
+                             .subspan(t % (640 - each) * services, each * services);
+      t += each;
+      if (!session->Push(ticks, absl::MakeSpan(out)).ok()) state.SkipWithError("Push failed");
+    }
+  }
+}
+BENCHMARK(BM_StreamTogether)->Args({386, 1})->Args({386, 0})->Args({2000, 1})->Args({2000, 0});
 
 // An epoch of the trainer: the same steps by one thread and by two.
 void BM_TrainThreads(benchmark::State& state) {
@@ -164,6 +243,22 @@ SEER_FIGURE(slide_pyramid386, Time("nn.slide_us.pyramid386", "us", "", "BM_Slide
 SEER_FIGURE(slide_hybrid386, Time("nn.slide_us.hybrid386", "us", "", "BM_SlideHybrid/386"));
 SEER_FIGURE(slide_position_wise386,
             Time("nn.slide_us.position_wise386", "us", "", "BM_SlidePositionWise/386"));
+SEER_FIGURE(together386, Speedup("nn.stream_together.386", "", "BM_StreamTogether/386/1",
+                                 "BM_StreamTogether/386/0", "8 sessions"));
+SEER_FIGURE(together2000, Speedup("nn.stream_together.2000", "", "BM_StreamTogether/2000/1",
+                                  "BM_StreamTogether/2000/0", "8 sessions"));
+[[maybe_unused]] const int with_size = [] {
+  for (const std::string n : {"386", "2000", "10000"}) {
+    Register(Speedup("nn.stream_bfloat16." + n, "", "BM_StreamBfloat16/" + n,
+                     "BM_StreamNative/" + n, "32 bits"));
+    Register(Counter("nn.bfloat16_error." + n, "", "", "BM_StreamBfloat16/" + n, "error"));
+  }
+  for (const std::string n : {"36", "386", "2000", "10000"}) {
+    Register(Time("nn.cold_window_us." + n, "us", "", "BM_ColdWindow/" + n));
+    Register(Time("nn.cold_stream_us." + n, "us", "", "BM_ColdStream/" + n));
+  }
+  return 0;
+}();
 SEER_FIGURE(two_threads, Speedup("nn.train_two_threads", ">= 1.6", "BM_TrainThreads/2",
                                  "BM_TrainThreads/1", "one thread"));
 

@@ -14,11 +14,16 @@
 namespace seer::bench {
 namespace {
 
-void BM_WindowTorch(benchmark::State& state) {
-  const Flat flat(static_cast<std::size_t>(state.range(0)));
+void WindowTorch(benchmark::State& state, const char* name, bool cold) {
+  const Flat flat(static_cast<std::size_t>(state.range(0)), name);
   TorchPeer peer(flat.network, flat.weights, /*training=*/false);
   std::vector<float> out(flat.network.outputs()), ours(out);
   for (auto _ : state) {
+    if (cold) {
+      state.PauseTiming();
+      ColdCaches();
+      state.ResumeTiming();
+    }
     peer.Window(flat.batch.inputs.data(), out.data());
     benchmark::DoNotOptimize(out.data());
   }
@@ -36,6 +41,15 @@ void BM_WindowTorch(benchmark::State& state) {
     if (std::abs(out[i] - ours[i]) > 1e-5f) state.SkipWithError("libtorch computes something else");
   }
 }
+void BM_WindowTorch(benchmark::State& state) { WindowTorch(state, "flat", false); }
+void BM_WindowTorchPyramid(benchmark::State& state) { WindowTorch(state, "pyramid", false); }
+void BM_WindowTorchPositionWise(benchmark::State& state) {
+  WindowTorch(state, "position_wise", false);
+}
+void BM_ColdWindowTorch(benchmark::State& state) { WindowTorch(state, "flat", true); }
+BENCHMARK(BM_WindowTorchPyramid)->Arg(386)->Arg(10000);
+BENCHMARK(BM_WindowTorchPositionWise)->Arg(386);
+BENCHMARK(BM_ColdWindowTorch)->Arg(36)->Arg(386)->Arg(2000)->Arg(10000);
 BENCHMARK(BM_WindowTorch)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
 
 void BM_TrainTorch(benchmark::State& state) {
@@ -56,8 +70,8 @@ void BM_TrainTorch(benchmark::State& state) {
 BENCHMARK(BM_TrainTorch)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
 
 // A tick, with the state that the one before it left.
-void BM_StreamTorch(benchmark::State& state) {
-  const Flat flat(static_cast<std::size_t>(state.range(0)));
+void StreamTorch(benchmark::State& state, const char* name) {
+  const Flat flat(static_cast<std::size_t>(state.range(0)), name);
   TorchPeer peer(flat.network, flat.weights, /*training=*/false);
   auto engine = *FindBackend("native")->NewInference(flat.network, flat.weights);
   auto session = *engine->NewSession(RunMode::kStream);
@@ -81,7 +95,31 @@ void BM_StreamTorch(benchmark::State& state) {
     benchmark::DoNotOptimize(out.data());
   }
 }
+void BM_StreamTorch(benchmark::State& state) { StreamTorch(state, "flat"); }
+void BM_StreamTorchPyramid(benchmark::State& state) { StreamTorch(state, "pyramid"); }
+BENCHMARK(BM_StreamTorchPyramid)->Arg(386);
 BENCHMARK(BM_StreamTorch)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
+
+[[maybe_unused]] const int others = [] {
+  const auto against = [&](const std::string& id, const std::string& ours,
+                           const std::string& peer) {
+    Register(Speedup(id, "", ours, peer, "libtorch, tuned"));
+  };
+  const std::string window = "nn.window_vs_torch.native.", pyramid = "BM_WindowTorchPyramid/";
+  against(window + "pyramid386", "BM_WindowNativePyramid/386", pyramid + "386");
+  against(window + "pyramid10000", "BM_WindowNativePyramid/10000", pyramid + "10000");
+  against(window + "position_wise386", "BM_WindowNativePositionWise/386",
+          "BM_WindowTorchPositionWise/386");
+  against("nn.slide_vs_torch.native.pyramid386", "BM_SlidePyramid/386", pyramid + "386");
+  against("nn.slide_vs_torch.native.position_wise386", "BM_SlidePositionWise/386",
+          "BM_WindowTorchPositionWise/386");
+  against("nn.stream_vs_torch.native.pyramid386", "BM_StreamPyramid/386",
+          "BM_StreamTorchPyramid/386");
+  for (const std::string n : {"36", "386", "2000", "10000"}) {
+    against("nn.cold_window_vs_torch.native." + n, "BM_ColdWindow/" + n, "BM_ColdWindowTorch/" + n);
+  }
+  return 0;
+}();
 
 [[maybe_unused]] const int figures = [] {
   struct Goal {

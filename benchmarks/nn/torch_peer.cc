@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <string>
 #include <tuple>
 
@@ -36,54 +37,120 @@ namespace {
 }  // namespace
 
 struct TorchPeer::Impl {
-  std::vector<torch::Tensor> p;  // as torch wants them, in the order of Network::tensors()
+  explicit Impl(const Network& shape) : network(shape) {}
+
+  const Network network;
+  std::map<std::string, torch::Tensor> p;  // as torch wants them
   torch::Tensor zero_bias = torch::zeros({256});
   std::unique_ptr<torch::optim::Adam> adam;
   std::vector<torch::Tensor> carried;  // of Tick(): hidden values and cells of each LSTM
   std::int64_t ticks, services;
 
-  torch::Tensor Lstm(const torch::Tensor& x, std::size_t i, std::int64_t batch) const {
-    const torch::Tensor state = torch::zeros({1, batch, 64});
-    return std::get<0>(torch::lstm(x, {state, state}, {p[i], p[i + 1], p[i + 2], zero_bias}, true,
-                                   1, 0.0, false, false, false));
+  torch::Tensor Convolve(torch::Tensor y, const std::vector<Stage>& stages,
+                         const char* name) const {
+    for (std::size_t i = 0; i < stages.size(); ++i) {
+      const std::string at = name + std::to_string(i);
+      if (stages[i].layer.kind == LayerKind::kPool) return torch::cat({y.mean(2), y.amax(2)}, 1);
+      if (stages[i].layer.kind != LayerKind::kConv) break;
+      y = torch::relu(torch::conv1d(y, p.at(at + ".weight"), p.at(at + ".bias"),
+                                    stages[i].layer.stride, stages[i].layer.padding));
+    }
+    return y;
+  }
+  // y: ticks x batch x features. The state of each LSTM, zeros without, is moved on.
+  torch::Tensor Recur(torch::Tensor y, std::vector<torch::Tensor>* state) const {
+    std::size_t lstm = 0;
+    for (std::size_t i = 0; i < network.trunk().size(); ++i) {
+      const LayerConfig& layer = network.trunk()[i].layer;
+      if (layer.kind != LayerKind::kLstm) continue;
+      const std::string at = "trunk." + std::to_string(i);
+      const torch::Tensor zeros =
+          torch::zeros({1, y.size(1), static_cast<std::int64_t>(layer.units)});
+      torch::Tensor h = state == nullptr ? zeros : (*state)[2 * lstm];
+      torch::Tensor c = state == nullptr ? zeros : (*state)[2 * lstm + 1];
+      const torch::Tensor no_bias = zero_bias.slice(0, 0, 4 * layer.units);
+      std::tie(y, h, c) = torch::lstm(
+          y, {h, c}, {p.at(at + ".weight"), p.at(at + ".recurrent"), p.at(at + ".bias"), no_bias},
+          true, 1, 0.0, false, false, false);
+      if (state != nullptr) {
+        (*state)[2 * lstm] = h;
+        (*state)[2 * lstm + 1] = c;
+      }
+      ++lstm;
+    }
+    return y[-1];
+  }
+  // context: batch x features. x: of one window, where the head is shared.
+  torch::Tensor Head(const torch::Tensor& context, const torch::Tensor& x) const {
+    if (network.config().head == HeadKind::kDense) {
+      return torch::addmm(p.at("head.bias"), context, p.at("head.weight"));
+    }
+    const torch::Tensor local =
+        Convolve(x.reshape({1, ticks, services}), network.local(), "local.")[0].t();
+    const torch::Tensor base = torch::addmm(p.at("head.bias"), context, p.at("head.context"));
+    const torch::Tensor hidden = torch::tanh(torch::addmm(base, local, p.at("head.weight")));
+    const torch::Tensor each = torch::addmm(p.at("head.out_bias"), hidden, p.at("head.out"));
+    const torch::Tensor extras =
+        torch::addmm(p.at("head.extras_bias"), context, p.at("head.extras"));
+    return torch::cat({each.t(), extras}, 1);
   }
   torch::Tensor Logits(const torch::Tensor& x, std::int64_t batch) const {
-    torch::Tensor y = x.reshape({batch * ticks, 1, services});
-    y = torch::relu(torch::conv1d(y, p[0], p[1], 2, 2));
-    y = torch::relu(torch::conv1d(y, p[2], p[3], 3, 2));
-    // Channels first, as torch likes it: the weights of the LSTM are ordered to match.
+    torch::Tensor y = Convolve(x.reshape({batch * ticks, 1, services}), network.trunk(), "trunk.");
     y = y.reshape({batch, ticks, -1}).transpose(0, 1).contiguous();
-    y = Lstm(Lstm(y, 4, batch), 7, batch);
-    return torch::addmm(p[11], y[-1], p[10]);
+    return Head(Recur(y, nullptr), x);
   }
 };
 
 TorchPeer::TorchPeer(const Network& network, const std::vector<float>& weights, bool training)
-    : impl_(std::make_unique<Impl>()) {
+    : impl_(std::make_unique<Impl>(network)) {
   torch::set_num_threads(1);
   impl_->ticks = network.config().ticks;
   impl_->services = static_cast<std::int64_t>(network.services());
+  // Channels first, as torch likes it: the weights of the layer behind convolutions are ordered to
+  // match.
+  std::map<std::string, std::int64_t> channels_before;
+  for (std::size_t i = 1; i < network.trunk().size(); ++i) {
+    if (network.trunk()[i - 1].layer.kind != LayerKind::kConv) continue;
+    channels_before["trunk." + std::to_string(i) + ".weight"] =
+        static_cast<std::int64_t>(network.trunk()[i - 1].out_channels);
+  }
+  std::map<std::string, const Stage*> convolutions;
+  for (const bool local : {false, true}) {
+    const std::vector<Stage>& stages = local ? network.local() : network.trunk();
+    for (std::size_t i = 0; i < stages.size(); ++i) {
+      if (stages[i].layer.kind != LayerKind::kConv) continue;
+      convolutions[(local ? "local." : "trunk.") + std::to_string(i) + ".weight"] = &stages[i];
+    }
+  }
   for (const Tensor& tensor : network.tensors()) {
     const auto rows = static_cast<std::int64_t>(tensor.rows);
     const auto columns = static_cast<std::int64_t>(tensor.columns);
     torch::Tensor value = torch::from_blob(const_cast<float*>(weights.data()) + tensor.offset,
                                            {rows, columns}, torch::kFloat);
-    if (tensor.name == "trunk.0.weight") {
-      value = value.reshape({5, 1, 8}).permute({2, 1, 0});
-    } else if (tensor.name == "trunk.1.weight") {
-      value = value.reshape({5, 8, 16}).permute({2, 1, 0});
-    } else if (tensor.name == "trunk.2.weight") {
-      value = value.reshape({rows / 16, 16, columns}).transpose(0, 1).reshape({rows, columns}).t();
+    const bool trunk = tensor.name.rfind("trunk.", 0) == 0;
+    if (convolutions.count(tensor.name) > 0) {
+      const auto kernel = static_cast<std::int64_t>(convolutions[tensor.name]->layer.kernel);
+      value = value.reshape({kernel, rows / kernel, columns}).permute({2, 1, 0});
     } else if (tensor.bias) {
       value = value.reshape({columns});
-    } else if (tensor.name != "head.weight") {
+    } else if (channels_before.count(tensor.name) > 0) {
+      const std::int64_t channels = channels_before[tensor.name];
+      value = value.reshape({rows / channels, channels, columns})
+                  .transpose(0, 1)
+                  .reshape({rows, columns})
+                  .t();
+    } else if (trunk) {
       value = value.t();
     }
-    impl_->p.push_back(value.contiguous().clone());
+    impl_->p[tensor.name] = value.contiguous().clone();
   }
   if (!training) return;
-  for (torch::Tensor& value : impl_->p) value.set_requires_grad(true);
-  impl_->adam = std::make_unique<torch::optim::Adam>(impl_->p, torch::optim::AdamOptions(1e-3));
+  std::vector<torch::Tensor> all;
+  for (auto& [name, value] : impl_->p) {
+    value.set_requires_grad(true);
+    all.push_back(value);
+  }
+  impl_->adam = std::make_unique<torch::optim::Adam>(all, torch::optim::AdamOptions(1e-3));
 }
 TorchPeer::~TorchPeer() = default;
 
@@ -98,18 +165,14 @@ void TorchPeer::Window(const float* inputs, float* outputs) {
 void TorchPeer::Tick(const float* inputs, float* outputs) {
   const c10::InferenceMode guard;
   Impl& m = *impl_;
-  if (m.carried.empty()) m.carried.assign(4, torch::zeros({1, 1, 64}));
-  torch::Tensor y = torch::from_blob(const_cast<float*>(inputs), {1, 1, m.services}, torch::kFloat);
-  y = torch::relu(torch::conv1d(y, m.p[0], m.p[1], 2, 2));
-  y = torch::relu(torch::conv1d(y, m.p[2], m.p[3], 3, 2));
-  y = y.reshape({1, 1, -1});
-  for (std::size_t i = 0; i < 2; ++i) {
-    const std::size_t at = 4 + 3 * i;
-    std::tie(y, m.carried[2 * i], m.carried[2 * i + 1]) = torch::lstm(
-        y, {m.carried[2 * i], m.carried[2 * i + 1]},
-        {m.p[at], m.p[at + 1], m.p[at + 2], m.zero_bias}, true, 1, 0.0, false, false, false);
+  for (const Stage& stage : m.network.trunk()) {
+    if (m.carried.size() == 4 || stage.layer.kind != LayerKind::kLstm) continue;
+    const auto units = static_cast<std::int64_t>(stage.layer.units);
+    m.carried.insert(m.carried.end(), 2, torch::zeros({1, 1, units}));
   }
-  const torch::Tensor out = torch::softmax(torch::addmm(m.p[11], y[0], m.p[10]), 1);
+  torch::Tensor y = torch::from_blob(const_cast<float*>(inputs), {1, 1, m.services}, torch::kFloat);
+  y = m.Convolve(y, m.network.trunk(), "trunk.").reshape({1, 1, -1});
+  const torch::Tensor out = torch::softmax(m.Head(m.Recur(y, &m.carried), y), 1);
   std::copy_n(out.data_ptr<float>(), out.numel(), outputs);
 }
 
