@@ -180,9 +180,10 @@ TrialRecord TrialBench::Run(Profile profile, Truth truth) {
 }
 
 std::string TrialBench::Read(Watched* w, HwReading* reading) {
+  // Now, as the signals are; the probe comes after them.
+  const std::uint64_t handled = w->victim->handled();
   const absl::Status status =
       ReadGuarded(*monitor_, HwTarget::OfProcess(w->victim->pid()), reading);
-  const std::uint64_t handled = w->victim->handled();
   if (status.ok()) reading->requests = handled - w->handled;
   w->handled = handled;
   const MicrobenchmarkRun& run = monitor_->last_run();

@@ -73,7 +73,6 @@ const NodeTotals& NodeSource::Sample(std::int64_t steady_ns) {
   totals_.at_ns = steady_ns;
   totals_.cpu = cpu_.Sample();
   totals_.pressure = pressure_.Sample();
-  totals_.softnet = softnet_.Sample();
   totals_.queue = NoQueue(net_reason_);
   if (net_.has_value()) {
     const absl::Status status = net_->Sample(&devices_);
@@ -85,6 +84,7 @@ const NodeTotals& NodeSource::Sample(std::int64_t steady_ns) {
     return totals_;
   }
   nics_at_ns_ = steady_ns;
+  totals_.softnet = softnet_.Sample();  // only its drops are looked at, which are counted
   totals_.nic_inflight_bytes = totals_.nic_limit_bytes = Reading::Not(Reason::kNotSupported);
   for (NicProbe& nic : nics_) {
     const NicDepths depths = nic.Sample();
@@ -328,7 +328,12 @@ bool TargetSource::Sample(std::int64_t steady_ns, const NodeTotals& node, Target
   totals->run_ns = total(run_ns_);
   totals->run_delay_ns = total(run_delay_ns_);
   totals->major_faults = total(major_faults_);
-  if (cgroup_.has_value()) totals->cgroup = cgroup_->Sample();
+  if (cgroup_.has_value()) {
+    const bool all =
+        detail_ns_ == 0 || steady_ns - detail_ns_ >= options_.rescan_ns || steady_ns < detail_ns_;
+    if (all) detail_ns_ = steady_ns;
+    totals->cgroup = all ? cgroup_->Sample() : cgroup_->SampleQuickly();
+  }
   if (net_reason_ != Reason::kNone) {
     totals->queue = NoQueue(net_reason_);
   } else if (net_.has_value()) {

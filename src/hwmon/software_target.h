@@ -129,6 +129,7 @@ class TargetSource {
   std::uint64_t directory_id_ = 0;
   std::int64_t scanned_ns_ = 0;
   std::optional<CgroupProbe> cgroup_;
+  std::int64_t detail_ns_ = 0;  // when all of it was read
   std::optional<NetProbe> net_;
   Reason net_reason_ = Reason::kNone;  // why the target's own network cannot be read
   bool network_known_ = false;

@@ -307,38 +307,45 @@ void CgroupProbe::SampleCpu(CgroupStats* stats) noexcept {
   stats->cpu_limit_millis = limit;
 }
 
-void CgroupProbe::SampleMemory(CgroupStats* stats) noexcept {
+void CgroupProbe::SampleMemory(bool quick, CgroupStats* stats) noexcept {
   stats->memory_bytes = internal::ReadNumber(memory_usage_);
-  Reading anonymous, file, before_5_9;
-  constexpr std::size_t kSince5_9 = 3;  // without the key that was there before
-  if (memory_v2_) {
-    ReadKeys(memory_stat_,
-             {{"workingset_refault_anon", &anonymous},
-              {"workingset_refault_file", &file},
-              {"workingset_refault", &before_5_9},
-              {"pgmajfault", &stats->major_faults}},
-             kSince5_9);
-  } else {
-    // The plain keys are without the cgroups below.
-    ReadKeys(memory_stat_,
-             {{"total_workingset_refault_anon", &anonymous},
-              {"total_workingset_refault_file", &file},
-              {"total_workingset_refault", &before_5_9},
-              {"total_pgmajfault", &stats->major_faults}},
-             kSince5_9);
-  }
-  stats->refaults = before_5_9.ok() ? before_5_9 : Sum(anonymous, file);
-
   Reading limit = NoLimit(memory_limits_reason_);
   for (const ProcFile& at : memory_limits_) limit = Tighter(limit, ReadLimit(at));
   stats->memory_limit_bytes = limit;
+
+  // The kernel adds up all of the cgroup for these, a third of what a sample costs.
+  const bool full = stats->memory_bytes.ok() && limit.ok() && !limit.unlimited() &&
+                    stats->memory_bytes.value >= limit.value / 4 * 3;
+  if (!quick || full) {
+    Reading anonymous, file, before_5_9;
+    constexpr std::size_t kSince5_9 = 3;  // without the key that was there before
+    if (memory_v2_) {
+      ReadKeys(memory_stat_,
+               {{"workingset_refault_anon", &anonymous},
+                {"workingset_refault_file", &file},
+                {"workingset_refault", &before_5_9},
+                {"pgmajfault", &major_faults_}},
+               kSince5_9);
+    } else {
+      // The plain keys are without the cgroups below.
+      ReadKeys(memory_stat_,
+               {{"total_workingset_refault_anon", &anonymous},
+                {"total_workingset_refault_file", &file},
+                {"total_workingset_refault", &before_5_9},
+                {"total_pgmajfault", &major_faults_}},
+               kSince5_9);
+    }
+    refaults_ = before_5_9.ok() ? before_5_9 : Sum(anonymous, file);
+  }
+  stats->refaults = refaults_;
+  stats->major_faults = major_faults_;
 }
 
-CgroupStats CgroupProbe::Sample() noexcept {
+CgroupStats CgroupProbe::Sample(bool quick) noexcept {
   CgroupStats stats;
   SampleCpu(&stats);
-  SampleMemory(&stats);
-  stats.pressure = pressure_.Sample();
+  SampleMemory(quick, &stats);
+  stats.pressure = quick ? pressure_.SampleMemoryAndIo() : pressure_.Sample();
   return stats;
 }
 

@@ -62,5 +62,8 @@ PressureProbe PressureProbe::OfCgroup(const std::string& directory) {
 }
 
 Pressures PressureProbe::Sample() noexcept { return {Read(cpu_), Read(memory_), Read(io_)}; }
+Pressures PressureProbe::SampleMemoryAndIo() noexcept {
+  return {Pressure(), Read(memory_), Read(io_)};
+}
 
 SEER_END_NAMESPACE

@@ -160,6 +160,37 @@ TEST(CgroupStats, V2IsReadWithTheTightestLimitOfItsAncestors) {
   EXPECT_TRUE(stats.memory_limit_bytes.unlimited());
 }
 
+TEST(CgroupStats, AQuickSampleLeavesOutWhatIsDearUnlessTheMemoryIsNearlyFull) {
+  FakeRoot root;
+  const CgroupPaths paths = Find(root, kV2Mount, "0::/a\n");
+  const std::string a = "/sys/fs/cgroup/a";
+  root.Write(a + "/cpu.stat", "usage_usec 99\nnr_periods 10\nnr_throttled 4\nthrottled_usec 5\n");
+  root.Write(a + "/memory.current", "5000\n");
+  root.Write(a + "/memory.max", "8192\n");
+  const auto refaults = [&](int count) {
+    root.Write(a + "/memory.stat", "workingset_refault_anon 3\nworkingset_refault_file " +
+                                       std::to_string(count) + "\npgmajfault 9\n");
+  };
+  refaults(4);
+  root.Write(a + "/cpu.pressure", "some total=7\nfull total=1\n");
+  root.Write(a + "/memory.pressure", "some total=8\nfull total=1\n");
+  root.Write(a + "/io.pressure", "some total=9\nfull total=1\n");
+  CgroupProbe probe(paths);
+  EXPECT_EQ(probe.SampleQuickly().refaults, Reading());  // never read
+  EXPECT_EQ(probe.Sample().refaults, Reading::Of(7));
+  refaults(40);
+  CgroupStats stats = probe.SampleQuickly();
+  EXPECT_EQ(stats.refaults, Reading::Of(7));
+  EXPECT_EQ(stats.major_faults, Reading::Of(9));
+  EXPECT_EQ(stats.pressure.cpu.some_us, Reading());
+  EXPECT_EQ(stats.pressure.memory.some_us, Reading::Of(8));
+  EXPECT_EQ(stats.pressure.io.some_us, Reading::Of(9));
+  EXPECT_EQ(stats.throttled_us, Reading::Of(5));
+  EXPECT_EQ(stats.memory_bytes, Reading::Of(5000));
+  root.Write(a + "/memory.current", "6200\n");
+  EXPECT_EQ(probe.SampleQuickly().refaults, Reading::Of(43));
+}
+
 TEST(CgroupStats, InHybridModeTimeIsCountedThoughTheControllersAreElsewhere) {
   FakeRoot root;
   const CgroupPaths paths =

@@ -50,7 +50,9 @@ struct SoftwareMonitorOptions {
   // The node's own files are read again only after so long: targets that are read one after the
   // other share them.
   std::int64_t node_max_age_ns = 5'000'000;
-  // How often the processes of a cgroup are looked up, and what the network cards hold.
+  // How often the processes of a cgroup, the processors of a process, what the network cards hold
+  // and dropped packets are looked at; and refaults, while the memory is not full to three
+  // quarters.
   std::int64_t rescan_ns = 1'000'000'000;
   bool network = true;  // ask the kernel's queueing disciplines
   // Ask for what waits in the target's TCP sockets, this often at most: the kernel walks all

@@ -41,6 +41,7 @@ class PressureProbe {
   static PressureProbe OfCgroup(const std::string& directory);
 
   Pressures Sample() noexcept;
+  Pressures SampleMemoryAndIo() noexcept;  // the processor's is kNotObserved
 
  private:
   internal::ProcFile cpu_, memory_, io_;
