@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kSecond = 1'000 * kMs;
-constexpr std::size_t kWarmTicks = 20;
+constexpr std::size_t kWarmSeconds = 2, kWarmTicks = 10 * kWarmSeconds;
 constexpr std::int64_t kKillEveryNs = 8 * kSecond;
 
 std::int64_t NowNs() {
@@ -213,6 +213,7 @@ Record RunPart(const ArmContext& context, Part part, double seconds,
   const Options& options = context.options;
   Record record;
   record.title = NameOf(part);
+  (*context.tools.board)->untraced.store(part == Part::kNone ? 1 : 0, std::memory_order_relaxed);
   context.seer->Start(part);
   NewsReader reader(context.deployment.NewsFile());
   reader.Read();  // of the part before
@@ -240,6 +241,7 @@ Record RunPart(const ArmContext& context, Part part, double seconds,
   std::int64_t next_second = record.start_ns + kSecond;
   std::int64_t last_forecast = 0;
   Load::Second all;
+  double answered = 0;
   while (record.end_ns - record.start_ns < static_cast<std::int64_t>(seconds * 1e9) &&
          !Interrupted()) {
     // 15 ms after the end of each tick.
@@ -270,7 +272,13 @@ Record RunPart(const ArmContext& context, Part part, double seconds,
     next_second += kSecond;
     const Load::Second second = load.TakeSecond();
     record.seconds.push_back(SecondOf(second, record.end_ns));
-    for (std::size_t i = 0; i < kRequestKinds; ++i) all.latency[i].Merge(second.latency[i]);
+    if (record.seconds.size() > kWarmSeconds) {
+      for (std::size_t i = 0; i < kRequestKinds; ++i) {
+        all.latency[i].Merge(second.latency[i]);
+        answered += static_cast<double>(second.latency[i].count());
+      }
+      all.sum_ns += second.sum_ns;
+    }
     record.failed += second.errors;
     const double cores = std::max(1u, std::thread::hardware_concurrency());
     record.seer_cpu_share = context.seer->SpentSeconds() * 1e9 /
@@ -281,6 +289,9 @@ Record RunPart(const ArmContext& context, Part part, double seconds,
     record.p50_ms[i] = static_cast<double>(all.latency[i].Quantile(0.5)) / 1e6;
     record.p99_ms[i] = static_cast<double>(all.latency[i].Quantile(0.99)) / 1e6;
   }
+  record.mean_ms = all.sum_ns / std::max(1.0, answered) / 1e6;
+  record.per_s =
+      answered / std::max(1.0, static_cast<double>(record.seconds.size()) - kWarmSeconds);
   context.seer->Stop();
   for (const News& news : reader.Read()) record.Take(news);
   return record;

@@ -16,7 +16,8 @@ namespace social {
 namespace {
 
 std::string Configuration(const Deployment& deployment, const std::string& folder, int port) {
-  return "worker_processes 1;\ndaemon off;\nmaster_process off;\npid " + folder + "/pid;\nerror_log stderr warn;\n" +
+  return "worker_processes 1;\ndaemon off;\nmaster_process off;\npid " + folder +
+         "/pid;\nerror_log stderr warn;\n" +
          "events { worker_connections 1024; }\n"
          "http {\n"
          "  access_log off;\n"

@@ -55,7 +55,9 @@ struct Record {
   std::string title;  // "watch", "act", "none"
   std::int64_t start_ns = 0, end_ns = 0;
   std::vector<LatencySecond> seconds;
-  std::array<double, kRequestKinds> p99_ms = {}, p50_ms = {};  // of all of it
+  // Of all of it but the first 2 s.
+  std::array<double, kRequestKinds> p99_ms = {}, p50_ms = {};
+  double mean_ms = 0, per_s = 0;
   std::uint64_t answered = 0, failed = 0, over_target = 0;
   std::vector<Missed> missed;
   std::vector<Alarm> alarms;

@@ -147,6 +147,7 @@ void Load::Connection(std::size_t index) {
     if (!answered || end - due.at_ns > plan_.target_ns[kind]) ++sample.over_target;
     sample.latency.Record(end - due.at_ns);
     second_.latency[kind].Record(end - due.at_ns);
+    second_.sum_ns += static_cast<double>(end - due.at_ns);
     second_.errors += answered ? 0 : 1;
   }
 }

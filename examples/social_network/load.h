@@ -43,6 +43,7 @@ class Load {
   };
   struct Second {
     std::array<seer::LatencyHistogram, kRequestKinds> latency;
+    double sum_ns = 0;  // of all latencies, exact
     std::uint64_t errors = 0;
   };
 

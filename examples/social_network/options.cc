@@ -23,7 +23,7 @@ std::optional<std::vector<Part>> PartsOf(const std::string& text) {
     }
     if (!known) return std::nullopt;
   }
-  if (parts.empty() || parts.size() > 8) return std::nullopt;
+  if (parts.empty() || parts.size() > 64) return std::nullopt;
   return parts;
 }
 

@@ -210,9 +210,10 @@ std::string FiguresJson(const std::vector<Record>& records) {
          << ",\"faults_that_hurt\":" << verdict.faults_that_hurt
          << ",\"cpu_share\":" << record.seer_cpu_share
          << ",\"longest_pause_ms\":" << record.longest_pause_ms << ",\"killed\":" << record.killed
-         << ",\"p50_ms\":[" << record.p50_ms[0] << "," << record.p50_ms[1] << ","
-         << record.p50_ms[2] << "],\"p99_ms\":[" << record.p99_ms[0] << "," << record.p99_ms[1]
-         << "," << record.p99_ms[2] << "]}";
+         << ",\"mean_ms\":" << record.mean_ms << ",\"per_s\":" << record.per_s << ",\"p50_ms\":["
+         << record.p50_ms[0] << "," << record.p50_ms[1] << "," << record.p50_ms[2]
+         << "],\"p99_ms\":[" << record.p99_ms[0] << "," << record.p99_ms[1] << ","
+         << record.p99_ms[2] << "]}";
   }
   json << "]\n";
   return json.str();

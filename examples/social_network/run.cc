@@ -92,7 +92,8 @@ void Play(const Options& options, const Deployment& deployment, Processes* proce
     tools->missing.push_back("limits of the network: " + TailOf(deployment.LogOf("tc")));
     tools->network.reset();
   }
-  const SwitchBoard board(deployment);
+  static const SwitchBoard board(deployment);  // a thread looks at it to the end
+  TraceAsSwitched(board);
   board->cyclic.store(options.cyclic ? 1 : 0, std::memory_order_relaxed);
   const std::vector<Person> people = Populate(deployment, kPeople, options.seed);
   for (const std::string& missing : tools->missing) std::printf("without %s\n", missing.c_str());

@@ -20,6 +20,7 @@
 #include <thrift/transport/THttpServer.h>
 
 #include "seer/queue/registry.h"
+#include "seer/thrift/node.h"
 #include "seer/thrift/trace.h"
 #include "seer/thrift/trace_connections.h"
 #include "seer/thrift/trace_thread_manager.h"
@@ -105,6 +106,7 @@ void ServeNonblocking(const Role& role, const std::shared_ptr<TProcessor>& trace
 void Serve(const Role& role, const std::shared_ptr<TProcessor>& processor,
            const Deployment& deployment) {
   static const SwitchBoard board(deployment);
+  TraceAsSwitched(board);
   processor->setEventHandler(std::make_shared<WaitingHandlers>(board.Of(role.name)));
   const auto traced = seer::Trace(role.name, processor);
   auto socket = std::make_shared<seer::TracedServerSocket>("127.0.0.1", 0);
@@ -149,6 +151,15 @@ void PublishTo(const Deployment& deployment, const std::string& service) {
                                      seer::SpanRecorder::SetGlobalOptions(spans)}) {
     if (!status.ok()) throw std::runtime_error(std::string(status.message()));
   }
+}
+
+void TraceAsSwitched(const SwitchBoard& board) {
+  std::thread([&board] {
+    for (;;) {
+      seer::SetThriftTracing(board->untraced.load(std::memory_order_relaxed) == 0);
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }).detach();
 }
 
 }  // namespace social

@@ -7,6 +7,7 @@
 #include <thrift/TProcessor.h>
 
 #include "deployment.h"
+#include "switches.h"
 
 namespace social {
 
@@ -17,5 +18,8 @@ void Serve(const Role& role, const std::shared_ptr<apache::thrift::TProcessor>& 
 // This process tells seer's agent its queues and spans, under the name of its instance. Before it
 // traces anything. Throws std::runtime_error.
 void PublishTo(const Deployment& deployment, const std::string& service);
+
+// Calls are traced from now on, unless the switches say otherwise. As long as the process lives.
+void TraceAsSwitched(const SwitchBoard& board);
 
 }  // namespace social

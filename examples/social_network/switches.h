@@ -20,7 +20,8 @@ struct Switches {
   static constexpr std::size_t kServices = 32;  // by their place in Roles()
 
   Service services[kServices];
-  std::atomic<std::uint32_t> cyclic;  // compose-post has its parts uploaded, instead of returned
+  std::atomic<std::uint32_t> untraced;  // seer looks at nothing
+  std::atomic<std::uint32_t> cyclic;    // compose-post has its parts uploaded, instead of returned
 };
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
