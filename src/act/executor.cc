@@ -1,7 +1,5 @@
 #include "seer/act/executor.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cmath>
 #include <deque>
@@ -13,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "act/checks.h"
 #include "act/journal.h"
+#include "seer/core/internal/monotonic_clock.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
 
@@ -29,15 +28,6 @@ using internal::OutcomeOf;
 constexpr std::int64_t kMinuteNs = 60'000'000'000;
 constexpr std::size_t kRememberedIds = 1024;
 constexpr std::size_t kMaxDetailBytes = 1024;
-
-class MonotonicClock final : public Clock {
- public:
-  std::int64_t NowNs() const override {
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
-  }
-};
 
 // Times come from outside: their difference may not fit.
 std::uint64_t Distance(std::int64_t a, std::int64_t b) {
@@ -104,7 +94,7 @@ class Executor::Impl {
   ExecutorOptions options_;
   std::vector<std::unique_ptr<Actuator>> actuators_;
   const SystemClock system_clock_{};
-  const MonotonicClock monotonic_clock_{};
+  const internal::MonotonicClock monotonic_clock_{};
   std::optional<Journal> journal_;
   std::vector<std::unique_ptr<InForce>> active_;  // oldest first
   std::deque<std::int64_t> changed_at_;           // steady, within the last minute
