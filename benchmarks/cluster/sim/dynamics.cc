@@ -1,8 +1,7 @@
-// What changes slowly, every 20 ms: contention on servers, faults, actions.
+// What changes slowly, every 20 ms: contention on servers, and faults.
 #include <algorithm>
 #include <cmath>
 
-#include "absl/strings/str_cat.h"
 #include "benchmarks/cluster/sim/simulator.h"
 #include "benchmarks/cluster/sim/substream.h"
 
@@ -18,7 +17,8 @@ std::size_t At(Resource resource) { return static_cast<std::size_t>(resource); }
 }  // namespace
 
 void Simulator::Epoch() {
-  if (model_->ideal && options_.faults.empty()) return;
+  if (model_->ideal && options_.faults.empty() && !faults_applied_) return;
+  BookStalls();
   ApplyFaults();
   if (!model_->ideal) {
     LookAtServers();
@@ -109,7 +109,8 @@ void Simulator::ApplyFaults() {
   for (Station& station : stations_) {
     station.thread_limit = station.plan_threads;
     station.core_limit = station.plan_cores;
-    station.fault_slow = 1;
+    station.fault_slow = station.quota_slow = 1;
+    station.locked = false;
     station.stall_p = station.drop_p = station.extra_p = 0;
     station.extra = kNone;
   }
@@ -174,6 +175,7 @@ void Simulator::ApplyFault(const Fault& fault, double intensity) {
         break;
       case FaultKind::kLockConvoy:
         station.core_limit = 1;
+        station.locked = true;
         station.fault_slow *= growing;
         break;
       case FaultKind::kPoolDeadlock:
@@ -185,7 +187,10 @@ void Simulator::ApplyFault(const Fault& fault, double intensity) {
       case FaultKind::kUnderProvisioned: {
         const double cores = station.plan_cores * (1 - (1 - m) * intensity);
         station.core_limit = std::max(1, static_cast<std::int32_t>(cores));
-        if (cores < station.core_limit) station.fault_slow *= station.core_limit / cores;
+        if (cores < station.core_limit) {
+          station.quota_slow = station.core_limit / cores;
+          station.fault_slow *= station.quota_slow;
+        }
         break;
       }
       case FaultKind::kCpuContention:
@@ -252,109 +257,6 @@ void Simulator::ApplyFault(const Fault& fault, double intensity) {
       break;
     default:
       break;
-  }
-}
-
-// ---- Actions.
-
-namespace {
-
-// How long until an action takes effect: a cgroup file, a resctrl group, a tc class, a container.
-std::int64_t DelayOf(Action action) {
-  switch (action) {
-    case Action::kReplicas:
-      return 3'000'000'000;
-    case Action::kCachePartition:
-    case Action::kMemoryBandwidthShare:
-      return 150'000'000;
-    case Action::kPoolSize:
-      return 50'000'000;
-    default:
-      return 100'000'000;
-  }
-}
-
-}  // namespace
-
-absl::Status Simulator::Act(const Recommendation& recommendation) {
-  if (recommendation.action == Action::kReport) return absl::OkStatus();
-  const std::uint32_t service = model_->FindService(recommendation.target.service);
-  if (service == kNone) {
-    return absl::NotFoundError(absl::StrCat("target.service: there is no service '",
-                                            recommendation.target.service, "': name a live one"));
-  }
-  if (!(recommendation.to >= 0 && recommendation.to < 1e12)) {
-    return absl::InvalidArgumentError("to: not a number of at least 0: give one");
-  }
-  if (recommendation.to < recommendation.lower || recommendation.to > recommendation.upper) {
-    return absl::OutOfRangeError("to: outside [lower, upper]: give a value within");
-  }
-  PendingAction action;
-  action.action = recommendation.action;
-  action.service = service;
-  action.to = recommendation.to;
-  action.back_to = recommendation.undo.value_or(recommendation.from);
-  if (recommendation.expires_ns > 0) {
-    action.undo_at_ns = std::max(now_, recommendation.expires_ns - options_.start_ns);
-  }
-  ++cost_.actions;
-  actions_.push_back(action);
-  Push(now_ + DelayOf(action.action), kActionDue, static_cast<std::uint32_t>(actions_.size() - 1));
-  return absl::OkStatus();
-}
-
-void Simulator::ApplyAction(std::uint32_t index) {
-  PendingAction& action = actions_[index];
-  const Model::ServiceInfo& service = model_->services[action.service];
-  const double to = action.to;
-  const auto whole = static_cast<std::int32_t>(std::clamp(std::floor(to), 1.0, 1e6));
-  for (std::uint32_t i = service.first_instance; i < service.first_instance + service.instances;
-       ++i) {
-    Station& station = stations_[i];
-    switch (action.action) {
-      case Action::kCpuLimit:
-        station.plan_cores = whole;
-        break;
-      case Action::kPoolSize:
-        station.plan_threads = whole;
-        break;
-      case Action::kReplicas: {
-        // A replica more counts as the cores and threads of one more, on the servers there are.
-        const double factor = std::max(1.0, to / service.instances);
-        station.plan_cores = static_cast<std::int32_t>(service.spec.cores * factor);
-        station.plan_threads =
-            static_cast<std::int32_t>(std::min(1e6, service.spec.threads * factor));
-        break;
-      }
-      // A share of its own keeps others' pressure away: all of it from half the resource on.
-      case Action::kCachePartition:
-        station.exposure[At(Resource::kCache)] = 1 - std::min(1.0, to / 10);
-        break;
-      case Action::kMemoryBandwidthShare:
-        station.exposure[At(Resource::kMemoryBandwidth)] = 1 - std::min(1.0, to / 50);
-        break;
-      case Action::kMemoryLimit:
-        station.exposure[At(Resource::kMemoryCapacity)] = to > 0 ? 0 : 1;
-        break;
-      case Action::kNetworkShare:
-        station.exposure[At(Resource::kNetwork)] = to > 0 ? 0 : 1;
-        break;
-      case Action::kIoShare:
-        station.exposure[At(Resource::kStorage)] = to > 0 ? 0 : 1;
-        break;
-      case Action::kRateLimit:
-        station.rate_limit_per_ns = to * 1e-9 / service.instances;
-        break;
-      case Action::kReport:
-        break;
-    }
-  }
-  faults_applied_ = true;  // the next epoch takes the limits over from the plan
-  if (action.undo_at_ns > 0) {
-    action.to = action.back_to;
-    const std::int64_t at = std::max(now_, action.undo_at_ns);
-    action.undo_at_ns = 0;
-    Push(at, kActionDue, index);
   }
 }
 

@@ -31,55 +31,90 @@ std::int64_t Simulator::BehindBurst(std::uint32_t server) const {
   return in < full ? -1 : full + drain - in;
 }
 
+// What a station's messages waited at its own end, as the queueing discipline's delay and the
+// retransmissions of its sockets would tell.
+void Simulator::BookNetwork(std::uint32_t station, std::int64_t ns) {
+  if (station == kNone || ns <= 0) return;
+  hardware_[station].stall_ns[static_cast<std::size_t>(Resource::kNetwork)] +=
+      static_cast<double>(ns);
+}
+
 // The moment of arrival, or -1: lost. `from` and `to` are servers, none = outside the cluster;
-// `station` is the sender's, whose `send` depth the message may raise.
+// `sender` and `receiver` the stations there, of which the first one's `send` depth the message may
+// raise.
 std::int64_t Simulator::Transmit(std::uint32_t from, std::uint32_t to, double bytes,
-                                 std::uint64_t key, double drop_p, std::uint32_t station) {
+                                 std::uint64_t key, double drop_p, std::uint32_t sender,
+                                 std::uint32_t receiver) {
   ++link_totals_.messages;
+  const double loss_from = from != kNone ? servers_[from].loss : 0;
   double loss = drop_p;
   if (from != kNone) loss += servers_[from].loss;
   if (to != kNone && to != from) loss += servers_[to].loss;
-  if (loss > 0 && Uniform(Mix(key)) < loss) {
-    ++link_totals_.lost;
-    return -1;
+  if (loss > 0) {
+    const double dice = Uniform(Mix(key));
+    if (dice < loss) {
+      ++link_totals_.lost;
+      // What a rule on the host drops no counter of the network tells.
+      if (dice >= drop_p) BookNetwork(dice < drop_p + loss_from ? sender : receiver, kRtoNs);
+      return -1;
+    }
   }
   if (from == to) return now_ + kLoopbackNs;
   if (switch_down_) {
     ++link_totals_.lost;
+    BookNetwork(sender, kRtoNs);
+    BookNetwork(receiver, kRtoNs);
     return -1;
   }
   // Each FIFO is asked as of now, and the delays are added up: a message that waits for a slow link
   // must not hold up, at the next one, those that will be there before it.
   std::int64_t delay = model_->applications[0].message_ns;
-  const auto pass = [&](Link* link, double size) {
+  // `held`: beyond what it takes through an empty link of the usual rate.
+  const auto pass = [&](Link* link, double size, double usual_ns_per_byte, std::int64_t* held) {
     const std::int64_t done = link->Pass(now_, size);
+    if (done < 0) {
+      *held += kRtoNs;
+      return false;
+    }
     delay += done - now_;
-    return done >= 0;
+    *held += done - now_ - static_cast<std::int64_t>(size * usual_ns_per_byte);
+    return true;
   };
   bool whole = true;
+  std::int64_t held_from = 0, held_to = 0, held_between = 0;
   if (from != kNone) {
     Server& server = servers_[from];
-    whole = pass(&server.out, bytes);
+    const bool own = sender != kNone && stations_[sender].own_network;
+    Link* const out = own ? &server.own_out : &server.out;
+    whole = pass(out, bytes, server.ns_per_byte, &held_from);
     if (whole) {
       server.bytes_out += bytes;
-      if (station != kNone && server.out.free_at - now_ > kSeenUnsentNs) {
-        server.unsent.push_back({server.out.free_at, station});
+      if (sender != kNone && out->free_at - now_ > kSeenUnsentNs) {
+        server.unsent.push_back({out->free_at, sender});
       }
       delay += server.detour_ns;
+      held_from += server.detour_ns;
     }
   }
-  whole = whole && pass(&switch_, bytes);
+  whole = whole && pass(&switch_, bytes, switch_.ns_per_byte, &held_between);
   if (whole && to != kNone) {
     Server& server = servers_[to];
+    const bool own = receiver != kNone && stations_[receiver].own_network;
     delay += server.detour_ns;
-    if (server.incast > 0) {
+    held_to += server.detour_ns;
+    if (server.incast > 0 && !own) {
       const std::int64_t behind = BehindBurst(to);
       whole = behind >= 0;
       delay += behind;
+      held_to += whole ? behind : kRtoNs;
     }
-    whole = whole && pass(&server.port, bytes) &&
-            pass(&server.receive, bytes + server.receive_message_bytes);
+    whole = whole &&
+            pass(own ? &server.own_port : &server.port, bytes, server.ns_per_byte, &held_to) &&
+            pass(&server.receive, bytes + server.receive_message_bytes, server.receive.ns_per_byte,
+                 &held_to);
   }
+  BookNetwork(sender, held_from);
+  BookNetwork(receiver, held_to);
   if (!whole) {
     ++link_totals_.lost;
     return -1;

@@ -113,15 +113,48 @@ double Simulator::RequestSeconds(std::uint32_t instance) const {
          1e-9;
 }
 
+// Pressure and faults have been the same since the last time.
+void Simulator::BookStalls() {
+  constexpr auto kCpu = static_cast<std::size_t>(Resource::kCpu);
+  for (std::size_t i = 0; i < stations_.size(); ++i) {
+    Station& station = stations_[i];
+    std::array<double, kResources>& stalls = hardware_[i].stall_ns;
+    const std::uint64_t waited =
+        station.core_wait_area +
+        static_cast<std::uint64_t>(station.waiting_core) * static_cast<std::uint64_t>(now_);
+    // Who waits for a lock sleeps; the run queue is empty.
+    if (!station.locked) stalls[kCpu] += static_cast<double>(waited - station.booked_core_wait);
+    station.booked_core_wait = waited;
+    const auto slower = static_cast<double>(station.slow_ns - station.booked_slow);
+    station.booked_slow = station.slow_ns;
+    if (!(slower > 0) || !(station.slow > 1)) continue;
+    const Model::InstanceInfo& info = model_->instances[i];
+    const Server& server = servers_[station.server];
+    // Of the time that it took beyond its own, what each resource added, as perfect counters would
+    // tell; the application's own slowness none of them did.
+    const double usual = slower / (station.slow - 1) * info.slowness * station.fault_slow;
+    double factor = 1;
+    for (std::size_t r = 0; r < kResources; ++r) {
+      const double mine = info.sensitivity[r] * server.pressure[r] * station.exposure[r];
+      factor += mine;
+      stalls[r] += usual * mine;
+      if (r == kCpu) hardware_[i].pressed_ns += usual * mine;
+    }
+    stalls[kCpu] += usual * factor * (1 - 1 / station.quota_slow);
+  }
+}
+
 void Simulator::ReadHardware() {
+  BookStalls();
   hardware_then_.swap(hardware_now_);
   hardware_then_ns_ = hardware_now_ns_;
   hardware_now_ns_ = now_;
   for (std::size_t i = 0; i < stations_.size(); ++i) {
     const Station& s = stations_[i];
-    hardware_now_[i] = {
-        s.core_area + static_cast<std::uint64_t>(s.cores) * static_cast<std::uint64_t>(now_),
-        s.wait_ns, s.slow_ns, s.started, s.disk_wait_ns};
+    hardware_now_[i] = hardware_[i];
+    hardware_now_[i].core_area =
+        s.core_area + static_cast<std::uint64_t>(s.cores) * static_cast<std::uint64_t>(now_);
+    hardware_now_[i].started = s.started;
   }
 }
 
@@ -136,7 +169,6 @@ HwReading Simulator::Hardware(std::uint32_t instance) const {
   reading.requests = now.started - then.started;
   const Station& station = stations_[instance];
   const Server& server = servers_[station.server];
-  const auto& sensitivity = model_->services[station.service].spec.sensitivity;
   const double interval = static_cast<double>(std::max<std::int64_t>(1, reading.interval_ns));
   auto signal = [](double value, Scope scope) {
     HwSignal s;
@@ -146,30 +178,22 @@ HwReading Simulator::Hardware(std::uint32_t instance) const {
     s.scope = scope;
     return s;
   };
-  // What contention added is told apart by resource as perfect counters would.
-  double weights = 0;
-  for (std::size_t r = 0; r < kResources; ++r) {
-    weights += sensitivity[r] * server.pressure[r] * station.exposure[r];
-  }
-  const double slow_us = static_cast<double>(now.slow_ns - then.slow_ns) / 1000;
   for (Resource resource : kAllResources) {
     const auto r = static_cast<std::size_t>(resource);
-    const double mine = sensitivity[r] * server.pressure[r] * station.exposure[r];
-    double delay = weights > 0 ? slow_us * mine / weights : 0;
-    double use = server.used[r] + server.background[r] + server.injected[r];
+    const double delay_ns = now.stall_ns[r] - then.stall_ns[r];
+    const double use = server.used[r] + server.background[r] + server.injected[r];
     double own = use;
     if (resource == Resource::kCpu) {
-      delay += static_cast<double>(now.wait_ns - then.wait_ns) / 1000;
-      own = static_cast<double>(now.core_area - then.core_area) / interval /
-            std::max(1, station.core_limit);
-    } else if (resource == Resource::kStorage) {
-      delay += static_cast<double>(now.disk_wait_ns - then.disk_wait_ns) / 1000;
+      // Cores that are held, without the time in which neighbours have the processor.
+      const double pressed = now.pressed_ns - then.pressed_ns;
+      own = std::max(0.0, static_cast<double>(now.core_area - then.core_area) - pressed) /
+            interval / std::max(1, station.locked ? station.plan_cores : station.core_limit);
     }
     const double saturation = std::min(1.0, server.pressure[r] / (1 + server.pressure[r]));
-    reading.instance[resource].delay_us = signal(delay, Scope::kCgroup);
+    reading.instance[resource].delay_us = signal(delay_ns / 1000, Scope::kCgroup);
     reading.instance[resource].utilisation = signal(std::min(1.0, own), Scope::kCgroup);
     reading.instance[resource].saturation =
-        signal(std::min(1.0, delay * 1000 / interval), Scope::kCgroup);
+        signal(std::min(1.0, delay_ns / interval), Scope::kCgroup);
     reading.node[resource].delay_us = signal(0, Scope::kHost);
     reading.node[resource].utilisation = signal(std::min(1.0, use), Scope::kHost);
     reading.node[resource].saturation = signal(saturation, Scope::kHost);

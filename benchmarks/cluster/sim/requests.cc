@@ -47,7 +47,9 @@ Simulator::Simulator(std::shared_ptr<const Model> model, SimulatorOptions option
   for (std::size_t v = 0; v < servers_.size(); ++v) {
     const double ns_per_byte = 8 / model_->cluster.servers[v].nic_gbps;
     servers_[v].ns_per_byte = ns_per_byte;
-    servers_[v].out = {0, ns_per_byte, 1.5e6};        // a queue of 1000 full packets
+    servers_[v].out = {0, ns_per_byte, 1.5e6};  // a queue of 1000 full packets
+    servers_[v].own_out = servers_[v].out;
+    servers_[v].own_port = {0, ns_per_byte, 1e6};
     servers_[v].port = {0, ns_per_byte, 1e6};         // the switch's buffer for one port
     servers_[v].receive = {0, ns_per_byte / 4, 6e6};  // 4096 descriptors
     servers_[v].receive_message_bytes = kReceiveNsPerMessage / servers_[v].receive.ns_per_byte;
@@ -61,6 +63,8 @@ Simulator::Simulator(std::shared_ptr<const Model> model, SimulatorOptions option
   cold_.resize(model_->services.size(), 0);
   classes_.resize(model_->classes.size());
   for (const Model::ClassInfo& info : model_->classes) class_roots_.push_back(info.root);
+  hardware_.resize(stations_.size());
+  granted_.resize(model_->services.size());
   hardware_then_.resize(stations_.size());
   hardware_now_.resize(stations_.size());
 
@@ -158,6 +162,7 @@ void Simulator::EndRequest(std::uint32_t id, bool failed) {
   (request.newer == kNone ? state.newest : requests_[request.newer].older) = request.older;
   free_requests_.push_back(id);
   --open_requests_;
+  if (request.refused) return;  // counted in cost().refused, and never served
   const std::int64_t target = model_->classes[request.request_class].target_ns;
   std::int64_t latency = now_ - request.start;
   ++state.count;

@@ -235,7 +235,7 @@ void Simulator::Send(std::uint32_t id) {
   if (!model_->ideal) {
     at = Transmit(visit.caller == kNone ? kNone : stations_[visit.caller].server, to.server,
                   node.request_bytes, visit.key ^ salt_ ^ kLost ^ visit.sends, to.drop_p,
-                  visit.caller);
+                  visit.caller, visit.instance);
   }
   if (at >= 0) {
     Push(at, kDeliver, id);
@@ -297,6 +297,7 @@ void Simulator::Deliver(std::uint32_t id) {
     if (station.next_token > now_) {
       refuse = true;
       ++cost_.refused;
+      if (visit.request != kNone) requests_[visit.request].refused = true;
     } else {
       const auto gap = static_cast<std::int64_t>(1 / station.rate_limit_per_ns);
       station.next_token = std::max(station.next_token, now_ - 20 * gap) + gap;  // bursts of 20
@@ -338,6 +339,7 @@ void Simulator::TakeThread(std::uint32_t id) {
     StartService(id);
   } else {
     ++station.waiting_core;
+    station.core_wait_area -= static_cast<std::uint64_t>(now_);
     PushBack(&station.core_wait, id);
   }
 }
@@ -378,6 +380,7 @@ void Simulator::KickCores(std::uint32_t index) {
   Station& station = stations_[index];
   while (station.core_wait.head != kNone && station.cores < station.core_limit) {
     --station.waiting_core;
+    station.core_wait_area += static_cast<std::uint64_t>(now_);
     StartService(PopFront(&station.core_wait));
   }
 }
@@ -396,12 +399,17 @@ void Simulator::EndService(std::uint32_t id) {
   }
   if (station.disk_p > 0 && Uniform(Mix(visit.key ^ salt_ ^ kDisk)) < station.disk_p) {
     Server& server = servers_[station.server];
-    const double read =
-        station.disk_ns * server.disk_slow * Exponential(Mix(visit.key ^ salt_ ^ kDiskTime));
-    const std::int64_t start = std::max(server.disk_free_at, now_);
-    server.disk_free_at = start + static_cast<std::int64_t>(read);
-    station.disk_wait_ns += static_cast<std::uint64_t>(server.disk_free_at - now_);
-    Push(server.disk_free_at, kResume, id);
+    // A share of its own: others' reads neither slow it nor stand before it.
+    const double exposure = station.exposure[static_cast<std::size_t>(Resource::kStorage)];
+    const bool shared = exposure >= 1;
+    const double slow = shared ? server.disk_slow : 1 + (server.disk_slow - 1) * exposure;
+    std::int64_t& free_at = shared ? server.disk_free_at : station.own_disk_free_at;
+    const double read = station.disk_ns * slow * Exponential(Mix(visit.key ^ salt_ ^ kDiskTime));
+    const std::int64_t start = std::max(free_at, now_);
+    free_at = start + static_cast<std::int64_t>(read);
+    hardware_[visit.instance].stall_ns[static_cast<std::size_t>(Resource::kStorage)] +=
+        static_cast<double>(free_at - now_);
+    Push(free_at, kResume, id);
     return;
   }
   Advance(id);
@@ -479,7 +487,7 @@ void Simulator::SendAnswer(std::uint32_t id) {
   if (!model_->ideal) {
     at = Transmit(from.server, visit.caller == kNone ? kNone : stations_[visit.caller].server,
                   node.response_bytes, visit.key ^ salt_ ^ ~kLost ^ visit.sends, from.drop_p,
-                  visit.instance);
+                  visit.instance, visit.caller);
   }
   if (at >= 0) {
     Push(at, kReply, id);

@@ -38,6 +38,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "benchmarks/cluster/sim/act.h"
 #include "benchmarks/cluster/sim/event_queue.h"
 #include "benchmarks/cluster/sim/fault.h"
 #include "benchmarks/cluster/sim/model.h"
@@ -108,9 +109,13 @@ class Simulator {
     class_roots_[request_class] = root;
   }
 
-  // Takes effect after the delay that such an action has, and puts back what it finds when it
-  // expires. NotFound, InvalidArgument or OutOfRange where it cannot be carried out.
+  // Takes effect after the delay that such an action has (act.h); what was there before is put back
+  // when it expires. One for the same service takes over from the one in force, and inherits what
+  // was there before that. NotFound, InvalidArgument or OutOfRange where it cannot be carried out.
   [[nodiscard]] absl::Status Act(const Recommendation& recommendation);
+  // Puts back what was there before, after the same delay; its expiry is void then. NotFound: it is
+  // not in force.
+  [[nodiscard]] absl::Status Undo(std::uint64_t recommendation_id);
   // What actions cost so far: core-seconds and such beyond the plan, and requests refused.
   const ActionCost& cost() const { return cost_; }
 
@@ -201,7 +206,8 @@ class Simulator {
 
   // network.cc
   std::int64_t Transmit(std::uint32_t from, std::uint32_t to, double bytes, std::uint64_t key,
-                        double drop_p, std::uint32_t station);
+                        double drop_p, std::uint32_t sender, std::uint32_t receiver);
+  void BookNetwork(std::uint32_t station, std::int64_t ns);
   std::int64_t BehindBurst(std::uint32_t server) const;
 
   // dynamics.cc
@@ -209,7 +215,13 @@ class Simulator {
   void ApplyFaults();
   void ApplyFault(const Fault& fault, double intensity);
   void LookAtServers();
+
+  // act.cc
   void ApplyAction(std::uint32_t index);
+  void Set(std::uint32_t service, Action action, double to);
+
+  // observe.cc: what the stations waited for since the last time.
+  void BookStalls();
 
   std::shared_ptr<const Model> model_;
   SimulatorOptions options_;
@@ -238,9 +250,11 @@ class Simulator {
   LinkTotals link_totals_;
   std::vector<double> cold_;  // by service: part of a cache that is cold
   bool faults_applied_ = false;
-  std::vector<PendingAction> actions_;
+  std::vector<ActionInForce> actions_;
+  std::vector<Granted> granted_;  // by service
   ActionCost cost_;
-  std::vector<HardwareTotals> hardware_then_, hardware_now_;  // by instance, then by server
+  std::vector<HardwareTotals> hardware_;                      // by instance, as far as it is booked
+  std::vector<HardwareTotals> hardware_then_, hardware_now_;  // by instance
   std::int64_t hardware_then_ns_ = 0, hardware_now_ns_ = 0;
   bool keep_finished_ = false;
   std::vector<Finished> finished_;

@@ -9,7 +9,6 @@
 
 #include "benchmarks/cluster/sim/model.h"
 #include "seer/core/latency_histogram.h"
-#include "seer/core/recommendation.h"
 #include "seer/core/span.h"
 
 namespace seer::cluster {
@@ -71,6 +70,7 @@ struct Request {
   std::int64_t start = 0;
   std::uint32_t request_class = 0;
   std::uint32_t older = kNone, newer = kNone;  // open ones of its class, by start
+  bool refused = false;                        // by a rate limit: never served
 };
 
 struct ClassState {
@@ -113,10 +113,15 @@ struct Station {
   double fault_slow = 1;                          // of `slow`, from faults
   double stall_ns = 0, disk_ns = 0;
   std::int64_t next_token = 0;
-  std::uint64_t disk_wait_ns = 0;
   std::uint64_t arrived_then = 0, started_then = 0, finished_then = 0, wait_then = 0;  // last tick
   std::uint64_t epoch_core_area = 0;  // at the last epoch
   std::int32_t initial_cores = 0;
+  bool locked = false;                // its cores wait for a lock, not for processors
+  bool own_network = false;           // has a share of its server's links, which others do not fill
+  double quota_slow = 1;              // of fault_slow, what a quota does
+  std::int64_t own_disk_free_at = 0;  // of its share of the disk, where it has one
+  // As core_area, of visits that have a thread and wait for a core; and what was booked of it.
+  std::uint64_t core_wait_area = 0, booked_core_wait = 0, booked_slow = 0;
   // Part of a resource's pressure that reaches it: less where an action gave it a share of its own.
   std::array<double, kResources> exposure = {1, 1, 1, 1, 1, 1};
 };
@@ -184,6 +189,7 @@ struct Unsent {
 
 struct Server {
   Link out, port, receive;
+  Link own_out, own_port;            // of instances that have a share of their own
   double ns_per_byte = 0;            // of its NIC, without faults
   double slower = 1;                 // factor on that, from faults
   double receive_message_bytes = 0;  // what a message costs there beside its bytes
@@ -204,22 +210,11 @@ struct Server {
   std::int64_t epoch_disk_free_at = 0;
 };
 
-struct PendingAction {
-  Action action = Action::kReport;
-  std::uint32_t service = kNone;
-  double to = 0;
-  double back_to = 0;           // where undo_ns > 0
-  std::int64_t undo_at_ns = 0;  // of the simulation; 0 = stays
-};
-
-struct ActionCost {
-  std::uint64_t actions = 0;
-  double core_seconds = 0;    // promised beyond the plan
-  std::uint64_t refused = 0;  // requests turned away by rate limits
-};
-
+// What perfect counters of an instance would say, since the start.
 struct HardwareTotals {
-  std::uint64_t core_area = 0, wait_ns = 0, slow_ns = 0, started = 0, disk_wait_ns = 0;
+  std::uint64_t core_area = 0, started = 0;
+  std::array<double, kResources> stall_ns = {};
+  double pressed_ns = 0;  // of the processor's, on a core that neighbours had meanwhile
 };
 
 }  // namespace seer::cluster
