@@ -75,13 +75,18 @@ absl::Status InstanceWatch::Read(const Topology& topology, InstanceId instance,
   if (!options_->monitor) return absl::FailedPreconditionError("there is no monitor");
   HwMonitor* const monitor = options_->monitor(topology, instance);
   if (monitor == nullptr) return absl::NotFoundError("nobody can read this instance");
+  Row& row = At(instance);
+  if (row.was_read && row.read_ns == steady_ns) {
+    *reading = row.last;
+    *fresh = row.was_fresh;
+    return absl::OkStatus();
+  }
   const absl::StatusOr<HwTarget> target = HwTarget::OfInstance(topology, instance);
   if (!target.ok()) return target.status();
   if (absl::Status status = ReadGuarded(*monitor, *target, reading); !status.ok()) {
-    At(instance).was_read = false;
+    row.was_read = false;
     return status;
   }
-  Row& row = At(instance);
   const std::optional<std::uint64_t> handled = Handled(topology, instance);
   *fresh = row.was_read && steady_ns - row.read_ns <= max_age_ns && handled.has_value();
   if (handled) {
@@ -89,7 +94,9 @@ absl::Status InstanceWatch::Read(const Topology& topology, InstanceId instance,
     row.handled = *handled;
   }
   row.was_read = true;
+  row.was_fresh = *fresh;
   row.read_ns = steady_ns;
+  row.last = *reading;
   return absl::OkStatus();
 }
 

@@ -28,6 +28,7 @@ class InstanceWatch {
   void Count(const Topology& topology);
   // Reads an instance, and fills in its requests since it was last read. `fresh` is false where
   // that was longer ago than `max_age_ns`: then the reading only begins an interval.
+  // Again at the same time: the same reading again.
   absl::Status Read(const Topology& topology, InstanceId instance, std::int64_t steady_ns,
                     std::int64_t max_age_ns, HwReading* reading, bool* fresh);
   // Of an instance that is well.
@@ -45,6 +46,8 @@ class InstanceWatch {
     std::uint64_t handled = 0;  // when it was last read
     std::int64_t read_ns = 0;   // steady
     bool was_read = false;
+    bool was_fresh = false;
+    HwReading last;  // asked for again in the same tick, it is the same
   };
   Row& At(InstanceId instance);
   std::optional<std::uint64_t> Handled(const Topology& topology, InstanceId instance) const;

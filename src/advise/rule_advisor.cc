@@ -22,6 +22,25 @@ float LargestProbability(const ClassForecast& forecast) {
   return std::clamp(largest, 0.0f, 1.0f);
 }
 
+// A violation that is foreseen is about so far away.
+constexpr double kAheadS = 0.5;
+// What one service may make a request wait, of its target: others need the rest, and the tail is
+// several times the mean.
+constexpr double kWaitOfTarget = 0.05;
+
+// So much that there is room for all who wait, and that a request waits little.
+double Needed(const Shortage& shortage, double limit, double target_us) {
+  double needed = LimitNeeded(shortage, limit, kAheadS);
+  if (target_us > 0) {
+    double later = 1;  // how many times as many wait then
+    if (shortage.waiting > 0) {
+      later += std::max(0.0, shortage.growth) * kAheadS / shortage.waiting;
+    }
+    needed = std::max(needed, limit * shortage.wait_us * later / (kWaitOfTarget * target_us));
+  }
+  return needed;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RuleAdvisor>> RuleAdvisor::Create(
@@ -54,9 +73,11 @@ std::uint32_t RuleAdvisor::Priority(const Topology& topology, ClassId request_cl
   return options_.rules.Tenant(topology.request_class(request_class).application).priority;
 }
 
-double RuleAdvisor::InForce(const std::string& application, Action action) const {
+double RuleAdvisor::InForce(const std::string& application, Action action,
+                            std::uint64_t without) const {
   double sum = 0;
   for (const Spent& spent : spent_) {
+    if (without != 0 && spent.id == without) continue;
     if (spent.application == application && spent.action == action) sum += spent.amount;
   }
   return sum;
@@ -66,7 +87,17 @@ std::optional<Recommendation> RuleAdvisor::Advise(const AdviceRequest& request) 
   spent_.erase(std::remove_if(spent_.begin(), spent_.end(),
                               [&](const Spent& s) { return s.expires_ns <= request.now_ns; }),
                spent_.end());
+  last_replaces_ = request.in_force != nullptr ? request.in_force->id : 0;
   if (request.diagnosis->cause == Cause::kUndecided) return std::nullopt;
+  if (request.in_force != nullptr) {
+    for (const AdviceRule& rule : options_.rules.rules) {
+      if (rule.cause != request.diagnosis->cause || rule.action != request.in_force->action) {
+        continue;
+      }
+      return Try(request, rule);
+    }
+    return std::nullopt;
+  }
   // The last rules are for when the earlier ones did not help: those that fit best come first.
   for (std::uint32_t after = std::min<std::uint32_t>(request.failed_before, 100) + 1;
        after-- > 0;) {
@@ -126,15 +157,29 @@ std::optional<Recommendation> RuleAdvisor::Try(const AdviceRequest& request,
       !std::isfinite(place->upper) || place->value < place->lower || place->value > place->upper) {
     return std::nullopt;
   }
-  // As much of the way as the forecast is sure of, and at least half.
-  const double sureness = std::max(0.5, static_cast<double>(probability));
-  double to =
-      rule.add > 0 ? place->value + rule.add : place->value * (1 + (rule.factor - 1) * sureness);
+  // What was there before anything was done.
+  const double first =
+      request.in_force != nullptr ? request.in_force->undo.value_or(place->value) : place->value;
+  double to = place->value + rule.add;
+  if (rule.add <= 0) {
+    // As much of the way as the forecast is sure of, and at least half.
+    const double sureness = std::max(0.5, static_cast<double>(probability));
+    to = first * (1 + (rule.factor - 1) * sureness);
+    if (rule.most > rule.factor) {
+      const double target_us =
+          topology.Has(class_id)
+              ? static_cast<double>(topology.request_class(class_id).target.latency_ns) / 1000
+              : 0;
+      to = std::clamp(Needed(request.shortage, place->value, target_us), to,
+                      std::max(to, first * rule.most));
+    }
+  }
   const std::optional<double> budget =
       options_.rules.Tenant(last_application_).budget[static_cast<std::size_t>(rule.action)];
   double most = place->upper;
   if (budget) {
-    most = std::min(most, place->value + *budget - InForce(last_application_, rule.action));
+    most =
+        std::min(most, first + *budget - InForce(last_application_, rule.action, last_replaces_));
   }
   if (to > place->value && most <= place->value) return std::nullopt;  // nothing is left of it
   to = std::clamp(to, place->lower, std::max(most, place->lower));
@@ -150,12 +195,17 @@ std::optional<Recommendation> RuleAdvisor::Try(const AdviceRequest& request,
   r.lower = place->lower;
   r.upper = place->upper;
   r.precondition = place->value;
-  r.undo = place->value;
+  r.undo = first;
   return r;
 }
 
 void RuleAdvisor::Issued(const Recommendation& r) {
   if (r.action == Action::kReport) return;
+  if (last_replaces_ != 0) {
+    spent_.erase(std::remove_if(spent_.begin(), spent_.end(),
+                                [&](const Spent& s) { return s.id == last_replaces_; }),
+                 spent_.end());
+  }
   constexpr std::size_t kMaxSpent = 4096;
   if (spent_.size() >= kMaxSpent) spent_.erase(spent_.begin());
   for (Spent& spent : spent_) {
@@ -163,7 +213,8 @@ void RuleAdvisor::Issued(const Recommendation& r) {
     spent.expires_ns = r.expires_ns;  // renewed
     return;
   }
-  spent_.push_back({r.id, last_application_, r.action, std::max(0.0, r.to - r.from), r.expires_ns});
+  spent_.push_back({r.id, last_application_, r.action,
+                    std::max(0.0, r.to - r.undo.value_or(r.from)), r.expires_ns});
 }
 
 void RuleAdvisor::Note(const ActionTaken& taken) {

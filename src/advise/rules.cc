@@ -16,14 +16,14 @@ constexpr std::int64_t kMaxTimeNs = std::int64_t{24} * 3600 * 1'000'000'000;
 
 constexpr char kDefaultText[] =
     R"(# cause             action                   how far, how long
-cpu                 cpu-limit                factor=2 settle=1s hold=30s min-confidence=0.3
+cpu                 cpu-limit                factor=2 most=4 settle=1s hold=30s min-confidence=0.3
 cpu                 replicas                 add=1 settle=10s hold=5m after=1 min-confidence=0.5
 cache               cache-partition          factor=2 settle=1s hold=30s min-confidence=0.3
 memory-bandwidth    memory-bandwidth-share   factor=2 settle=1s hold=30s min-confidence=0.3
 memory-capacity     memory-limit             factor=1.5 settle=30s hold=5m min-confidence=0.3
 network             network-share            factor=2 settle=1s hold=30s min-confidence=0.3
 storage             io-share                 factor=2 settle=1s hold=30s min-confidence=0.3
-load                cpu-limit                factor=2 settle=1s hold=60s min-confidence=0.3
+load                cpu-limit                factor=2 most=4 settle=1s hold=60s min-confidence=0.3
 load                replicas                 add=1 settle=10s hold=5m after=1 min-confidence=0.5
 application         report                   min-confidence=0.3
 application         pool-size                factor=1.5 settle=1s hold=30s after=1 min-confidence=0.5
@@ -78,6 +78,9 @@ absl::Status ParseSetting(std::size_t line, std::string_view word, AdviceRule* r
   if (key == "factor") {
     if (!in(1e-3, 1e3)) return At(line, word, "is no factor: give a number from 0.001 to 1000");
     rule->factor = number;
+  } else if (key == "most") {
+    if (!in(1, 1e3)) return At(line, word, "is no factor: give a number from 1 to 1000");
+    rule->most = number;
   } else if (key == "add") {
     if (!in(1, 1e6)) return At(line, word, "adds nothing: give a number of at least 1");
     rule->add = number;
@@ -97,8 +100,9 @@ absl::Status ParseSetting(std::size_t line, std::string_view word, AdviceRule* r
       return At(line, word, "is no time: give a number with ms, s or m, at most a day");
     }
   } else {
-    return At(line, word,
-              "is not known: give factor, add, min-confidence, after, settle, hold or cooldown");
+    return At(
+        line, word,
+        "is not known: give factor, most, add, min-confidence, after, settle, hold or cooldown");
   }
   return absl::OkStatus();
 }
@@ -156,6 +160,9 @@ absl::Status ParseRule(std::size_t line, const std::vector<std::string_view>& wo
     if (rule.factor == 1 && rule.add == 0) {
       return At(line, words[1], "changes nothing: give a factor other than 1, or add");
     }
+    if (rule.most != 0 && rule.most < rule.factor) {
+      return At(line, words[1], "has a most below its factor: give a larger one, or none");
+    }
     if (rule.factor != 1 && rule.add != 0) return At(line, words[1], "has both factor and add");
     if (rule.hold_ns <= rule.settle_ns) {
       return At(line, words[1], "ends before it can be judged: give a hold above settle");
@@ -204,6 +211,7 @@ std::string FormatRules(const RuleTable& table) {
     absl::StrAppend(&text, internal::ToAbsl(CauseName(rule.cause)), " ",
                     internal::ToAbsl(ActionName(rule.action)));
     if (rule.factor != 1) absl::StrAppend(&text, " factor=", FormatNumber(rule.factor));
+    if (rule.most != 0) absl::StrAppend(&text, " most=", FormatNumber(rule.most));
     if (rule.add != 0) absl::StrAppend(&text, " add=", FormatNumber(rule.add));
     absl::StrAppend(&text, " min-confidence=", FormatNumber(rule.min_confidence),
                     " after=", rule.after, " settle=", FormatTime(rule.settle_ns),

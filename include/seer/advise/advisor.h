@@ -10,6 +10,9 @@
 //   auto advisor = seer::RuleAdvisor::Create(options);  // StatusOr
 //   std::optional<seer::Recommendation> advice = (*advisor)->Advise(request);
 //
+// How far: as far as the readings say is short (shortage.h), at least the rule's factor and at most
+// its `most`.
+//
 // A recommendation carries the value that the host said is in place as `from` and as precondition,
 // so that it is void once somebody has moved it. It never leaves the host's bounds, nor the
 // tenant's budget: where the budget leaves less, it recommends less, and nothing if nothing is
@@ -28,6 +31,7 @@
 
 #include "absl/status/statusor.h"
 #include "seer/advise/rules.h"
+#include "seer/advise/shortage.h"
 #include "seer/core/action_taken.h"
 #include "seer/core/config.h"
 #include "seer/core/diagnosis.h"
@@ -43,6 +47,9 @@ struct AdviceRequest {
   const Topology* topology = nullptr;       // what their ids mean
   std::int64_t now_ns = 0;                  // unix time
   std::uint32_t failed_before = 0;          // actions on this service that did not help
+  Shortage shortage;                        // of the blamed resource, where it was read
+  // An action that is in force and gave too little: more of the same is asked for. Null: none is.
+  const Recommendation* in_force = nullptr;
 };
 
 class Advisor {
@@ -90,9 +97,12 @@ class RuleAdvisor final : public Advisor {
   std::uint32_t Priority(const Topology& topology, ClassId request_class) const override;
 
   // Of a tenant's budget: what is in force beyond what was there before.
-  double InForce(const std::string& application, Action action) const;
+  double InForce(const std::string& application, Action action) const {
+    return InForce(application, action, 0);
+  }
 
  private:
+  double InForce(const std::string& application, Action action, std::uint64_t without) const;
   struct Spent {
     std::uint64_t id = 0;
     std::string application;
@@ -106,7 +116,9 @@ class RuleAdvisor final : public Advisor {
 
   const RuleAdvisorOptions options_;
   std::vector<Spent> spent_;
-  std::string last_application_;  // of what Advise() gave last, for Issued()
+  // Of what Advise() gave last, for Issued().
+  std::string last_application_;
+  std::uint64_t last_replaces_ = 0;
 };
 
 SEER_END_NAMESPACE

@@ -17,6 +17,13 @@
 // decided earlier if the cause is clear after `min_read_ns`. A service has one case or one action
 // in flight at a time, whichever classes it endangers, and so has the load of a class.
 //
+// Load has no culprit. The services on the way of the class's calls are read, and those are acted
+// upon that have too little for it; where none has, the one where the requests come in.
+//
+// That an application itself is to blame is said only after the whole of `read_ns`: what cannot be
+// seen yet may still come. A report to its developers ends no case; a resource that runs short
+// meanwhile is acted upon.
+//
 // An action is judged once it has settled: if the same service is still to blame for an alarm it
 // did not help, is undone (`undo`), and the advisor is asked for something else after the rule's
 // cool-down; so too after a refusal or a failure. What helped stays until it expires; if the alarm
@@ -93,6 +100,7 @@ struct ControlLoopOptions {
   std::int64_t budget_ns = 50'000'000;  // of reading, in one tick
   std::size_t max_in_flight = 16;       // actions and cases, over all services
   std::size_t max_instances = 8;        // of a culprit that are read
+  std::size_t max_on_path = 64;         // instances that are read where load is to blame
 
   const Clock* clock = nullptr;   // unix time; null: the system's
   const Clock* steady = nullptr;  // never jumps; null: CLOCK_MONOTONIC

@@ -3,7 +3,7 @@
 // What to do about which cause, as a text that people read and change:
 //
 //   # cause             action                    how far, how long
-//   cpu                 cpu-limit                 factor=2 settle=1s hold=30s
+//   cpu                 cpu-limit                 factor=2 most=4 settle=1s hold=30s
 //   memory-capacity     memory-limit              factor=1.5 settle=30s hold=5m
 //   application         report
 //   application         rate-limit                factor=0.8 min-confidence=0.9 after=2
@@ -15,6 +15,8 @@
 //
 //   factor           to set, of what is in place, where the forecast is certain; where it is less
 //                    so, as much less of the way. Above 0; below 1 it shrinks. Or:
+//   most             the largest factor, where more than `factor` is short (shortage.h); without it
+//                    the factor is all. At least the factor
 //   add              so much more, for what is counted (replicas): at least 1
 //   min-confidence   of the diagnosis, 0 to 1
 //   after            actions on this service that did not help before, 0 to 100
@@ -47,7 +49,8 @@ struct AdviceRule {
   Cause cause = Cause::kUndecided;
   Action action = Action::kReport;
   double factor = 1;
-  double add = 0;  // above 0: instead of the factor
+  double most = 0;  // 0: the factor
+  double add = 0;   // above 0: instead of the factor
   double min_confidence = 0;
   std::uint32_t after = 0;
   std::int64_t settle_ns = 1'000'000'000;

@@ -1,0 +1,167 @@
+// The inside of a control loop: control_loop.cc has the tick, loop_cases.cc finds out and decides,
+// loop_flights.cc looks after what was sent.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "advise/audit.h"
+#include "advise/instance_watch.h"
+#include "seer/advise/control_loop.h"
+#include "seer/advise/shortage.h"
+#include "seer/core/clock.h"
+#include "seer/core/config.h"
+#include "seer/core/internal/monotonic_clock.h"
+#include "seer/core/internal/mutex.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+// Whatever the host's function does becomes a status.
+template <typename Function, typename... Arguments>
+absl::Status Guarded(const Function& function, const Arguments&... arguments) {
+  try {
+    return function(arguments...);
+  } catch (const std::exception& e) {
+    return absl::UnknownError(e.what());
+  } catch (...) {
+    return absl::UnknownError("it threw something that is no std::exception");
+  }
+}
+
+// Whom a row blames: a service, or the load that comes in at one.
+struct Blamed {
+  std::uint32_t service = ServiceId::kNone;
+  bool load = false;
+  friend bool operator<(const Blamed& a, const Blamed& b) {
+    return a.service != b.service ? a.service < b.service : a.load < b.load;
+  }
+  friend bool operator==(const Blamed& a, const Blamed& b) {
+    return a.service == b.service && a.load == b.load;
+  }
+};
+
+// So long does the loop remember what did not help, and how often an alarm returned.
+inline constexpr std::int64_t kForgetNs = 600'000'000'000;
+
+}  // namespace internal
+
+class ControlLoop::Impl {
+ public:
+  Impl(Predictor* predictor, Advisor* advisor, const ControlLoopOptions& options)
+      : predictor_(predictor), advisor_(*advisor), options_(options), watch_(&options_, predictor) {
+    if (options_.clock == nullptr) options_.clock = &system_clock_;
+    if (options_.steady == nullptr) options_.steady = &monotonic_clock_;
+    next_id_ = static_cast<std::uint64_t>(options_.clock->NowNs());
+  }
+
+  LoopTick Tick(bool killed);
+  LoopTick Tick(const Forecast& forecast, const Topology& topology, bool killed);
+  void Report(const ActionTaken& taken);
+  internal::InstanceWatch& watch() { return watch_; }
+  std::size_t in_flight() const;
+  const std::vector<ClassDiagnosis>& diagnoses() const { return diagnoses_; }
+
+ private:
+  using Blamed = internal::Blamed;
+
+  struct Case {
+    std::int64_t began_ns = 0;
+    std::vector<InstanceEvidence> seen;
+    std::vector<HwReading> newest;  // of those that were seen, the last reading of each
+  };
+  struct Flight {
+    Recommendation r;
+    Blamed because;            // whom the alarm blamed
+    std::int64_t sent_ns = 0;  // all steady
+    std::int64_t settled_ns = 0;
+    std::int64_t ends_ns = 0;
+    std::int64_t applied_ns = 0;  // 0: not yet
+    double before_us = 0;         // what a request waited for the resource when it was decided
+    bool relieved = false;        // it waits less by now
+    std::optional<Case> after;    // what is read of it since
+    bool answered = false;
+    bool judged = false;
+    bool undoing = false;
+    bool changes() const { return r.action != Action::kReport; }
+  };
+  // What goes on about one culprit.
+  struct Affair {
+    std::optional<Case> open;
+    std::optional<Flight> flight;
+    std::int64_t wait_until_ns = 0;
+    std::int64_t report_after_ns = 0;  // before that no report is repeated
+    std::uint32_t failed = 0;          // actions in a row that did not help
+    std::uint32_t hold_scale = 1;
+    std::int64_t ended_ns = 0;  // the last one that helped
+    std::int64_t touched_ns = 0;
+  };
+  // What a case found: the diagnosis, and how much is short.
+  struct Finding {
+    Diagnosis diagnosis;
+    Shortage shortage;
+  };
+
+  // control_loop.cc
+  void Audit(std::string line) const;
+  bool MayDecide(const Forecast& forecast, bool killed);
+  Blamed BlamedBy(const ClassForecast& row) const;
+  bool InDanger(const Blamed& blamed) const;
+  void Sample(LoopTick* tick);
+  bool HasBudget() const { return options_.steady->NowNs() - steady_ns_ < options_.budget_ns; }
+
+  // loop_flights.cc
+  void UndoAll();
+  void TakeReports();
+  void Judge();
+  void EndFlight(Affair* affair, bool helped, std::string_view why);
+  void Undo(Affair* affair, std::string_view why);
+
+  // loop_cases.cc
+  bool OpenCase(Affair* affair);
+  void Pursue(const ClassForecast& row, Affair* affair, LoopTick* tick);
+  void PursueLoad(const ClassForecast& row, Affair* affair, LoopTick* tick);
+  void LookAfter(const ClassForecast& row, Affair* affair, LoopTick* tick);
+  bool ReadAll(Case* open, std::size_t most, LoopTick* tick, const std::vector<bool>& services);
+  std::vector<bool> OnPath(ServiceId entry) const;
+  Shortage ShortageIn(const Case& open, const Diagnosis& diagnosis) const;
+  std::vector<Finding> ShortOnPath(const Case& open, bool* network) const;
+  void Decide(const ClassForecast& row, const Finding& finding, Affair* affair, LoopTick* tick);
+
+  Predictor* const predictor_;
+  Advisor& advisor_;
+  ControlLoopOptions options_;
+  const SystemClock system_clock_{};
+  const internal::MonotonicClock monotonic_clock_{};
+  internal::InstanceWatch watch_;
+
+  Forecast forecast_;
+  // Of the present tick.
+  const Topology* topology_ = nullptr;
+  std::int64_t tick_ = 0;  // the forecast's
+  std::int64_t now_ns_ = 0;
+  std::int64_t steady_ns_ = 0;
+  bool started_ = false;
+  std::int64_t jump_from_ns_ = 0;  // unix minus steady, of the last tick
+  std::optional<Origin> origin_;
+  std::int64_t last_alarm_ns_ = 0;
+  bool stale_ = false, was_killed_ = false;
+
+  std::map<Blamed, Affair> affairs_;
+  std::uint64_t next_id_ = 0;
+  std::vector<const ClassForecast*> alarms_;
+  std::vector<ClassDiagnosis> diagnoses_;
+
+  internal::Mutex mutex_;
+  std::deque<ActionTaken> reports_ ABSL_GUARDED_BY(mutex_);
+};
+
+SEER_END_NAMESPACE

@@ -1,0 +1,134 @@
+// What a control loop does while a case is open or an action in force: load and who is short of it,
+// reports that stand in nobody's way, and more of what is not enough.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/advise/plane.h"
+
+namespace seer {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Plane;
+
+ClassForecast LoadRow(const Plane& plane) { return plane.shop.Row(plane.shop.buy, ServiceId()); }
+
+TEST(LoopCases, LoadWithoutAMonitorIsMetWhereTheRequestsComeIn) {
+  Plane plane;
+  plane.options.monitor = nullptr;
+  plane.Start();
+  (void)plane.Tick({LoadRow(plane)});
+  ASSERT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.sent[0].cause, Cause::kLoad);
+  EXPECT_EQ(plane.sent[0].target.service, "front");
+}
+
+TEST(LoopCases, LoadIsMetWhereTheWayOfTheCallsIsShort) {
+  Plane plane;
+  ASSERT_TRUE(plane.shop.topology.AddEdge(plane.shop.front, plane.shop.cart).ok());
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 3000}};
+  plane.monitor.stalls[plane.shop.video_0.value()] = {{Resource::kCpu, 3000}};  // not on the way
+  plane.monitor.asked.clear();
+  for (int i = 0; i < 4; ++i) (void)plane.Tick({LoadRow(plane)});
+  ASSERT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.sent[0].cause, Cause::kLoad);
+  EXPECT_EQ(plane.sent[0].target.service, "cart");
+  for (const InstanceId asked : plane.monitor.asked) EXPECT_NE(asked, plane.shop.video_0);
+}
+
+TEST(LoopCases, LoadThatNobodyIsShortOfIsMetAtTheEntry) {
+  Plane plane;
+  ASSERT_TRUE(plane.shop.topology.AddEdge(plane.shop.front, plane.shop.cart).ok());
+  plane.Start();
+  plane.Learn();
+  for (int i = 0; i < 5; ++i) (void)plane.Tick({LoadRow(plane)});
+  ASSERT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.sent[0].target.service, "front");
+}
+
+TEST(LoopCases, WhatLooksLikeLoadAndIsTheNetworkIsCalledSo) {
+  Plane plane;
+  ASSERT_TRUE(plane.shop.topology.AddEdge(plane.shop.front, plane.shop.cart).ok());
+  plane.Start();
+  plane.Learn();
+  for (const InstanceId id : {plane.shop.front_0, plane.shop.cart_0, plane.shop.cart_1}) {
+    plane.monitor.stalls[id.value()] = {{Resource::kNetwork, 30'000}};
+  }
+  for (int i = 0; i < 4 && plane.sent.empty(); ++i) (void)plane.Tick({LoadRow(plane)});
+  ASSERT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.sent[0].cause, Cause::kNetwork);
+}
+
+TEST(LoopCases, AReportStandsInNobodysWay) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  for (const InstanceId id : {plane.shop.cart_0, plane.shop.cart_1}) {
+    plane.monitor.stalls[id.value()] = {{Resource::kCache, 10}, {Resource::kMemoryBandwidth, 10}};
+  }
+  // Nothing is short: that is said only after the whole time of reading.
+  ASSERT_GE(plane.TicksUntilSent(), 4);
+  EXPECT_EQ(plane.sent[0].action, Action::kReport);
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  // Not after the report's cool-down: at once.
+  ASSERT_LE(plane.TicksUntilSent(), 5);
+  EXPECT_EQ(plane.sent[1].action, Action::kCpuLimit);  // the first rule: a report is no failure
+}
+
+TEST(LoopCases, AReportIsNotRepeatedInEveryTick) {
+  Plane plane;
+  plane.rules.rules = ParseRules("application report cooldown=5s\n").value();
+  plane.Start();
+  plane.Learn();
+  for (int i = 0; i < 60; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_LE(plane.sent.size(), 2u);
+}
+
+TEST(LoopCases, WhatIsNotEnoughIsRaisedToWhatIsShort) {
+  Plane plane;
+  plane.rules.rules =
+      ParseRules("cpu cpu-limit factor=2 most=8 settle=1s hold=30s min-confidence=0.3\n").value();
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  EXPECT_NEAR(plane.sent[0].to, 4 * 1.9, 0.1);  // little is short: the rule's factor
+  plane.Answer(ActionOutcome::kApplied);
+  plane.place = plane.sent[0].to;
+  // Twenty wait at a time, of a thousand requests a second.
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 20'000}};
+  ASSERT_LE(plane.TicksUntilSent(), 6);
+  const Recommendation& more = plane.sent[1];
+  EXPECT_GE(more.to, 20 / 0.7);
+  EXPECT_LE(more.to, 8 * 4.0);
+  EXPECT_EQ(more.from, plane.place);
+  EXPECT_EQ(more.undo, 4);  // what was there before both
+  EXPECT_EQ(plane.loop->in_flight(), 1u);
+  EXPECT_THAT(plane.audit.back(), HasSubstr("sent"));
+  // No more than the rule allows, however much is short.
+  plane.Answer(ActionOutcome::kApplied);
+  plane.place = more.to;
+  for (int i = 0; i < 8; ++i) (void)plane.Tick({plane.Alarm()});
+  for (const Recommendation& r : plane.sent) EXPECT_LE(r.to, 32);
+}
+
+TEST(LoopCases, WhatRelievesIsKeptWhileTheAlarmLasts) {
+  for (const bool relieves : {true, false}) {
+    SCOPED_TRACE(relieves);
+    Plane plane;
+    plane.Start();
+    plane.Learn();
+    plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 2000}};
+    ASSERT_LE(plane.TicksUntilSent(), 4);
+    plane.Answer(ActionOutcome::kApplied);
+    plane.place = plane.sent[0].to;
+    if (relieves) plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 1000}};
+    for (int i = 0; i < 15; ++i) (void)plane.Tick({plane.Alarm()});
+    EXPECT_EQ(plane.undone.empty(), relieves);
+  }
+}
+
+}  // namespace
+}  // namespace seer
