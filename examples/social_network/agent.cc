@@ -39,6 +39,7 @@ namespace social {
 namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
+constexpr double kFreeBytes = 125e6;        // per second: nobody is limited
 constexpr std::uint32_t kMostWorkers = 64;  // of one pool
 
 void Check(const absl::Status& status) {
@@ -95,6 +96,7 @@ class Agent {
       }
       control_.Send(seer::Encode(snapshot));
       SendLimits();
+      SendNetworkShares();
       for (const seer::ActionTaken& taken : executor_->Tick()) control_.Send(seer::Encode(taken));
       spans_->Send([&](const std::string& message) { control_.Send(message); });
       if (snapshot.tick % 10 == 0) SendSpent();
@@ -164,6 +166,7 @@ class Agent {
         network.classes[name] = {"lo", 1, static_cast<std::uint16_t>(minor++)};
       }
       if (auto made = seer::MakeHtbActuator(network); made.ok()) {
+        network_ = made->get();
         actuators.push_back(*std::move(made));
       }
     }
@@ -232,6 +235,21 @@ class Agent {
     }
   }
 
+  // Of some services at a time: each is asked for with all classes of the device.
+  void SendNetworkShares() {
+    if (network_ == nullptr) return;
+    const std::vector<std::string> names = Names();
+    for (int i = 0; i < 5; ++i) {
+      seer::Recommendation question;
+      question.action = seer::Action::kNetworkShare;
+      question.target.service = names[next_share_++ % names.size()];
+      question.to = kFreeBytes;
+      const auto plan = network_->Plan(question);
+      const double share = plan.ok() && plan->from < kFreeBytes / 2 ? plan->from : 0;
+      SendLimit(question.target.service, question.action, share, 1e4, kFreeBytes);
+    }
+  }
+
   void SendSpent() {
     rusage usage = {};
     getrusage(RUSAGE_SELF, &usage);
@@ -246,6 +264,8 @@ class Agent {
   MessageClient control_;
   std::unique_ptr<seer::Collector> collector_;
   std::shared_ptr<SlowTraces> spans_;
+  seer::Actuator* network_ = nullptr;  // the executor's; null: there is none
+  std::size_t next_share_ = 0;
   std::unique_ptr<seer::Executor> executor_;
   seer::SoftwareMonitor monitor_;
   seer::Origin sent_;

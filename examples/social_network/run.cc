@@ -92,7 +92,8 @@ void Play(const Options& options, const Deployment& deployment, Processes* proce
     tools->missing.push_back("limits of the network: " + TailOf(deployment.LogOf("tc")));
     tools->network.reset();
   }
-  static const SwitchBoard board(deployment);  // a thread looks at it to the end
+  // A thread looks at it until the process has ended: it is not taken away.
+  const SwitchBoard& board = *new SwitchBoard(deployment);
   TraceAsSwitched(board);
   board->cyclic.store(options.cyclic ? 1 : 0, std::memory_order_relaxed);
   const std::vector<Person> people = Populate(deployment, kPeople, options.seed);
