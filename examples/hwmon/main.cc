@@ -21,6 +21,7 @@
 #include <memory>
 #include <string>
 
+#include "seer/hwmon/bandwidth_monitor.h"
 #include "seer/hwmon/counter_monitor.h"
 #include "seer/hwmon/probe_monitor.h"
 #include "seer/hwmon/software_monitor.h"
@@ -177,6 +178,7 @@ int main(int argc, char** argv) {
 
   seer::SoftwareMonitor software;
   seer::CounterMonitor counters;
+  seer::BandwidthMonitor bandwidth;
   BatteryMonitor own;
   std::unique_ptr<seer::Microbenchmarks> benchmarks;
   std::unique_ptr<seer::ProbeMonitor> probing;
@@ -202,7 +204,7 @@ int main(int argc, char** argv) {
   }
   seer::HwMonitor* const first = probe ? static_cast<seer::HwMonitor*>(probing.get())
                                        : static_cast<seer::HwMonitor*>(&software);
-  seer::TieredMonitor monitor({first, &counters, &own});
+  seer::TieredMonitor monitor({first, &counters, &bandwidth, &own});
   std::printf("\n");
   const int result = Watch(monitor, target, seconds);
   if (worker > 0) {
