@@ -8,30 +8,28 @@
 #include "seer/window/labels.h"
 #include "window/request_sums.h"
 #include "window/suspects.h"
+#include "window/troubles.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
 
 constexpr std::size_t kMaxKeptTicks = 1 << 16;
 constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
-// Of the latency's growth that replies spend on their way: from there on it is the network's.
-constexpr double kNetworkShare = 0.2;
-// Fewer visits tell nothing of what is usual, or whether somebody waits.
-constexpr double kFewVisits = 3;
 // Of the time that a service works longer, what another grew by for which it may have waited then.
 constexpr double kLeastCause = 0.15;
 // What requests of all classes weigh, in slow requests of the class.
 constexpr double kPoolWeight = 5;
 // Who gives up a call before it took so many times as long as calls there usually do is impatient.
 constexpr double kPatience = 1.5;
-// Of what the ways grew by: what has one host at an end where that host's network is to blame; and
-// where everybody's is, what none has, and how many ways of which share there are at least.
-constexpr double kOneHostsShare = 0.7, kNoHostsShare = 0.5, kOneWaysShare = 0.02;
-constexpr std::ptrdiff_t kManyWays = 6;
 
-using internal::Between;
 using internal::Bucket;
+using internal::kFewVisits;
+using internal::LinkSums;
+using internal::NetworkTrouble;
+using internal::Pool;
 using internal::Spent;
+using internal::Sums;
+using internal::Suspicion;
 // By tick. Those that are not there saw no request.
 using Buckets = std::map<Tick, Bucket>;
 
@@ -57,18 +55,6 @@ class CulpritFinder::Impl {
   // [first, second), and several of them.
   using Range = std::pair<Tick, Tick>;
   using Ranges = std::vector<Range>;
-  struct LinkSums {
-    double link = 0, reply = 0, slow_link = 0, slow_reply = 0, calls = 0, slow_calls = 0;
-    double answered = 0, given_up = 0, answers = 0, give_ups = 0;
-    double slow_given_up = 0, failed_by_give_up = 0;
-  };
-  struct Sums {
-    std::uint64_t requests = 0, slow = 0;
-    double latency = 0, slow_latency = 0;
-    // By service.
-    std::vector<double> own, queue, square, slow_own, slow_queue, visits, slow_visits, failures;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, LinkSums> links;  // by caller and callee
-  };
   // Forgets what is too old to be asked for.
   Bucket& Open(Buckets& buckets, Tick tick) const {
     while (!buckets.empty() && buckets.begin()->first <= newest_ - static_cast<Tick>(kept_)) {
@@ -85,40 +71,22 @@ class CulpritFinder::Impl {
   Sums Sum(const Buckets& ring, const Ranges& ranges) const;
   double RateGrowth(const Buckets& ring, const Ranges& usual, const Violation& violation,
                     double* spreads) const;
-  // What requests of all classes spent beyond their class's usual, by service. A service that is in
-  // trouble holds up whoever comes.
-  struct Pool {
-    std::vector<Sums> usual, now;  // by ClassId
-    std::vector<double> own_excess, excess, visits;
-  };
   Pool PoolAll(const Ranges& usual, Range now) const;
   double Excess(const Pool& pool, std::uint32_t service, Tick tick, double* visits) const;
   std::int64_t GrownSince(const Pool& pool, Range range, std::uint32_t service,
                           const Usual& usual) const;
   static void BlameImpatience(const Sums& before, const Sums& now, std::vector<double>* failures,
                               std::vector<double>* shifted);
-  // Whose network became slow, by the ways of the requests of all classes: that of the host in the
-  // cluster that is at one end of most of it, or everybody's.
-  struct Network {
-    bool everybody = false;
-    std::uint32_t host = NodeId::kNone;
-  };
-  Network LookAtNetwork(const Pool& pool) const;
-  bool BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
-                    const Network& network, std::vector<internal::Suspicion>* suspicions) const;
-  bool StandsOn(std::uint32_t service, std::uint32_t host) const {
-    const auto range = std::equal_range(hosts_.begin(), hosts_.end(), std::pair(service, host));
-    return range.first != range.second;
-  }
-  bool ShareHost(std::uint32_t a, std::uint32_t b) const;
-  static double ByItself(const Pool& pool, std::uint32_t service, const internal::Suspicion& at);
+  static void BlameNetwork(const Sums& before, const Sums& now, const NetworkTrouble& network,
+                           const internal::Placement& placement,
+                           std::vector<Suspicion>* suspicions);
+  static double ByItself(const Pool& pool, std::uint32_t service, const Suspicion& at);
 
   const Topology* topology_;
   CulpritOptions options_;
   std::size_t kept_;
-  mutable std::vector<std::pair<std::uint32_t, std::uint32_t>> hosts_;  // service and host, sorted
-  std::vector<Buckets> classes_;                                        // by ClassId
-  Buckets all_;  // requests of all classes, nothing else
+  std::vector<Buckets> classes_;  // by ClassId
+  Buckets all_;                   // requests of all classes, nothing else
   Tick newest_ = std::numeric_limits<Tick>::min();
 };
 
@@ -140,48 +108,12 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   bucket.Add(trace, slow);
 }
 
-CulpritFinder::Impl::Sums CulpritFinder::Impl::Sum(const Buckets& ring,
-                                                   const Ranges& ranges) const {
-  Sums sums;
-  const std::size_t services = topology_->services().size();
-  for (auto* column : {&sums.own, &sums.queue, &sums.square, &sums.slow_own, &sums.slow_queue,
-                       &sums.visits, &sums.slow_visits, &sums.failures}) {
-    column->assign(services, 0);
-  }
+Sums CulpritFinder::Impl::Sum(const Buckets& ring, const Ranges& ranges) const {
+  Sums sums(topology_->services().size());
   for (const Range& range : ranges) {
     for (auto at = ring.lower_bound(range.first); at != ring.end() && at->first < range.second;
          ++at) {
-      const Bucket* const bucket = &at->second;
-      sums.requests += bucket->requests;
-      sums.slow += bucket->slow;
-      sums.latency += bucket->latency;
-      sums.slow_latency += bucket->slow_latency;
-      for (const Spent& spent : bucket->spent) {
-        if (spent.service >= services) continue;
-        sums.own[spent.service] += spent.own;
-        sums.queue[spent.service] += spent.queue;
-        sums.square[spent.service] += spent.square;
-        sums.slow_own[spent.service] += spent.slow_own;
-        sums.slow_queue[spent.service] += spent.slow_queue;
-        sums.visits[spent.service] += spent.visits;
-        sums.slow_visits[spent.service] += spent.slow_visits;
-        sums.failures[spent.service] += spent.failures;
-      }
-      for (const Between& between : bucket->between) {
-        LinkSums& link = sums.links[{between.caller, between.callee}];
-        link.link += between.link;
-        link.reply += between.reply;
-        link.slow_link += between.slow_link;
-        link.slow_reply += between.slow_reply;
-        link.calls += between.calls;
-        link.slow_calls += between.slow_calls;
-        link.answered += between.answered;
-        link.given_up += between.given_up;
-        link.answers += between.answers;
-        link.give_ups += between.give_ups;
-        link.slow_given_up += between.slow_given_up;
-        link.failed_by_give_up += between.failed_by_give_up;
-      }
+      sums.Add(at->second);
     }
   }
   return sums;
@@ -218,28 +150,16 @@ double CulpritFinder::Impl::RateGrowth(const Buckets& ring, const Ranges& usual,
   return growth;
 }
 
-CulpritFinder::Impl::Pool CulpritFinder::Impl::PoolAll(const Ranges& usual, Range now) const {
-  Pool pool;
-  const std::size_t services = topology_->services().size();
-  for (auto* column : {&pool.own_excess, &pool.excess, &pool.visits}) column->assign(services, 0);
+Pool CulpritFinder::Impl::PoolAll(const Ranges& usual, Range now) const {
+  std::vector<Sums> was, is;
   for (const Buckets& buckets : classes_) {
-    pool.usual.push_back(Sum(buckets, usual));
-    pool.now.push_back(Sum(buckets, {now}));
-    const Sums& was = pool.usual.back();
-    const Sums& is = pool.now.back();
-    for (std::size_t s = 0; s < services; ++s) {
-      if (was.visits[s] < kFewVisits || is.visits[s] <= 0) continue;
-      const double more = is.visits[s] / was.visits[s];
-      const double own = is.own[s] - more * was.own[s];
-      pool.own_excess[s] += own;
-      pool.excess[s] += own + is.queue[s] - more * was.queue[s];
-      pool.visits[s] += is.visits[s];
-    }
+    was.push_back(Sum(buckets, usual));
+    is.push_back(Sum(buckets, {now}));
   }
-  return pool;
+  return Pool(std::move(was), std::move(is), topology_->services().size());
 }
 
-// The same of one tick.
+// What requests of all classes spent at a service in one tick beyond their class's usual.
 double CulpritFinder::Impl::Excess(const Pool& pool, std::uint32_t service, Tick tick,
                                    double* visits) const {
   double excess = 0;
@@ -294,18 +214,9 @@ void CulpritFinder::Impl::BlameImpatience(const Sums& before, const Sums& now,
   }
 }
 
-bool CulpritFinder::Impl::ShareHost(std::uint32_t a, std::uint32_t b) const {
-  for (auto row = std::lower_bound(hosts_.begin(), hosts_.end(), std::pair(a, 0u));
-       row != hosts_.end() && row->first == a; ++row) {
-    if (StandsOn(b, row->second)) return true;
-  }
-  return false;
-}
-
 // Of a service's growth what it did itself: its own time, and of the queue in front of it the part
 // in which its workers worked, and did not wait for those they called.
-double CulpritFinder::Impl::ByItself(const Pool& pool, std::uint32_t service,
-                                     const internal::Suspicion& at) {
+double CulpritFinder::Impl::ByItself(const Pool& pool, std::uint32_t service, const Suspicion& at) {
   double works = 0, waits = 0;
   for (const Sums& now : pool.now) {
     works += now.own[service];
@@ -317,77 +228,33 @@ double CulpritFinder::Impl::ByItself(const Pool& pool, std::uint32_t service,
   return own + std::max(at.growth - own, 0.0) * works / std::max(works + waits, 1.0);
 }
 
-CulpritFinder::Impl::Network CulpritFinder::Impl::LookAtNetwork(const Pool& pool) const {
-  std::map<std::uint32_t, double> by_host;
-  std::vector<double> ways;
-  double all = 0;
-  for (std::size_t c = 0; c < pool.now.size(); ++c) {
-    for (const auto& [ends, sums] : pool.now[c].links) {
-      const auto [caller, callee] = ends;
-      const auto found = pool.usual[c].links.find(ends);
-      if (found == pool.usual[c].links.end() || found->second.calls < kFewVisits) continue;
-      const LinkSums& usual = found->second;
-      const double excess = sums.link - sums.calls * usual.link / usual.calls;
-      if (excess <= 0 || ShareHost(caller, callee)) continue;
-      all += excess;
-      ways.push_back(excess);
-      for (const auto& [service, host] : hosts_) {
-        if (service == caller || service == callee) by_host[host] += excess;
-      }
-    }
-  }
-  Network network;
-  std::uint32_t most = NodeId::kNone;
-  double largest = 0, next = 0;
-  for (const auto& [host, excess] : by_host) {
-    if (excess > largest) {
-      next = std::exchange(largest, excess);
-      most = host;
-    } else {
-      next = std::max(next, excess);
-    }
-  }
-  if (largest > kOneHostsShare * all && largest > 1.1 * next) network.host = most;
-  const auto counts = std::count_if(ways.begin(), ways.end(),
-                                    [&](double excess) { return excess > kOneWaysShare * all; });
-  network.everybody = largest > 0 && largest < kNoHostsShare * all && counts >= kManyWays;
-  return network;
-}
-
-// Where the ways between services became long, and not only the queues in front of them, the
-// service whose ways they are is in trouble: its calls into others count as its own, not as theirs.
-// So do, where it is one host's network, the calls of all services on it. False where it is none of
-// the network.
-bool CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, double latency_growth,
-                                       const Network& network,
-                                       std::vector<internal::Suspicion>* suspicions) const {
-  if (now.slow == 0) return false;
+// Where ways became long the service whose ways they are is in trouble: its calls into others count
+// as its own, not as theirs. So do, where it is one host's network, the calls of all services on
+// it.
+void CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now,
+                                       const NetworkTrouble& network,
+                                       const internal::Placement& placement,
+                                       std::vector<Suspicion>* suspicions) {
+  if (now.slow == 0) return;
   const auto slow = static_cast<double>(now.slow);
   struct Growth {
     std::uint32_t caller, callee;
-    double link, reply;
+    double link, most;
   };
   std::vector<Growth> grown;
   std::vector<double> as_callee(suspicions->size(), 0), as_caller(suspicions->size(), 0);
-  double all = 0;
   for (const auto& [ends, sums] : now.links) {
     const auto usual = before.links.find(ends);
     const LinkSums none;
     const LinkSums& then = usual == before.links.end() ? none : usual->second;
-    const double usual_link = then.link / std::max(then.calls, 1.0);
-    const double usual_reply = then.reply / std::max(then.calls, 1.0);
-    const Growth growth{ends.first, ends.second,
-                        (sums.slow_link - sums.slow_calls * usual_link) / slow,
-                        (sums.slow_reply - sums.slow_calls * usual_reply) / slow};
-    if ((growth.link <= 0 && growth.reply <= 0) || growth.callee >= suspicions->size()) continue;
+    const double link = sums.slow_link - sums.slow_calls * then.link / std::max(then.calls, 1.0);
+    const double reply = sums.slow_reply - sums.slow_calls * then.reply / std::max(then.calls, 1.0);
+    const Growth growth{ends.first, ends.second, link / slow, std::max(link, reply) / slow};
+    if (growth.most <= 0 || growth.callee >= suspicions->size()) continue;
     grown.push_back(growth);
-    all += std::max(growth.reply, 0.0);
-    as_callee[growth.callee] += std::max(growth.link, growth.reply);
-    if (growth.caller < suspicions->size()) {
-      as_caller[growth.caller] += std::max(growth.link, growth.reply);
-    }
+    as_callee[growth.callee] += growth.most;
+    if (growth.caller < suspicions->size()) as_caller[growth.caller] += growth.most;
   }
-  if (all < kNetworkShare * latency_growth) return false;
   std::uint32_t worst = 0;
   for (std::uint32_t s = 1; s < suspicions->size(); ++s) {
     // Of the two ends of one way the callee, as ever.
@@ -396,15 +263,14 @@ bool CulpritFinder::Impl::BlameNetwork(const Sums& before, const Sums& now, doub
     if (sum > 1.1 * best || (sum > 0.9 * best && as_callee[s] > as_callee[worst])) worst = s;
   }
   for (const Growth& growth : grown) {
-    const bool on_host =
-        network.host == NodeId::kNone
-            ? growth.caller == worst && growth.callee != worst
-            : StandsOn(growth.caller, network.host) && !StandsOn(growth.callee, network.host);
-    if (!on_host || growth.link <= 0 || growth.caller >= suspicions->size()) continue;
+    const bool by_caller = network.host == NodeId::kNone
+                               ? growth.caller == worst && growth.callee != worst
+                               : placement.StandsOn(growth.caller, network.host) &&
+                                     !placement.StandsOn(growth.callee, network.host);
+    if (!by_caller || growth.link <= 0 || growth.caller >= suspicions->size()) continue;
     (*suspicions)[growth.caller].growth += growth.link;
     (*suspicions)[growth.callee].growth -= growth.link;
   }
-  return true;
 }
 
 Attribution CulpritFinder::Impl::Find(const Violation& violation,
@@ -426,14 +292,7 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
   const Sums before = Sum(ring, usual_ranges);
   found.slow_requests = now.slow;
 
-  hosts_.clear();
-  for (const Instance& instance : topology_->instances()) {
-    if (instance.removed || !instance.node.valid() || !instance.service.valid()) continue;
-    hosts_.emplace_back(instance.service.value(), instance.node.value());
-  }
-  std::sort(hosts_.begin(), hosts_.end());
-  hosts_.erase(std::unique(hosts_.begin(), hosts_.end()), hosts_.end());
-
+  const internal::Placement placement(*topology_);
   double rate_spreads = 0;
   found.request_rate_growth = RateGrowth(ring, usual_ranges, violation, &rate_spreads);
   if (before.requests < options_.min_slow) return found;
@@ -446,7 +305,7 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
   // class tell it; where they are few, those of all classes beside them.
   const std::vector<std::uint32_t> depths =
       internal::CallDepths(*topology_, topology_->request_class(id).entry);
-  std::vector<internal::Suspicion> suspicions(depths.size());
+  std::vector<Suspicion> suspicions(depths.size());
   std::vector<double> errors(depths.size(), 0);
   std::vector<Usual> usuals(depths.size());
   // A request that failed is as bad as one that took twice its target. Only failures that are more
@@ -473,7 +332,7 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
   const auto late_ns = 2 * static_cast<double>(topology_->request_class(id).target.latency_ns);
   double total_growth = 0;
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
-    internal::Suspicion& at = suspicions[s];
+    Suspicion& at = suspicions[s];
     // Against what a request usually spends there that comes there at all: the slow ones may be
     // those that go a longer way, as they always did.
     const double visits = std::max(before.visits[s], 1.0);
@@ -500,10 +359,10 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
     errors[s] = usual.spread * std::hypot(by_slow, by_pool);
   }
   if (total_growth <= 0) return found;
-  const Network network = LookAtNetwork(pool);
-  const bool by_network = BlameNetwork(before, now, total_growth, network, &suspicions);
+  const NetworkTrouble network = LookAtNetwork(pool, placement);
+  if (network.any) BlameNetwork(before, now, network, placement, &suspicions);
   for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
-    internal::Suspicion& at = suspicions[s];
+    Suspicion& at = suspicions[s];
     if (at.growth <= 0) continue;
     at.spreads = errors[s] > 0 ? at.growth / errors[s] : 1e3;
     at.suspect.service = ServiceId(s);
@@ -520,14 +379,14 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
   // Who waits for another in its own time (for a connection, a lock) holds up only those requests
   // that want the other. A service that works longer also for those that do not is slow itself.
   const auto may_wait_for = [&](std::uint32_t waiter, std::uint32_t other) {
-    const internal::Suspicion& at = suspicions[waiter];
+    const Suspicion& at = suspicions[waiter];
     const auto own = static_cast<double>(at.suspect.own_growth_ns);
     // Both on a host in trouble: what hits the one hits the other.
-    if (by_network && network.host != NodeId::kNone && StandsOn(waiter, network.host) &&
-        StandsOn(other, network.host)) {
+    if (placement.StandsOn(waiter, network.host) && placement.StandsOn(other, network.host)) {
       return false;
     }
-    if (ByItself(pool, waiter, at) > suspicions[other].growth && ShareHost(waiter, other)) {
+    if (ByItself(pool, waiter, at) > suspicions[other].growth &&
+        placement.ShareHost(waiter, other)) {
       return false;
     }
     if (own < 0.5 * at.growth) return true;
@@ -549,7 +408,7 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
 
   // The deepest of those that grew: none below it grew, unless clearly later.
   const std::int64_t slack_ns = std::max<std::int64_t>(3 * options_.period.ns(), 300'000'000);
-  const internal::Choice choice =
+  internal::Choice choice =
       internal::ChooseCulprit(*topology_, suspicions, slack_ns, may_wait_for, &found.suspects);
 
   const double enough = std::min(1.0, 0.2 + 0.08 * bad);
@@ -559,16 +418,36 @@ Attribution CulpritFinder::Impl::Find(const Violation& violation,
     found.confidence = static_cast<float>(enough * std::min(1.0, 0.5 + over));
     return found;
   }
-  if (by_network && network.everybody) {
+  if (network.nobodys) {
     found.initiation = Initiation::kLoad;
     found.confidence = static_cast<float>(0.5 * enough);
     return found;
   }
   if (choice.culprit == nullptr) return found;
+  if (network.host != NodeId::kNone) {
+    // What hits a host hits all that stand there: who of them held up the requests the longest.
+    for (std::uint32_t s = 0; s < suspicions.size(); ++s) {
+      if (!suspicions[s].abnormal || !placement.StandsOn(s, network.host)) continue;
+      if (!placement.StandsOn(choice.culprit->suspect.service.value(), network.host) ||
+          suspicions[s].growth > choice.culprit->growth) {
+        choice.culprit = &suspicions[s];
+      }
+    }
+  }
+  const double sure = std::min(1.0, choice.culprit->spreads / (2 * options_.min_spread));
   found.initiation = Initiation::kService;
   found.culprit = choice.culprit->suspect.service;
-  const double sure = std::min(1.0, choice.culprit->spreads / (2 * options_.min_spread));
   found.confidence = static_cast<float>(enough * sure * choice.explained);
+  const Attribution::Suspect& front = choice.culprit->suspect;
+  if (!network.any && front.queue_growth_ns >= 3 * front.own_growth_ns) {
+    const std::uint32_t awaited =
+        internal::WhomTheyWaitFor(PoolAll(usual_ranges, onset), front.service.value());
+    if (awaited != front.service.value()) {
+      found.culprit = ServiceId(awaited);
+      found.confidence *= 0.8f;
+    }
+  }
+  internal::PutFirst(found.culprit, suspicions, &found.suspects);
   return found;
 }
 

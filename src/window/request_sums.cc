@@ -75,19 +75,25 @@ void AddCall(const Hop& hop, bool slow, Between* between) {
   } else if (!Fails(hop)) {
     between->answered += took;
     ++between->answers;
+    if (!hop.has_server) return;
+    const auto reply = static_cast<float>(static_cast<double>(hop.client_end_ns) -
+                                          static_cast<double>(hop.server_end_ns));
+    const auto served = static_cast<float>(static_cast<double>(hop.server_end_ns) -
+                                           static_cast<double>(hop.server_start_ns));
+    between->ways += took - served;
+    between->replies += reply;
+    ++between->seen;
+  } else {
+    between->failed += took;
+    ++between->fails;
   }
 }
 
 }  // namespace
 
 void Bucket::Add(const RequestTrace& trace, bool is_slow) {
-  const auto took = static_cast<double>(trace.latency_ns());
   ++requests;
-  latency += took;
-  if (is_slow) {
-    ++slow;
-    slow_latency += took;
-  }
+  slow += is_slow ? 1 : 0;
   if (const Hop* const failed = WhereItFailed(trace)) {
     if (failed->callee.valid()) ++At(failed->callee.value(), &spent)->failures;
     if (failed->callee.valid() && failed->outcome == Outcome::kTimedOut) {
@@ -102,6 +108,11 @@ void Bucket::Add(const RequestTrace& trace, bool is_slow) {
       Between* const row = At(hop.caller.value(), hop.callee.value(), &between);
       AddCall(hop, is_slow, row);
       AddLink(hop, is_slow, row);
+    }
+    if (hop.has_server) {
+      Spent* const row = At(hop.callee.value(), &spent);
+      row->works += static_cast<float>(hop.own_ns);
+      row->waits += static_cast<float>(hop.latency_ns() - hop.queue_ns - hop.own_ns);
     }
     if (hop.critical_own_ns + hop.critical_queue_ns <= 0) continue;
     auto part = std::find_if(parts.begin(), parts.end(),
@@ -124,6 +135,52 @@ void Bucket::Add(const RequestTrace& trace, bool is_slow) {
       row->slow_own += own;
       row->slow_queue += queue;
     }
+  }
+}
+
+Sums::Sums(std::size_t services) {
+  for (auto* column : {&own, &queue, &square, &slow_own, &slow_queue, &visits, &slow_visits,
+                       &failures, &works, &waits}) {
+    column->assign(services, 0);
+  }
+}
+
+void Sums::Add(const Bucket& bucket) {
+  requests += bucket.requests;
+  slow += bucket.slow;
+  for (const Spent& spent : bucket.spent) {
+    const std::uint32_t s = spent.service;
+    if (s >= own.size()) continue;
+    own[s] += spent.own;
+    queue[s] += spent.queue;
+    square[s] += spent.square;
+    slow_own[s] += spent.slow_own;
+    slow_queue[s] += spent.slow_queue;
+    visits[s] += spent.visits;
+    slow_visits[s] += spent.slow_visits;
+    failures[s] += spent.failures;
+    works[s] += spent.works;
+    waits[s] += spent.waits;
+  }
+  for (const Between& between : bucket.between) {
+    LinkSums& to = links[{between.caller, between.callee}];
+    to.link += between.link;
+    to.reply += between.reply;
+    to.slow_link += between.slow_link;
+    to.slow_reply += between.slow_reply;
+    to.calls += between.calls;
+    to.slow_calls += between.slow_calls;
+    to.answered += between.answered;
+    to.given_up += between.given_up;
+    to.answers += between.answers;
+    to.give_ups += between.give_ups;
+    to.failed += between.failed;
+    to.fails += between.fails;
+    to.ways += between.ways;
+    to.replies += between.replies;
+    to.seen += between.seen;
+    to.slow_given_up += between.slow_given_up;
+    to.failed_by_give_up += between.failed_by_give_up;
   }
 }
 

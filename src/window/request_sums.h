@@ -1,8 +1,11 @@
-// What requests spent where, tick by tick: what CulpritFinder keeps of the traces. Private to the
-// room.
+// What requests spent where, tick by tick, and sums of that: what CulpritFinder keeps of the
+// traces. Private to the room.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "seer/core/config.h"
@@ -19,6 +22,8 @@ struct Spent {
   float slow_own = 0, slow_queue = 0;         // of the slow requests
   std::uint32_t visits = 0, slow_visits = 0;  // requests on whose path it lay
   std::uint32_t failures = 0;                 // requests that failed because it did
+  // Of its workers, on the critical path or not: at work, and waiting for those they called.
+  float works = 0, waits = 0;
 };
 
 // What they spent on the way between two services, both ways: no worker had them. Part of the
@@ -26,25 +31,44 @@ struct Spent {
 // network's. Told by two clocks, so that only its growth means something.
 struct Between {
   std::uint32_t caller = 0, callee = 0;  // caller: none for outside
-  float link = 0, reply = 0;
-  float slow_link = 0, slow_reply = 0;
+  float link = 0, reply = 0, slow_link = 0, slow_reply = 0;
   std::uint32_t calls = 0, slow_calls = 0;
-  // Calls as the caller saw them, on the critical path or not: those that were answered, and those
-  // that it gave up.
-  float answered = 0, given_up = 0;
-  std::uint32_t answers = 0, give_ups = 0;
+  // Calls as the caller saw them, on the critical path or not: those that were answered, those that
+  // it gave up, and those that failed.
+  float answered = 0, given_up = 0, failed = 0;
+  std::uint32_t answers = 0, give_ups = 0, fails = 0;
+  // Of the answered ones that both sides saw: the ways, and the replies' alone.
+  float ways = 0, replies = 0;
+  std::uint32_t seen = 0;
   float slow_given_up = 0;              // of the slow requests' critical paths
   std::uint32_t failed_by_give_up = 0;  // requests
 };
 
 struct Bucket {
   std::uint32_t requests = 0, slow = 0;
-  double latency = 0, slow_latency = 0;
   std::vector<Spent> spent;
   std::vector<Between> between;
 
   // Adds a request, whose hops are not empty.
   void Add(const RequestTrace& trace, bool is_slow);
+};
+
+// The same over several ticks.
+struct LinkSums {
+  double link = 0, reply = 0, slow_link = 0, slow_reply = 0, calls = 0, slow_calls = 0;
+  double answered = 0, given_up = 0, failed = 0, answers = 0, give_ups = 0, fails = 0;
+  double ways = 0, replies = 0, seen = 0;
+  double slow_given_up = 0, failed_by_give_up = 0;
+};
+struct Sums {
+  explicit Sums(std::size_t services);
+  void Add(const Bucket& bucket);
+
+  std::uint64_t requests = 0, slow = 0;
+  // By service.
+  std::vector<double> own, queue, square, slow_own, slow_queue, visits, slow_visits, failures;
+  std::vector<double> works, waits;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, LinkSums> links;  // by caller and callee
 };
 
 }  // namespace internal

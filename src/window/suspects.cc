@@ -169,5 +169,18 @@ Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspi
   return choice;
 }
 
+void PutFirst(ServiceId culprit, absl::Span<const Suspicion> suspicions,
+              std::vector<Attribution::Suspect>* suspects) {
+  const auto at = std::find_if(suspects->begin(), suspects->end(),
+                               [&](const auto& each) { return each.service == culprit; });
+  if (at != suspects->end()) {
+    std::rotate(suspects->begin(), at, at + 1);
+    return;
+  }
+  Attribution::Suspect suspect = suspicions[culprit.index()].suspect;
+  suspect.service = culprit;
+  suspects->insert(suspects->begin(), suspect);
+}
+
 }  // namespace internal
 SEER_END_NAMESPACE

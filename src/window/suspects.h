@@ -56,5 +56,9 @@ Choice ChooseCulprit(const Topology& topology, absl::Span<const Suspicion> suspi
                      const std::function<bool(std::uint32_t, std::uint32_t)>& may_wait_for,
                      std::vector<Attribution::Suspect>* suspects);
 
+// Puts the culprit in front, also where it is none of them.
+void PutFirst(ServiceId culprit, absl::Span<const Suspicion> suspicions,
+              std::vector<Attribution::Suspect>* suspects);
+
 }  // namespace internal
 SEER_END_NAMESPACE

@@ -21,13 +21,18 @@
 // service where the requests enter along the calls that became slower, it names the deepest service
 // whose own time or queue grew beyond its usual spread, and early, and by a part of the whole
 // growth that counts: back-pressure makes the callers' queues grow too, but the initiator is below
-// them. Where replies take longer on their way, the network is in trouble, and it is the service at
-// the end of most of these ways, caller or callee, that they are booked on. "load" where the
-// requests themselves became that many more before it; "unknown" where traces are too few or say
-// nothing.
+// them. A queue before workers that only wait, for longer than usual, is the doing of the service
+// for which they wait in the end; of a circle of calls that of the one that leaves them unanswered.
+//
+// Where messages take longer on their way it looks, over the requests of all classes, for what the
+// long ways have in common (by the topology's instances): a host, and then it is, of the services
+// there, the one at whose ways, caller or callee, the requests lost most; nothing, or only that
+// they come in from outside while all goes well behind: that is no service's doing, and called
+// "load". "load" too where the requests themselves became that many more before it; "unknown" where
+// traces are too few or say nothing.
 //
 // Threads: one at a time. Cost: Observe() one pass over the hops; Find() reads the kept ticks of
-// one class. Memory: 50 bytes for each class, kept tick, and service or edge that was seen there.
+// one class. Memory: 80 bytes for each class, kept tick, and service or edge that was seen there.
 #pragma once
 
 #include <cstddef>
