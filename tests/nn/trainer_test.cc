@@ -55,6 +55,30 @@ TEST(Trainer, LearnsWhoseQueueGrows) {
   EXPECT_DOUBLE_EQ(after.loss.mean(), *trainer->state().best_loss);
 }
 
+// It learns all the same: what the state carries is there, only nobody learns how it came to be.
+TEST(Trainer, ForAStreamGradientsEndAtCarriedTicks) {
+  const Network network = testing::MakeNetwork(kLayers, "5", 12, 1);
+  MemorySource training = testing::GrowingQueue(network, 300, 1);
+  TrainerOptions options = Options(2);
+  options.epochs = 10;
+  options.carried_ticks = 12;
+  const auto refused = Trainer::Create(network, options);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("carried_ticks is 12: give 0 to 11"));
+  std::vector<std::vector<float>> trained;
+  for (const std::uint32_t carried : {0u, 8u, 8u}) {
+    options.carried_ticks = carried;
+    auto trainer = *Trainer::Create(network, options);
+    const Evaluation before = *trainer->Evaluate(training);
+    ASSERT_TRUE(trainer->Train(training).ok());
+    EXPECT_LT(trainer->Evaluate(training)->loss.mean(), before.loss.mean() / 3);
+    trained.push_back(Weights(*trainer));
+  }
+  EXPECT_NE(trained[0], trained[1]);
+  EXPECT_EQ(trained[1], trained[2]);
+}
+
 TEST(Trainer, IsTheSameToTheBitForTheSameThreads) {
   const Network network = Small();
   MemorySource training = testing::GrowingQueue(network, 100, 1);
