@@ -16,8 +16,7 @@
 #include "seer/core/internal/strings.h"
 #include "seer/core/wire.h"
 #include "seer/nn/checkpoint.h"
-#include "seer/predict/model_predictor.h"
-#include "seer/predict/tree_model.h"
+#include "seer/predict/model_store.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -63,16 +62,6 @@ absl::StatusOr<Work> ReadMessage(std::string_view bytes) {
                                                    ": a mirror takes topologies and snapshots"));
   }
   return work;
-}
-
-// As Predictor::Load().
-absl::StatusOr<std::unique_ptr<TickPredictor>> ModelOf(std::string_view bytes) {
-  if (IsTreeModel(bytes)) {
-    SEER_ASSIGN_OR_RETURN(TreeModel trees, DecodeTreeModel(bytes));
-    return MakeTreePredictor(std::move(trees));
-  }
-  SEER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, DecodeCheckpoint(bytes));
-  return MakeModelPredictor(checkpoint);
 }
 
 std::uint32_t ChecksumOf(const Forecast& forecast, std::string* scratch) {
@@ -295,7 +284,7 @@ class Mirror::Impl {
 
  private:
   absl::StatusOr<std::unique_ptr<TickPredictor>> Make(std::string_view model) const {
-    auto made = options_.make_model ? options_.make_model(model) : ModelOf(model);
+    auto made = options_.make_model ? options_.make_model(model) : MakeModelOf(model);
     if (made.ok() && *made == nullptr) {
       return absl::InvalidArgumentError("make_model gave none: return a status instead");
     }

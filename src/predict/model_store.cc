@@ -11,6 +11,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "seer/core/internal/status_macros.h"
+#include "seer/nn/checkpoint.h"
+#include "seer/predict/model_predictor.h"
+#include "seer/predict/tree_model.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -23,6 +26,15 @@ absl::Status SystemError(const char* what, const std::string& path) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<TickPredictor>> MakeModelOf(std::string_view model) {
+  if (IsTreeModel(model)) {
+    SEER_ASSIGN_OR_RETURN(TreeModel trees, DecodeTreeModel(model));
+    return MakeTreePredictor(std::move(trees));
+  }
+  SEER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, DecodeCheckpoint(model));
+  return MakeModelPredictor(checkpoint);
+}
 
 absl::StatusOr<std::unique_ptr<ModelStore>> ModelStore::Open(const std::string& folder,
                                                              const ModelStoreOptions& options) {
@@ -63,24 +75,43 @@ absl::StatusOr<std::vector<StoredModel>> ModelStore::Files() const {
   return files;
 }
 
-absl::StatusOr<std::uint64_t> ModelStore::Put(const Checkpoint& checkpoint) {
+absl::StatusOr<std::uint64_t> ModelStore::Put(std::string_view model) {
   SEER_ASSIGN_OR_RETURN(const std::vector<StoredModel> files, Files());
   const std::uint64_t number = files.empty() ? 1 : files.back().number + 1;
-  SEER_RETURN_IF_ERROR(SaveCheckpoint(checkpoint, Path(number)));
+  if (IsTreeModel(model)) {
+    SEER_ASSIGN_OR_RETURN(const TreeModel trees, DecodeTreeModel(model));
+    SEER_RETURN_IF_ERROR(SaveTreeModel(trees, Path(number)));
+  } else {
+    SEER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, DecodeCheckpoint(model));
+    SEER_RETURN_IF_ERROR(SaveCheckpoint(checkpoint, Path(number)));
+  }
   SEER_RETURN_IF_ERROR(Prune());
   return number;
 }
 
-absl::StatusOr<Checkpoint> ModelStore::Get(std::uint64_t number) const {
-  return LoadCheckpoint(Path(number));
+absl::StatusOr<std::string> ModelStore::Get(std::uint64_t number) const {
+  const std::string path = Path(number);
+  if (IsTreeModelFile(path)) {
+    SEER_ASSIGN_OR_RETURN(const TreeModel trees, LoadTreeModel(path));
+    return EncodeTreeModel(trees);
+  }
+  SEER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, LoadCheckpoint(path));
+  return EncodeCheckpoint(checkpoint);
 }
 
 absl::StatusOr<std::vector<StoredModel>> ModelStore::List() const {
   SEER_ASSIGN_OR_RETURN(std::vector<StoredModel> files, Files());
   for (StoredModel& file : files) {
-    absl::StatusOr<Checkpoint> checkpoint = Get(file.number);
-    file.damaged = !checkpoint.ok();
-    if (checkpoint.ok()) file.provenance = std::move(checkpoint->provenance);
+    const std::string path = Path(file.number);
+    const auto read = [&](auto model) {
+      file.damaged = !model.ok();
+      if (model.ok()) file.provenance = std::move(model->provenance);
+    };
+    if (IsTreeModelFile(path)) {
+      read(LoadTreeModel(path));
+    } else {
+      read(LoadCheckpoint(path));
+    }
   }
   return files;
 }

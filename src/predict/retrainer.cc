@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "predict/model_judge.h"
+#include "predict/retrainer_core.h"
 #include "predict/window_intake.h"
-#include "seer/core/internal/mutex.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/nn/backend.h"
 #include "seer/nn/counter_rng.h"
@@ -23,11 +23,6 @@ using internal::JudgedModel;
 using internal::ModelScore;
 using internal::WhyWorse;
 
-constexpr std::int64_t kBlock = 30'000'000'000;       // of time, all of it held back or not
-constexpr std::int64_t kLookEvery = 10'000'000'000;   // at drift
-constexpr std::int64_t kProbeEvery = 60'000'000'000;  // during probation
-constexpr std::size_t kMostDecisions = 256;
-
 // What is being trained.
 struct Job {
   RetrainStage stage = RetrainStage::kIdle;
@@ -39,8 +34,8 @@ struct Job {
 }  // namespace
 
 std::string_view RetrainStageName(RetrainStage stage) {
-  constexpr std::string_view kNames[] = {"idle", "mapping", "normaliser",
-                                         "head", "whole",   "scratch"};
+  constexpr std::string_view kNames[] = {"idle",  "mapping", "normaliser", "head",
+                                         "whole", "scratch", "alarm",      "boost"};
   const auto i = static_cast<std::size_t>(stage);
   return i < std::size(kNames) ? kNames[i] : "?";
 }
@@ -72,81 +67,66 @@ absl::Status RetrainerOptions::Validate() const {
   }
   if (!(avoided_weight > 0 && avoided_weight <= 1)) return wrong("avoided_weight", "give 0 to 1");
   if (!(left_alone >= 0 && left_alone <= 0.5)) return wrong("left_alone", "give 0 to 0.5");
+  if (!(false_alarms_per_hour >= 0)) return wrong("false_alarms_per_hour", "give 0 or more");
+  if (trees_a_step < 1 || boost_trees < 1 || scratch_trees < 1 ||
+      scratch_trees > BoostedTrees::kMaxTrees) {
+    return wrong("trees_a_step, boost_trees, scratch_trees", "give 1 to 5000");
+  }
+  if (added_trees < boost_trees || added_trees > BoostedTrees::kMaxTrees / 2) {
+    return wrong("added_trees", "give as many as boost_trees, or up to 2500");
+  }
+  for (const double rate : {boost_learning_rate, scratch_learning_rate}) {
+    if (!(rate > 0 && rate <= 1)) {
+      return wrong("boost_learning_rate, scratch_learning_rate", "give more than 0, up to 1");
+    }
+  }
+  if (boost_rows < 100 || scratch_rows < 100) {
+    return wrong("boost_rows, scratch_rows", "give 100 or more");
+  }
   if (FindBackend(backend) == nullptr) return wrong("backend", "give \"auto\"");
   return absl::OkStatus();
 }
 
-class Retrainer::Impl {
+namespace {
+
+class NetworkRetrainer final : public internal::RetrainerCore {
  public:
-  Impl(const RetrainerOptions& options, JudgedModel serving, ReplayBuffer replay,
-       ReplayBuffer held_back, const internal::IntakeOptions& intake)
-      : options_(options),
+  // `model`: the bytes of `serving`.
+  NetworkRetrainer(const RetrainerOptions& options, std::string model, JudgedModel serving,
+                   ReplayBuffer replay, ReplayBuffer held_back,
+                   const internal::IntakeOptions& intake)
+      : RetrainerCore(options, std::move(model), serving.checkpoint.provenance),
         ticks_(serving.checkpoint.config.ticks),
         inputs_(serving.inputs),
         intake_(serving.inputs, serving.services, serving.checkpoint.config.ticks, intake),
         serving_(std::move(serving)),
         replay_(std::move(replay)),
-        held_back_(std::move(held_back)) {
-    shown_ = serving_.checkpoint;
-  }
+        held_back_(std::move(held_back)) {}
 
-  absl::Status Observe(const ClusterTick& tick, const Topology& topology) {
+  absl::Status Observe(const ClusterTick& tick, const Topology& topology) override {
     internal::MutexLock lock(&mutex_);
     return intake_.Observe(tick, topology);
   }
-  void Add(const SpanInterval& interval) {
+  void Add(const SpanInterval& interval) override {
     internal::MutexLock lock(&mutex_);
-    intake_.Add(interval);
+    intake_.events().Add(interval);
   }
-  void NoteViolation(const Violation& violation) {
+  void NoteViolation(const Violation& violation) override {
     internal::MutexLock lock(&mutex_);
-    intake_.NoteViolation(violation);
+    intake_.events().NoteViolation(violation);
   }
-  void NoteForecast(const Forecast& forecast) {
+  void NoteForecast(const Forecast& forecast) override {
     internal::MutexLock lock(&mutex_);
-    intake_.NoteForecast(forecast);
+    intake_.events().NoteForecast(forecast);
   }
-  void NoteAction(const ActionTaken& action) {
+  void NoteAction(const ActionTaken& action) override {
     internal::MutexLock lock(&mutex_);
-    intake_.NoteAction(action);
-  }
-  void NoteMajorChange() {
-    internal::MutexLock lock(&mutex_);
-    major_ = true;
-  }
-  bool LeaveAlone(std::uint64_t id) const {
-    const CounterRng rng(options_.seed, CounterRng::StreamOf("alone"));
-    return static_cast<double>(rng.Uniform(id)) < options_.left_alone;
-  }
-
-  absl::StatusOr<bool> Step(std::int64_t now_ns) {
-    absl::StatusOr<bool> more = DoStep(now_ns);
-    if (!more.ok()) job_.reset();
-    Publish(more.status());
-    return more;
-  }
-
-  std::optional<Checkpoint> TakeModel() {
-    internal::MutexLock lock(&mutex_);
-    if (!fresh_) return std::nullopt;
-    fresh_ = false;
-    return shown_;
-  }
-  Checkpoint serving() {
-    internal::MutexLock lock(&mutex_);
-    return shown_;
-  }
-  std::vector<RetrainDecision> TakeDecisions() {
-    internal::MutexLock lock(&mutex_);
-    return std::exchange(decisions_, {});
-  }
-  RetrainerHealth health() {
-    internal::MutexLock lock(&mutex_);
-    return health_;
+    intake_.events().NoteAction(action);
   }
 
  private:
-  absl::StatusOr<bool> DoStep(std::int64_t now_ns) {
+  void GiveUp() override { job_.reset(); }
+  absl::StatusOr<bool> DoStep(std::int64_t now_ns) override {
     TakeIn();
     serving_.FindSlots(names_);
     if (before_) before_->FindSlots(names_);
@@ -175,16 +155,13 @@ class Retrainer::Impl {
       names_ = intake_.services();
       way_ = intake_.on_the_way();
       live_ = intake_.live();
-      if (std::exchange(major_, false)) {
+      if (TakeMajorChange()) {
         wants_scratch_ = true;
         changed_ns_ = intake_.newest_ns();
       }
       way_since_ns_ = intake_.on_the_way_since_ns();
       newest_ns_ = intake_.newest_ns();
-      health_.dropped_windows = intake_.dropped();
-      health_.hits = intake_.alarms().hits;
-      health_.false_alarms = intake_.alarms().false_alarms;
-      health_.missed = intake_.alarms().missed;
+      TakeCounts(intake_.events().alarms(), intake_.dropped());
     }
     std::int64_t reach_ns = inputs_.initiator_horizon_ns;
     for (const std::int64_t horizon : inputs_.horizons_ns) reach_ns = std::max(reach_ns, horizon);
@@ -200,13 +177,6 @@ class Retrainer::Impl {
       const bool added = (held ? held_back_ : replay_).Add(std::move(window)).ok();
       if (added && !held && ahead) ++unlearnt_;
     }
-  }
-
-  bool HeldBack(std::int64_t at_ns) const {
-    // One block of each four, by chance which.
-    const auto block = static_cast<std::uint64_t>(at_ns / kBlock);
-    const CounterRng rng(options_.seed, CounterRng::StreamOf("held back"));
-    return rng.Below(block / 4, 4) == block % 4;
   }
 
   // Who is new, who is gone, of those that requests wait for?
@@ -258,7 +228,7 @@ class Retrainer::Impl {
     } else {
       model->checkpoint.training.reset();
       model->FindSlots(names_);
-      Replace(*std::move(model), decision, /*keep_before=*/false);
+      SEER_RETURN_IF_ERROR(Replace(*std::move(model), decision, /*keep_before=*/false));
       decision.replaced = true;
     }
     Tell(decision);
@@ -325,7 +295,7 @@ class Retrainer::Impl {
     for (const std::string& name : way_) checkpoint.services.push_back({name, true});
     SEER_ASSIGN_OR_RETURN(const Network network, Network::Create(checkpoint.config));
     checkpoint.parameters.resize(network.parameters());
-    network.Initialize(options_.seed + serving_version_, absl::MakeSpan(checkpoint.parameters));
+    network.Initialize(options_.seed + version_, absl::MakeSpan(checkpoint.parameters));
     return JudgedModel::Of(std::move(checkpoint));
   }
 
@@ -433,7 +403,7 @@ class Retrainer::Impl {
     }
     decision.serving_loss = serving.loss();
     if (decision.reason.empty()) {
-      Replace(std::move(job->model), decision, /*keep_before=*/true);
+      SEER_RETURN_IF_ERROR(Replace(std::move(job->model), decision, /*keep_before=*/true));
       decision.replaced = true;
       replaced_ns_ = newest_ns_;
       probed_ns_ = newest_ns_;
@@ -464,8 +434,9 @@ class Retrainer::Impl {
           "%.4f, this one %.4f",
           before.loss(), serving.loss());
       job_.reset();  // it began from what was no good
-      Replace(*std::move(before_), decision, /*keep_before=*/false);
+      JudgedModel back = *std::move(before_);
       before_.reset();
+      SEER_RETURN_IF_ERROR(Replace(std::move(back), decision, /*keep_before=*/false));
       Tell(decision);
     } else if (newest_ns_ - replaced_ns_ > options_.probation_ns) {
       before_.reset();
@@ -473,61 +444,34 @@ class Retrainer::Impl {
     return absl::OkStatus();
   }
 
-  void Replace(JudgedModel model, const RetrainDecision& decision, bool keep_before) {
-    if (keep_before) {
-      // The model from before the first change stays the one to go back to while it is on trial.
-      if (!before_) before_ = std::move(serving_);
-    } else {
+  absl::Status Replace(JudgedModel model, const RetrainDecision& decision, bool keep_before) {
+    NextVersion(decision, replay_.windows(), &model.checkpoint.provenance);
+    SEER_ASSIGN_OR_RETURN(std::string bytes, EncodeCheckpoint(model.checkpoint));
+    // The model from before the first change stays the one to go back to while it is on trial.
+    if (!keep_before) {
       before_.reset();
+    } else if (!before_) {
+      before_ = std::move(serving_);
     }
     serving_ = std::move(model);
-    const std::uint64_t parent = serving_version_++;
-    auto& provenance = serving_.checkpoint.provenance;
-    provenance["retrain.version"] = absl::StrCat(serving_version_);
-    provenance["retrain.parent"] = absl::StrCat(parent);
-    provenance["retrain.stage"] =
-        decision.rolled_back ? "roll-back" : std::string(RetrainStageName(decision.stage));
-    provenance["retrain.at_ns"] = absl::StrCat(decision.at_ns);
-    provenance["retrain.held_back_loss"] = absl::StrFormat("%.6g", decision.candidate_loss);
-    provenance["retrain.parent_loss"] = absl::StrFormat("%.6g", decision.serving_loss);
-    provenance["retrain.windows"] = absl::StrCat(replay_.windows());
-    internal::MutexLock lock(&mutex_);
-    shown_ = serving_.checkpoint;
-    fresh_ = true;
+    Show(std::move(bytes));
+    return absl::OkStatus();
   }
 
-  void Tell(RetrainDecision decision) {
-    decision.version = serving_version_;
-    internal::MutexLock lock(&mutex_);
-    if (decisions_.size() >= kMostDecisions) decisions_.erase(decisions_.begin());
-    decisions_.push_back(std::move(decision));
+  void Publish(RetrainerHealth* health) const override {
+    health->stage = job_ != nullptr ? job_->stage : RetrainStage::kIdle;
+    health->replay_windows = replay_.windows();
+    health->replay_ahead = replay_.positives();
+    health->replay_bytes = replay_.bytes();
+    health->held_back_windows = held_back_.windows();
+    health->held_back_ahead = held_back_.positives();
+    health->drifted_services = drifted_;
   }
 
-  void Publish(const absl::Status& status) {
-    internal::MutexLock lock(&mutex_);
-    health_.stage = job_ != nullptr ? job_->stage : RetrainStage::kIdle;
-    health_.version = serving_version_;
-    health_.steps = steps_;
-    health_.replay_windows = replay_.windows();
-    health_.replay_ahead = replay_.positives();
-    health_.replay_bytes = replay_.bytes();
-    health_.held_back_windows = held_back_.windows();
-    health_.held_back_ahead = held_back_.positives();
-    health_.drifted_services = drifted_;
-    if (!status.ok()) health_.last_error = status;
-  }
-
-  const RetrainerOptions options_;
   const std::size_t ticks_;
   const ModelInputs inputs_;  // but for the normaliser
 
-  internal::Mutex mutex_;
   internal::WindowIntake intake_ ABSL_GUARDED_BY(mutex_);
-  Checkpoint shown_ ABSL_GUARDED_BY(mutex_);
-  bool fresh_ ABSL_GUARDED_BY(mutex_) = false;
-  bool major_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<RetrainDecision> decisions_ ABSL_GUARDED_BY(mutex_);
-  RetrainerHealth health_ ABSL_GUARDED_BY(mutex_);
 
   // Of Step() alone.
   JudgedModel serving_;
@@ -541,8 +485,10 @@ class Retrainer::Impl {
   double drifted_ = 0;
   bool wants_scratch_ = false;
   std::size_t unlearnt_ = 0;
-  std::uint64_t serving_version_ = 1, jobs_ = 0, steps_ = 0;
+  std::uint64_t jobs_ = 0;
 };
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Retrainer>> Retrainer::Create(const Checkpoint& serving,
                                                              const RetrainerOptions& options) {
@@ -566,27 +512,10 @@ absl::StatusOr<std::unique_ptr<Retrainer>> Retrainer::Create(const Checkpoint& s
   intake.recent_ns = options.recent_ns;
   intake.find_violations = options.find_violations;
   intake.avoided_weight = options.avoided_weight;
-  return std::unique_ptr<Retrainer>(new Retrainer(std::make_unique<Impl>(
-      options, std::move(model), std::move(replay), std::move(held_back), intake)));
+  SEER_ASSIGN_OR_RETURN(std::string bytes, EncodeCheckpoint(model.checkpoint));
+  return std::unique_ptr<Retrainer>(new NetworkRetrainer(options, std::move(bytes),
+                                                         std::move(model), std::move(replay),
+                                                         std::move(held_back), intake));
 }
-
-Retrainer::Retrainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Retrainer::~Retrainer() = default;
-absl::Status Retrainer::Observe(const ClusterTick& tick, const Topology& topology) {
-  return impl_->Observe(tick, topology);
-}
-void Retrainer::Add(const SpanInterval& interval) { impl_->Add(interval); }
-void Retrainer::NoteViolation(const Violation& violation) { impl_->NoteViolation(violation); }
-void Retrainer::NoteForecast(const Forecast& forecast) { impl_->NoteForecast(forecast); }
-void Retrainer::NoteMajorChange() { impl_->NoteMajorChange(); }
-void Retrainer::NoteAction(const ActionTaken& action) { impl_->NoteAction(action); }
-bool Retrainer::LeaveAlone(std::uint64_t recommendation_id) const {
-  return impl_->LeaveAlone(recommendation_id);
-}
-absl::StatusOr<bool> Retrainer::Step(std::int64_t now_ns) { return impl_->Step(now_ns); }
-std::optional<Checkpoint> Retrainer::TakeModel() { return impl_->TakeModel(); }
-Checkpoint Retrainer::serving() const { return impl_->serving(); }
-std::vector<RetrainDecision> Retrainer::TakeDecisions() { return impl_->TakeDecisions(); }
-RetrainerHealth Retrainer::health() const { return impl_->health(); }
 
 SEER_END_NAMESPACE

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -61,7 +62,8 @@ class RetrainerThread::Impl {
       const std::int64_t before = ThreadCpuNs();
       const absl::StatusOr<bool> more = retrainer_->Step(clock_.NowNs());
       if (on_model_) {
-        if (std::optional<Checkpoint> model = retrainer_->TakeModel()) on_model_(*std::move(model));
+        if (std::optional<std::string> model = retrainer_->TakeModel())
+          on_model_(*std::move(model));
       }
       const std::int64_t used = ThreadCpuNs() - before;
       cpu_ns_.fetch_add(used, std::memory_order_relaxed);  // a count; orders nothing

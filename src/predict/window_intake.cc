@@ -13,10 +13,7 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
 
-constexpr std::size_t kMostRows = 20'000, kMostViolations = 1024, kMostAlarms = 4096;
-constexpr std::size_t kMostActions = 1024, kMostSlots = 1 << 16;
-constexpr std::int64_t kLead = 2'000'000'000;    // an alarm is a hit so long before
-constexpr std::int64_t kEffect = 5'000'000'000;  // an action may avoid what would start so soon
+constexpr std::size_t kMostRows = 20'000, kMostSlots = 1 << 16;
 constexpr float kSpread = 4;  // of the builder's values, so that no depth is cut off
 
 Normalizer OnlyCompressed(const WindowInputs& inputs) {
@@ -57,14 +54,12 @@ WindowIntake::WindowIntake(const ModelInputs& inputs, std::vector<std::string> s
       ticks_(ticks),
       options_(options),
       services_(std::move(services)),
-      labeller_({}, &topology_) {}
+      events_(&topology_, options.find_violations, options.avoided_weight) {}
 
 void WindowIntake::Forget() {
   rows_.clear();
   labelled_ = 0;
-  violations_.clear();
-  detector_ = ViolationDetector();
-  alarm_log_.clear();
+  events_.Clear();
   builder_.reset();
 }
 
@@ -146,80 +141,10 @@ absl::Status WindowIntake::Observe(const ClusterTick& tick, const Topology& topo
       topology.origin().epoch != topology_.origin().epoch) {
     SEER_RETURN_IF_ERROR(UseTopology(topology));
   }
-  if (options_.find_violations) {
-    detector_.Observe(tick, topology_);
-    labeller_.Observe(tick);
-    TakeViolations();
-  }
+  events_.Observe(tick);
   PushRow(tick);
   LabelRows();
   return absl::OkStatus();
-}
-
-void WindowIntake::TakeViolations() {
-  for (const Violation& violation : detector_.TakeFinished()) Merge(violation);
-  for (const Violation& violation : detector_.open()) Merge(violation);
-  for (const LabelledViolation& label : labeller_.Take()) {
-    for (Violation& known : violations_) {
-      if (known.request_class != label.violation.request_class ||
-          known.start_ns != label.violation.start_ns) {
-        continue;
-      }
-      known.initiation = label.violation.initiation;
-      known.culprit = label.violation.culprit;
-      known.confidence = label.violation.confidence;
-    }
-  }
-}
-
-void WindowIntake::Merge(const Violation& violation) {
-  for (Violation& known : violations_) {
-    if (known.request_class != violation.request_class || known.start_ns != violation.start_ns) {
-      continue;
-    }
-    const Violation before = known;
-    known = violation;
-    if (violation.initiation == Initiation::kUnknown) {
-      known.initiation = before.initiation;
-      known.culprit = before.culprit;
-      known.confidence = before.confidence;
-    }
-    return;
-  }
-  const auto at = std::upper_bound(
-      violations_.begin(), violations_.end(), violation,
-      [](const Violation& a, const Violation& b) { return a.start_ns < b.start_ns; });
-  violations_.insert(at, violation);
-  if (violations_.size() > kMostViolations) violations_.erase(violations_.begin());
-}
-
-void WindowIntake::NoteViolation(const Violation& violation) { Merge(violation); }
-
-void WindowIntake::NoteAction(const ActionTaken& action) {
-  // What changed nothing avoided nothing; the other outcomes tell how an action ended.
-  if (action.outcome != ActionOutcome::kApplied || action.action == Action::kReport) return;
-  actions_.push_back({action.time_ns, action.target.service});
-  if (actions_.size() > kMostActions) actions_.pop_front();
-}
-
-void WindowIntake::NoteForecast(const Forecast& forecast) {
-  if (!forecast.period.Contains(forecast.tick)) return;
-  const std::int64_t now_ns = forecast.period.EndNs(forecast.tick);
-  for (const ClassForecast& row : forecast.classes) {
-    if (!row.alarm) continue;
-    Alarm* same = nullptr;
-    for (auto alarm = alarm_log_.rbegin(); alarm != alarm_log_.rend() && same == nullptr; ++alarm) {
-      if (alarm->request_class == row.request_class) same = &*alarm;
-    }
-    // One that lasts counts anew every 2 s.
-    if (same != nullptr && now_ns - same->last_ns <= 2 * forecast.period.ns() &&
-        now_ns - same->start_ns < kLead) {
-      same->last_ns = now_ns;
-      continue;
-    }
-    alarm_log_.push_back({row.request_class, now_ns, now_ns, false});
-    if (alarm_log_.size() > kMostAlarms) alarm_log_.pop_front();
-  }
 }
 
 void WindowIntake::PushRow(const ClusterTick& tick) {
@@ -236,9 +161,9 @@ void WindowIntake::PushRow(const ClusterTick& tick) {
   }
   Row row;
   row.tick = tick.tick;
-  row.calm = std::none_of(violations_.begin(), violations_.end(), [&](const Violation& v) {
-    return v.open || v.end_ns >= newest_ns_ - kLead;
-  });
+  row.calm = std::none_of(
+      events_.violations().begin(), events_.violations().end(),
+      [&](const Violation& v) { return v.open || v.end_ns >= newest_ns_ - EventLog::kLead; });
   if (builder_) {
     builder_->Push(tick, topology_);
     const Window& window = builder_->window();
@@ -266,7 +191,7 @@ void WindowIntake::LabelRows() {
     LabelRow(labelled_, newest_ns_);
     ++labelled_;
   }
-  JudgeAlarms(due_ns);
+  events_.JudgeAlarms(due_ns);
   const std::int64_t kept_ns = std::max(options_.recent_ns, options_.label_delay_ns + reach_ns);
   const std::size_t most =
       std::min(static_cast<std::size_t>(kept_ns / period) + ticks_ + 2, kMostRows);
@@ -274,27 +199,7 @@ void WindowIntake::LabelRows() {
     rows_.pop_front();
     --labelled_;
   }
-  const std::int64_t oldest_ns = inputs_.period.StartNs(rows_.front().tick) - kLead;
-  while (!violations_.empty() && !violations_.front().open &&
-         violations_.front().end_ns < oldest_ns) {
-    violations_.erase(violations_.begin());
-  }
-  while (!actions_.empty() && actions_.front().at_ns < oldest_ns - kEffect) actions_.pop_front();
-}
-
-const WindowIntake::Acted* WindowIntake::ActionNear(std::int64_t from_ns,
-                                                    std::int64_t to_ns) const {
-  for (const Acted& action : actions_) {
-    if (action.at_ns >= from_ns && action.at_ns <= to_ns) return &action;
-  }
-  return nullptr;
-}
-
-double WindowIntake::AvoidedWeight() const {
-  // How often alarms are right, where nobody acted on them and that could be seen.
-  const double judged = static_cast<double>(alarms_.hits + alarms_.false_alarms);
-  if (judged < 10) return options_.avoided_weight;
-  return std::clamp(static_cast<double>(alarms_.hits) / judged, 0.05, 0.95);
+  events_.ForgetBefore(inputs_.period.StartNs(rows_.front().tick) - EventLog::kLead);
 }
 
 void WindowIntake::LabelRow(std::size_t i, std::int64_t known_until_ns) {
@@ -308,12 +213,12 @@ void WindowIntake::LabelRow(std::size_t i, std::int64_t known_until_ns) {
   std::vector<TickLabel> labels;
   ReplayWindow window;
   bool ahead = false, something = false;
-  LabelTicks(range, violations_, {inputs_.initiator_horizon_ns}, ClassId(), &labels);
+  LabelTicks(range, events_.violations(), {inputs_.initiator_horizon_ns}, ClassId(), &labels);
   const TickLabel any = labels.front();
   if ((any.known & 1) != 0 && (any.starts & 1) == 0) window.initiator = ReplayWindow::kNoViolation;
   if ((any.known & any.starts & 1) != 0 && any.next >= 0) {
     ahead = true;
-    const Violation& next = violations_[static_cast<std::size_t>(any.next)];
+    const Violation& next = events_.violations()[static_cast<std::size_t>(any.next)];
     if (next.initiation == Initiation::kLoad) window.initiator = ReplayWindow::kLoad;
     if (next.initiation == Initiation::kService && next.culprit.valid() &&
         next.culprit.index() < slot_of_service_.size() &&
@@ -327,7 +232,7 @@ void WindowIntake::LabelRow(std::size_t i, std::int64_t known_until_ns) {
   for (const ClassId id : classes_) {
     std::int32_t hazard = -1;
     if (id.valid()) {
-      LabelTicks(range, violations_, inputs_.horizons_ns, id, &labels);
+      LabelTicks(range, events_.violations(), inputs_.horizons_ns, id, &labels);
       std::size_t k = 0;
       while (k < inputs_.horizons_ns.size() && (labels[0].known >> k & 1) != 0 &&
              (labels[0].starts >> k & 1) == 0) {
@@ -343,14 +248,15 @@ void WindowIntake::LabelRow(std::size_t i, std::int64_t known_until_ns) {
   }
   // Where somebody acted nobody knows what would have come: not nothing, at any rate.
   if (!ahead) {
-    if (const Acted* const action = ActionNear(end_ns - kEffect, end_ns + kLead)) {
+    if (const auto* const action =
+            events_.ActionNear(end_ns - EventLog::kEffect, end_ns + EventLog::kLead)) {
       std::fill(window.hazards.begin(), window.hazards.end(), -1);
       something = false;
       window.initiator = ReplayWindow::kUnknown;
       const auto service = topology_.FindService(action->service);
       if (action->at_ns > end_ns && service && slot_of_service_[service->index()] >= 0) {
         window.initiator = slot_of_service_[service->index()];
-        window.weight = static_cast<float>(AvoidedWeight());
+        window.weight = static_cast<float>(events_.AvoidedWeight());
         ahead = true;
       }
     }
@@ -371,40 +277,6 @@ void WindowIntake::LabelRow(std::size_t i, std::int64_t known_until_ns) {
   if (known_.size() > options_.most_waiting) {
     known_.pop_front();
     ++dropped_;
-  }
-}
-
-void WindowIntake::JudgeAlarms(std::int64_t known_until_ns) {
-  const std::int64_t until_ns = known_until_ns - kLead;
-  for (const Violation& violation : violations_) {
-    if (violation.start_ns <= judged_until_ns_ || violation.start_ns > until_ns) continue;
-    const bool warned = std::any_of(alarm_log_.begin(), alarm_log_.end(), [&](const Alarm& alarm) {
-      return alarm.request_class == violation.request_class &&
-             alarm.start_ns < violation.start_ns && alarm.last_ns >= violation.start_ns - kLead;
-    });
-    alarms_.missed += warned ? 0 : 1;
-  }
-  for (Alarm& alarm : alarm_log_) {
-    if (alarm.judged || alarm.start_ns > until_ns) continue;
-    alarm.judged = true;
-    if (ActionNear(alarm.start_ns, alarm.start_ns + kLead) != nullptr) continue;
-    bool hit = false, during = false;
-    for (const Violation& violation : violations_) {
-      if (violation.request_class != alarm.request_class) continue;
-      hit = hit ||
-            (violation.start_ns > alarm.start_ns && violation.start_ns <= alarm.start_ns + kLead);
-      during = during || (alarm.start_ns >= violation.start_ns &&
-                          (violation.open || alarm.start_ns <= violation.end_ns + kLead / 4));
-    }
-    if (hit) {
-      ++alarms_.hits;
-    } else if (!during) {
-      ++alarms_.false_alarms;
-    }
-  }
-  judged_until_ns_ = std::max(judged_until_ns_, until_ns);
-  while (!alarm_log_.empty() && alarm_log_.front().last_ns < until_ns - 2 * kLead) {
-    alarm_log_.pop_front();
   }
 }
 

@@ -11,14 +11,12 @@
 
 #include "absl/status/status.h"
 #include "predict/class_members.h"
-#include "seer/core/action_taken.h"
+#include "predict/event_log.h"
 #include "seer/core/config.h"
-#include "seer/core/forecast.h"
 #include "seer/core/topology.h"
 #include "seer/predict/model_inputs.h"
 #include "seer/predict/replay_buffer.h"
 #include "seer/window/cluster_tick.h"
-#include "seer/window/violation_labeller.h"
 #include "seer/window/window_builder.h"
 
 SEER_BEGIN_NAMESPACE
@@ -33,11 +31,6 @@ struct IntakeOptions {
   double avoided_weight = 0.3;              // until it is known how often alarms are right
 };
 
-// What alarms were worth where nobody acted on them.
-struct AlarmCounts {
-  std::uint64_t hits = 0, false_alarms = 0, missed = 0;
-};
-
 class WindowIntake {
  public:
   WindowIntake(const ModelInputs& inputs, std::vector<std::string> services, std::size_t ticks,
@@ -46,10 +39,7 @@ class WindowIntake {
   WindowIntake& operator=(const WindowIntake&) = delete;
 
   [[nodiscard]] absl::Status Observe(const ClusterTick& tick, const Topology& topology);
-  void Add(const SpanInterval& interval) { labeller_.Add(interval); }
-  void NoteViolation(const Violation& violation);
-  void NoteForecast(const Forecast& forecast);
-  void NoteAction(const ActionTaken& action);
+  EventLog& events() { return events_; }
 
   // Windows that became known. Those that nobody took in time are dropped, the oldest first.
   std::vector<ReplayWindow> Take();
@@ -57,7 +47,6 @@ class WindowIntake {
   const std::vector<std::string>& services() const { return services_; }
   std::uint64_t version() const { return version_; }
   std::uint64_t dropped() const { return dropped_; }
-  const AlarmCounts& alarms() const { return alarms_; }
   // Of the recent rows without a violation: middle and spread by slot and input; spread 0: too few.
   std::vector<Normalizer::Scale> RecentScales() const;
   // The services that requests wait for, sorted; since when they are these. None: no topology yet.
@@ -74,26 +63,12 @@ class WindowIntake {
     bool calm = true;
     std::vector<std::int16_t> values;  // slots x inputs; none: nothing was seen
   };
-  struct Alarm {
-    ClassId request_class;
-    std::int64_t start_ns = 0, last_ns = 0;
-    bool judged = false;
-  };
-  struct Acted {
-    std::int64_t at_ns = 0;
-    std::string service;
-  };
 
   absl::Status UseTopology(const Topology& topology);
   void Forget();
   void PushRow(const ClusterTick& tick);
-  void TakeViolations();
-  void Merge(const Violation& violation);
   void LabelRows();
   void LabelRow(std::size_t i, std::int64_t known_until_ns);
-  void JudgeAlarms(std::int64_t known_until_ns);
-  const Acted* ActionNear(std::int64_t from_ns, std::int64_t to_ns) const;
-  double AvoidedWeight() const;
 
   const ModelInputs inputs_;
   const std::size_t ticks_;
@@ -115,13 +90,7 @@ class WindowIntake {
   std::size_t labelled_ = 0;  // rows from the front that are
   std::uint64_t calm_seen_ = 0;
 
-  ViolationLabeller labeller_;
-  ViolationDetector detector_;
-  std::vector<Violation> violations_;  // recent ones, by start
-  std::deque<Alarm> alarm_log_;
-  std::int64_t judged_until_ns_ = 0;
-  std::deque<Acted> actions_;
-  AlarmCounts alarms_;
+  EventLog events_;
 
   std::deque<ReplayWindow> known_;
   std::uint64_t dropped_ = 0;

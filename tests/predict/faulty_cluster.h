@@ -15,7 +15,9 @@
 namespace seer::testing {
 
 struct FaultyRun {
-  explicit FaultyRun(unsigned seed, int ticks = 6000) {
+  // `ms_each`: what a request that stands in front of it costs another one.
+  explicit FaultyRun(unsigned seed, int ticks = 6000, double ms_each = 1.6, Tick first = 1000) {
+    cluster.tick = first;
     cluster.random.seed(seed);
     bool at_store = false, harmless = false;
     int open = -1;  // of violations
@@ -32,7 +34,7 @@ struct FaultyRun {
       ClassTick& row = tick.classes[0];
       row.seen = true;
       // A request takes 20 ms, and what stands in front of it.
-      const double latency_ms = 20 + 1.6 * backlog;
+      const double latency_ms = 20 + ms_each * backlog;
       for (int r = 0; r < 100; ++r) {
         row.latency.Record(static_cast<std::int64_t>((latency_ms + cluster.Poisson(4)) * 1e6));
       }

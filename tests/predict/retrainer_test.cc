@@ -102,6 +102,10 @@ const Checkpoint& Trained() {
   return *trained;
 }
 
+Checkpoint Serving(const Retrainer& retrainer) {
+  return DecodeCheckpoint(retrainer.serving()).value();
+}
+
 RetrainerOptions Options() {
   RetrainerOptions options;
   options.find_violations = false;
@@ -185,22 +189,24 @@ TEST(Retrainer, FindsItsWayAfterAnUpdate) {
   Live(retrainer.get(), &shop, 700);
   const auto soon = retrainer->TakeDecisions();
   EXPECT_TRUE(Replaced(soon, RetrainStage::kNormaliser)) << Text(soon);
-  auto model = retrainer->TakeModel();
-  ASSERT_TRUE(model.has_value());
+  const auto bytes = retrainer->TakeModel();
+  ASSERT_TRUE(bytes.has_value());
+  const auto model = DecodeCheckpoint(*bytes);
+  ASSERT_TRUE(model.ok());
   EXPECT_FALSE(retrainer->TakeModel().has_value()) << "once";
   const auto [ahead_soon, calm_soon] = Says(*model, 6);
   EXPECT_GT(ahead_soon - calm_soon, ahead_after - calm_after + 0.2);
 
   Live(retrainer.get(), &shop, 5000);
   SCOPED_TRACE(Text(retrainer->TakeDecisions()));
-  const auto [ahead_late, calm_late] = Says(retrainer->serving(), 6);
+  const auto [ahead_late, calm_late] = Says(Serving(*retrainer), 6);
   EXPECT_GT(ahead_late - calm_late, 0.5);
   EXPECT_GE(ahead_late - calm_late, ahead_soon - calm_soon - 0.05);
   const RetrainerHealth health = retrainer->health();
   EXPECT_TRUE(health.last_error.ok());
   EXPECT_GT(health.steps, 10u);
   EXPECT_GT(health.held_back_ahead, 10u);
-  const Checkpoint serving = retrainer->serving();
+  const Checkpoint serving = Serving(*retrainer);
   EXPECT_EQ(serving.provenance.at("retrain.version"), std::to_string(health.version));
   EXPECT_NE(serving.provenance.at("retrain.parent_loss"), "");
 }
@@ -215,7 +221,7 @@ TEST(Retrainer, UpdatesWithoutEffectChangeNothing) {
     EXPECT_NE(each.stage, RetrainStage::kScratch);
     EXPECT_TRUE(each.replaced || !each.reason.empty());
   }
-  const auto [ahead, calm] = Says(retrainer->serving(), 1);
+  const auto [ahead, calm] = Says(Serving(*retrainer), 1);
   const auto [ahead_before, calm_before] = Says(Trained(), 1);
   EXPECT_GE(ahead - calm, ahead_before - calm_before - 0.05);
 }
@@ -226,7 +232,7 @@ TEST(Retrainer, TheSameCallsGiveTheSameWeights) {
     auto retrainer = Retrainer::Create(Trained(), Options()).value();
     Shop shop(6);
     Live(retrainer.get(), &shop, 3000);
-    const Checkpoint serving = retrainer->serving();
+    const Checkpoint serving = Serving(*retrainer);
     SCOPED_TRACE(Text(retrainer->TakeDecisions()));
     EXPECT_FALSE(serving.parameters == Trained().parameters);
     EXPECT_TRUE(i == 0 || serving.parameters == weights);
@@ -261,7 +267,7 @@ TEST(Retrainer, ContradictoryLabelsDoNotReplaceTheModel) {
     ++judged;
   }
   EXPECT_GT(judged, 0) << "nothing was tried";
-  EXPECT_TRUE(retrainer->serving().parameters == Trained().parameters);
+  EXPECT_TRUE(Serving(*retrainer).parameters == Trained().parameters);
 }
 
 TEST(Retrainer, AnEmptyDayChangesNothing) {
@@ -269,7 +275,7 @@ TEST(Retrainer, AnEmptyDayChangesNothing) {
   Shop shop(1, 3);
   Live(retrainer.get(), &shop, 3000, /*sick=*/false);
   EXPECT_EQ(retrainer->health().steps, 0u);
-  EXPECT_TRUE(retrainer->serving().parameters == Trained().parameters);
+  EXPECT_TRUE(Serving(*retrainer).parameters == Trained().parameters);
   ClusterTick unseen;
   unseen.tick = shop.cluster.tick;
   for (int i = 0; i < 100; ++i) {
@@ -365,12 +371,33 @@ TEST(Retrainer, NewServicesAreMappedAndMajorChangesLearntFromScratch) {
     EXPECT_TRUE(each.replaced || !each.reason.empty());
   }
   EXPECT_TRUE(scratch) << "two of five services that requests wait for are new";
-  const Checkpoint serving = retrainer->serving();
+  const Checkpoint serving = Serving(*retrainer);
   bool found = false;
   for (const ServiceSlot& slot : serving.services) found = found || slot.name == "bill";
   EXPECT_TRUE(found);
   const auto [ahead, calm] = Says(serving, 1);
   EXPECT_GT(ahead - calm, 0.4);
+}
+
+TEST(Retrainer, AMajorChangeThatNoTopologyTellsIsLearntFromScratch) {
+  auto retrainer = Retrainer::Create(Trained(), Options()).value();
+  const std::string before = retrainer->serving();
+  retrainer->NoteMajorChange();
+  EXPECT_EQ(retrainer->serving(), before) << "it serves meanwhile";
+  Shop shop(1, 11);
+  Live(retrainer.get(), &shop, 4000);
+  const auto decisions = retrainer->TakeDecisions();
+  EXPECT_TRUE(std::any_of(decisions.begin(), decisions.end(), [](const RetrainDecision& each) {
+    return each.stage == RetrainStage::kScratch;
+  })) << Text(decisions);
+}
+
+TEST(Retrainer, VersionsGoOnAfterARestart) {
+  Checkpoint checkpoint = Trained();
+  checkpoint.provenance["retrain.version"] = "7";
+  auto retrainer = Retrainer::Create(checkpoint, Options()).value();
+  EXPECT_EQ(retrainer->health().version, 7u);
+  EXPECT_EQ(retrainer->health().replay_windows, 0u) << "what it collected is not kept";
 }
 
 TEST(Retrainer, AShareOfAlarmsIsLeftAloneIfThatIsAskedFor) {

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "seer/nn/checkpoint.h"
 #include "seer/nn/network.h"
 #include "seer/predict/model_inputs.h"
 #include "tests/predict/small_cluster.h"
@@ -45,7 +46,7 @@ TEST(RetrainerThreadConcurrency, WorksBesideWhoeverTellsIt) {
   thread_options.cpu_share = 1;
   thread_options.idle_ns = 1'000'000;
   auto thread = std::make_unique<RetrainerThread>(
-      retrainer.get(), [&](Checkpoint) { decisions.fetch_add(1, std::memory_order_relaxed); },
+      retrainer.get(), [&](std::string) { decisions.fetch_add(1, std::memory_order_relaxed); },
       thread_options);
   testing::SmallCluster cluster;
   // Until it has looked at the drift and judged; ticks are told as fast as they can be.

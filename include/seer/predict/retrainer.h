@@ -1,21 +1,23 @@
-// Flow: ClusterTick, Forecast, ActionTaken -> [Retrainer] -> Checkpoint -> Predictor, model_store.h
+// Flow: ClusterTick, Forecast, ActionTaken -> [Retrainer] -> model -> Predictor, model_store.h
 //
-// A model that goes on learning while it serves, as the application changes under it.
+// A model that goes on learning while it serves, as the application changes under it: a network
+// (nn/), or the trees of `seer train` (tree_model.h).
 //
-//   auto retrainer = seer::Retrainer::Create(*seer::LoadCheckpoint("shop.model"));   // StatusOr
+//   auto retrainer = seer::Retrainer::Create(*seer::LoadTreeModel("shop.model"));    // StatusOr
 //   (*retrainer)->Observe(tick, topology);                     // each tick (Predictor::TicksSince)
 //   (*retrainer)->NoteForecast(forecast);                      // what was foreseen then
 //   (*retrainer)->NoteAction(taken);                           // what was done about it
 //
 //   (*retrainer)->Step(clock.NowNs());                         // elsewhere: RetrainerThread
-//   if (auto model = (*retrainer)->TakeModel()) predictor->UseModel(*MakeModelPredictor(*model));
+//   if (auto model = (*retrainer)->TakeModel()) predictor->UseModel(*MakeModelOf(*model));
 //
-// What it learns from. Ticks become windows, and are labelled `label_delay_ns` later, when it is
-// known what came of them (window/violation_labeller.h finds violations and who initiated them; or
-// the host tells them). They go into a buffer of bounded size (replay_buffer.h). Of time in blocks
-// of 30 s one in four is held back: its windows are never trained with, only judged by.
+// What it learns from. Ticks become windows, or for trees a row of numbers for each class, and are
+// labelled `label_delay_ns` later, when it is known what came of them (window/violation_labeller.h
+// finds violations and who initiated them; or the host tells them). They go into a buffer of
+// bounded size (replay_buffer.h). Of time in blocks of 30 s one in four is held back: it is never
+// trained with, only judged by.
 //
-// What it does, the cheapest first:
+// What it does with a network, the cheapest first:
 //   normaliser  what is usual at a service is something else than the model takes for it: the
 //               scales of these services are taken from the last minute. At once.
 //   head        the last layer learns, everything before it stays.
@@ -23,14 +25,22 @@
 //   scratch     services that requests wait for came or went, more than `major_change` of them: a
 //               new network for the services that there are now. Meanwhile the old one serves,
 //               mapped onto the new services where it can be (nn/topology_map.h).
-// Head and whole are tried when there are `new_windows` windows ahead of violations that it has not
+// And with trees, which learn what is usual while they run and do not care who is there:
+//   alarm       calibration, horizon and threshold are fitted anew to what is held back
+//               (fit_alarm.h), by halves: each half is judged by what the other one gave.
+//   boost       `boost_trees` more trees are grown upon those there are, `added_trees` at most:
+//               then the oldest of the added ones go.
+//   scratch     new trees from what is in the buffer: after a major change from what came since,
+//               and where boosting was of no use three times. The old ones serve meanwhile.
+// Something is tried when there are `new_windows` windows ahead of violations that it has not
 // learnt from, and at most every `retrain_every_ns`.
 //
-// What replaces the model that serves. Only one that is no worse on the held-back windows: not less
-// able to tell windows ahead of violations from others, nor to name who initiates them, and with no
-// larger loss; and labels by which nobody does better than chance are not believed. Each decision
-// has its reason (TakeDecisions). One that was replaced is kept for `probation_ns`: where it would
-// have done better since, it comes back.
+// What replaces the model that serves. Only one that is no worse on what is held back: not less
+// able to tell what is ahead of violations from the rest, nor to name who initiates them, and with
+// no larger loss; trees also not with fewer hits, or more false alarms than
+// `false_alarms_per_hour` and the old one. Labels by which nobody does better than chance are not
+// believed. Each decision has its reason (TakeDecisions). One that was replaced is kept for
+// `probation_ns`: where it would have done better since, it comes back.
 //
 // Actions. A violation that was avoided is not learnt as a false alarm: windows after which
 // somebody acted, and nothing came, are no negatives. They count as windows before a violation of
@@ -38,11 +48,16 @@
 // all alarms are acted on nobody learns any more how often they are right: `left_alone` is the
 // share of them for which LeaveAlone() says so. Off unless set.
 //
+// A restart. A model says itself which version it is and what it came of (provenance), and the
+// count goes on from there. What is not kept are the buffers: it begins to collect anew, and does
+// nothing before `fewest_held_back` violations are held back again.
+//
 // Threads: Observe(), Note...(), TakeModel() and the rest from any; Step() from one at a time, and
-// it holds no lock while it trains. The same calls give the same weights, whatever the clock was.
-// Cost: Observe() cuts one tick (some 20 us at 386 services); Step() a few minibatches, see
-// benchmarks/RESULTS.md. Memory: `replay` and `held_back`, the last minutes of ticks at 2 bytes a
-// value, and a Trainer while there is something to train.
+// it holds no lock while it trains. The same calls give the same model, whatever the clock was.
+// Cost: Observe() cuts one tick (some 20 us at 386 services; for trees what a forecast's features
+// cost); Step() a few minibatches or trees, see benchmarks/RESULTS.md. Memory: `replay` and
+// `held_back`, the last minutes of ticks at 2 bytes a value, and a trainer while there is something
+// to train.
 #pragma once
 
 #include <cstddef>
@@ -61,14 +76,24 @@
 #include "seer/core/topology.h"
 #include "seer/nn/checkpoint.h"
 #include "seer/predict/replay_buffer.h"
+#include "seer/predict/tree_model.h"
 #include "seer/window/cluster_tick.h"
 #include "seer/window/span_interval.h"
 #include "seer/window/violations.h"
 
 SEER_BEGIN_NAMESPACE
 
-enum class RetrainStage : std::uint8_t { kIdle, kMapping, kNormaliser, kHead, kWhole, kScratch };
-// "idle", "mapping", "normaliser", "head", "whole", "scratch".
+enum class RetrainStage : std::uint8_t {
+  kIdle,
+  kMapping,
+  kNormaliser,
+  kHead,
+  kWhole,
+  kScratch,
+  kAlarm,
+  kBoost
+};
+// "idle", "mapping", "normaliser", "head", "whole", "scratch", "alarm", "boost".
 std::string_view RetrainStageName(RetrainStage stage);
 
 struct RetrainerOptions {
@@ -82,6 +107,12 @@ struct RetrainerOptions {
   std::uint32_t batches_a_step = 4;  // minibatches that one Step() trains
   std::uint32_t head_steps = 30, whole_steps = 30, scratch_steps = 500;  // Step()s
   float head_rate = 1e-3f, whole_rate = 3e-4f, scratch_rate = 1e-3f;     // learning rates
+
+  double false_alarms_per_hour = 1;  // of trees' alarms, near misses not counted
+  std::uint32_t trees_a_step = 4;    // that one Step() grows
+  std::uint32_t boost_trees = 12, added_trees = 96, scratch_trees = 120;
+  double boost_learning_rate = 0.05, scratch_learning_rate = 0.1;  // shrinkage
+  std::size_t boost_rows = 8'000, scratch_rows = 100'000;          // drawn from the buffer, at most
 
   std::int64_t recent_ns = 60'000'000'000;  // of which the normaliser takes what is usual
   double drift_shift = 1;                   // in spreads, from which on it is something else
@@ -123,44 +154,46 @@ struct RetrainerHealth {
 
 class Retrainer {
  public:
-  // InvalidArgument: not a checkpoint that MakeModelPredictor() takes, or an option.
+  // InvalidArgument: not a checkpoint that MakeModelPredictor() takes, not a valid tree model, or
+  // an option.
   static absl::StatusOr<std::unique_ptr<Retrainer>> Create(const Checkpoint& serving,
                                                            const RetrainerOptions& options = {});
-  ~Retrainer();
+  static absl::StatusOr<std::unique_ptr<Retrainer>> Create(const TreeModel& serving,
+                                                           const RetrainerOptions& options = {});
+  virtual ~Retrainer() = default;
   Retrainer(const Retrainer&) = delete;
   Retrainer& operator=(const Retrainer&) = delete;
 
   // Each tick, in order. InvalidArgument: another period, not later, or rows that the topology has
   // not.
-  [[nodiscard]] absl::Status Observe(const ClusterTick& tick, const Topology& topology);
+  [[nodiscard]] virtual absl::Status Observe(const ClusterTick& tick, const Topology& topology) = 0;
   // Spans, where there are some, before the tick that they are of: who initiated violations is then
   // told from them.
-  void Add(const SpanInterval& interval);
+  virtual void Add(const SpanInterval& interval) = 0;
   // With the ids of the topology of the last tick. One that was told already is told better.
-  void NoteViolation(const Violation& violation);
-  void NoteForecast(const Forecast& forecast);
-  void NoteAction(const ActionTaken& action);
+  virtual void NoteViolation(const Violation& violation) = 0;
+  virtual void NoteForecast(const Forecast& forecast) = 0;
+  virtual void NoteAction(const ActionTaken& action) = 0;
   // What no topology tells has changed in a major way, as the hardware: it learns from scratch.
-  void NoteMajorChange();
+  virtual void NoteMajorChange() = 0;
   // Whether nothing should be done about this recommendation, for the sake of a clean label.
-  bool LeaveAlone(std::uint64_t recommendation_id) const;
+  virtual bool LeaveAlone(std::uint64_t recommendation_id) const = 0;
 
   // A small piece of the work that there is: takes what has become known, judges, or trains a few
-  // minibatches. Returns whether there is more to do now. After an error what was being trained is
-  // given up, and the old model serves on.
-  absl::StatusOr<bool> Step(std::int64_t now_ns);
+  // minibatches or trees. Returns whether there is more to do now. After an error what was being
+  // trained is given up, and the old model serves on.
+  virtual absl::StatusOr<bool> Step(std::int64_t now_ns) = 0;
 
-  // The model that is to serve from now on; once each time that it changes.
-  std::optional<Checkpoint> TakeModel();
+  // The bytes of the model that is to serve from now on, as Mirror::UseModel() and MakeModelOf()
+  // take them: EncodeCheckpoint() or EncodeTreeModel(). Once each time that it changes.
+  virtual std::optional<std::string> TakeModel() = 0;
   // As it is now.
-  Checkpoint serving() const;
-  std::vector<RetrainDecision> TakeDecisions();
-  RetrainerHealth health() const;
+  virtual std::string serving() const = 0;
+  virtual std::vector<RetrainDecision> TakeDecisions() = 0;
+  virtual RetrainerHealth health() const = 0;
 
- private:
-  class Impl;
-  explicit Retrainer(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+ protected:
+  Retrainer() = default;
 };
 
 SEER_END_NAMESPACE

@@ -1,10 +1,10 @@
-// Flow: Retrainer -> [RetrainerThread] -> Checkpoint -> Predictor::UseModel()
+// Flow: Retrainer -> [RetrainerThread] -> model -> Predictor::UseModel()
 //
 // A thread that lets a Retrainer work when nobody else needs the processor, and never for more than
 // its share.
 //
-//   seer::RetrainerThread thread(retrainer.get(), [&](seer::Checkpoint model) {
-//     predictor->UseModel(*seer::MakeModelPredictor(model));
+//   seer::RetrainerThread thread(retrainer.get(), [&](std::string model) {
+//     predictor->UseModel(*seer::MakeModelOf(model));             // or mirror->UseModel(model)
 //   });
 //
 // It runs with the scheduling policy SCHED_IDLE (nice 19 where that is refused), and after each
@@ -17,10 +17,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "seer/core/clock.h"
 #include "seer/core/config.h"
-#include "seer/nn/checkpoint.h"
 #include "seer/predict/retrainer.h"
 
 SEER_BEGIN_NAMESPACE
@@ -33,7 +33,7 @@ struct RetrainerThreadOptions {
 
 class RetrainerThread {
  public:
-  using OnModel = std::function<void(Checkpoint)>;
+  using OnModel = std::function<void(std::string)>;
   // The retrainer outlives it. `on_model` may be empty: then TakeModel() is the host's to call.
   RetrainerThread(Retrainer* retrainer, OnModel on_model,
                   const RetrainerThreadOptions& options = {});

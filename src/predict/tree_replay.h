@@ -1,0 +1,86 @@
+// What retraining of trees remembers: rows to learn from, and whole stretches of time to judge by.
+// Private to the retrainer (include/seer/predict/retrainer.h).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "predict/tree_intake.h"
+#include "seer/core/config.h"
+#include "seer/nn/counter_rng.h"
+#include "seer/predict/boosted_trees.h"
+#include "seer/predict/replay_buffer.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+// Rows in bounded memory: half of it for those ahead of violations, a quarter each for those in
+// which something stirs and for the quiet ones. Of whoever has more than its share, rows of
+// versions of the application before the last `versions` go first, then any, by chance.
+class TreeReplay {
+ public:
+  explicit TreeReplay(const ReplayOptions& options)
+      : options_(options), rng_(options.seed, CounterRng::StreamOf("tree replay")) {}
+
+  // Of quiet ones only every twentieth is kept, of stirring ones every second: those that are count
+  // as many.
+  void Add(TreeLook look);
+  std::size_t looks() const;
+  std::size_t ahead() const { return groups_[kAhead].looks.size(); }
+  std::size_t bytes() const { return bytes_; }
+  std::size_t AheadSince(std::int64_t from_ns) const;
+
+  // To learn from: at most about `most` of those that came after `from_ns`, drawn by chance.
+  // Without labels of both kinds none.
+  TreeRows Rows(absl::Span<const std::int64_t> horizons_ns, std::size_t most, std::int64_t from_ns,
+                std::uint64_t seed) const;
+  TreeRows Blames(std::size_t most, std::int64_t from_ns, std::uint64_t seed) const;
+
+ private:
+  enum Group : std::size_t { kStill, kStirring, kAhead, kGroups };
+  struct Kept {
+    std::vector<TreeLook> looks;
+    std::size_t bytes = 0;
+    std::uint64_t seen = 0;
+    double came = 0;  // of which these are a sample
+  };
+  void MakeRoom();
+
+  const ReplayOptions options_;
+  const CounterRng rng_;
+  std::uint64_t drawn_ = 0, newest_version_ = 0;
+  std::array<Kept, kGroups> groups_;
+  std::size_t bytes_ = 0;
+};
+
+// All that was seen in some blocks of time, as the predictor saw it; the oldest goes first.
+class TreeHeldBack {
+ public:
+  // One class in one block, without a gap.
+  struct Track {
+    std::int64_t block = 0;
+    std::vector<const TreeLook*> looks;
+  };
+
+  TreeHeldBack(std::size_t bytes, std::int64_t block_ns) : most_(bytes), block_ns_(block_ns) {}
+  void Add(TreeLook look);
+  std::size_t looks() const { return looks_.size(); }
+  std::size_t ahead() const { return ahead_; }
+  // Violations that start after that.
+  std::size_t Violations(std::int64_t from_ns) const;
+  // Until the next Add().
+  std::vector<Track> Tracks(std::int64_t from_ns) const;
+
+ private:
+  const std::size_t most_;
+  const std::int64_t block_ns_;
+  std::deque<TreeLook> looks_;
+  std::size_t bytes_ = 0, ahead_ = 0;
+};
+
+}  // namespace internal
+SEER_END_NAMESPACE
