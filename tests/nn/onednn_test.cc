@@ -47,6 +47,18 @@ TEST(Onednn, EqualsTheOracleForEveryLayerAndLoss) {
   }
 }
 
+TEST(Onednn, EqualsTheOracleWhereGradientsEndAtCarriedTicks) {
+  for (const testing::Sample& sample : testing::Samples()) {
+    for (const std::size_t carried : {1, 4}) {
+      SCOPED_TRACE(sample.name + ", carried " + std::to_string(carried));
+      const Network network = testing::MakeNetwork(sample.layers, "23", 5, 2);
+      testing::CompareWithOracle(*OnednnBackend(), network, 3, carried == 4, kOutputs, kGradients,
+                                 carried);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(Onednn, EqualsTheOracleForTheNamedConfigurations) {
   for (const std::string& name : ModelConfig::Names()) {
     for (const std::size_t services : {1, 7, 36}) {
