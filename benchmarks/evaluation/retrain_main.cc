@@ -1,0 +1,204 @@
+// evaluate-retrain: what becomes of a model while applications are updated under it.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "benchmarks/evaluation/report.h"
+#include "benchmarks/evaluation/retrain_run.h"
+#include "benchmarks/evaluation/statistics.h"
+
+namespace seer::evaluation {
+namespace {
+
+constexpr char kUsage[] =
+    "evaluate-retrain --scenario FILE --graphs FOLDER --folder FOLDER [--figures FILE] [--seed N]\n"
+    "                 [--full] [--only series|churn|feedback] [--scale X]\n"
+    "  --full     phases of 40 minutes instead of 15, and an hour to train from\n"
+    "  --scale X  all times times X: for a look\n"
+    "Writes retrain.md and retrain.svg into the folder.\n";
+
+int Fail(std::string_view what) {
+  std::fprintf(stderr, "evaluate-retrain: %.*s\n", static_cast<int>(what.size()), what.data());
+  return 1;
+}
+int Fail(const absl::Status& status) {
+  return Fail({status.message().data(), status.message().size()});
+}
+
+std::string Number(double value, int digits = 1) {
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.*f", digits, value);
+  return text;
+}
+
+std::string Cells(const RetrainCounts& counts, double minutes) {
+  return " " + std::to_string(counts.violations - counts.hits) + " of " +
+         std::to_string(counts.violations) + ", " +
+         Number(static_cast<double>(counts.false_alarms) * 60 / minutes, 0) + "/h |";
+}
+
+struct Out {
+  std::string report, figures, svg;
+  void Figure(std::string_view id, std::string_view unit, double value, double low, double high) {
+    const std::string line = "{\"id\": \"" + std::string(id) +
+                             "\", \"value\": " + Number(value, 3) + ", \"low\": " + Number(low, 3) +
+                             ", \"high\": " + Number(high, 3) + ", \"unit\": \"" +
+                             std::string(unit) + "\"}\n";
+    figures += line;
+    report += "- `" + std::string(id) + "` " + Number(value, 2) + " " + std::string(unit) + " (" +
+              Number(low, 2) + " .. " + Number(high, 2) + ")\n";
+  }
+};
+
+// a - b in points over parts that are drawn anew.
+void Difference(std::string_view id, const std::vector<RetrainCounts>& a,
+                const std::vector<RetrainCounts>& b, Out* out) {
+  const auto of = [&](const std::vector<std::uint32_t>& times) {
+    RetrainCounts x, y;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      for (std::uint32_t t = 0; t < times[i]; ++t) x.Add(a[i]), y.Add(b[i]);
+    }
+    return 100 * (x.Recall() - y.Recall());
+  };
+  const Interval interval = Bootstrap(a.size(), 1000, 1, of);
+  const double value = of(std::vector<std::uint32_t>(a.size(), 1));
+  out->Figure(id, "points", value, interval.low, interval.high);
+}
+// Of one run each, as shares of which nothing is known but how many.
+void Loss(std::string_view id, const RetrainCounts& before, const RetrainCounts& after, Out* out) {
+  const double value = 100 * (before.Recall() - after.Recall());
+  const double n = std::max<double>(1, static_cast<double>(after.violations));
+  const double p = after.Recall(), q = before.Recall();
+  const double half = 196 * std::sqrt((p * (1 - p) + q * (1 - q)) / n);
+  out->Figure(id, "points", value, value - half, value + half);
+}
+
+void Tell(const RetrainSeries& series, Out* out) {
+  out->report +=
+      "## Updates\n\nMisses, and false alarms an hour (near misses among them), after each "
+      "update.\n"
+      "\n| update | frozen | " +
+      series.rival + " | from scratch | retrained |\n|---|---|---|---|---|\n";
+  std::vector<RetrainCounts> ceiling, late, rival, all;
+  Curve curves[4] = {
+      {"frozen", {}, {}}, {series.rival, {}, {}}, {"from scratch", {}, {}}, {"retrained", {}, {}}};
+  double x = 0;
+  for (const RetrainPhase& phase : series.phases) {
+    out->report += "| " + phase.update + " |" + Cells(phase.frozen.all, phase.minutes) +
+                   Cells(phase.rival.all, phase.minutes) + Cells(phase.ceiling.all, phase.minutes) +
+                   Cells(phase.retrained.all, phase.minutes) + "\n";
+    const RetrainOf* const of[4] = {&phase.frozen, &phase.rival, &phase.ceiling, &phase.retrained};
+    for (int i = 0; i < 4; ++i) {
+      curves[i].points.push_back({x, of[i]->all.Recall()});
+      curves[i].marks.push_back({x, of[i]->all.Recall()});
+    }
+    x += 1;
+    if (phase.update == "none") continue;
+    ceiling.push_back(phase.ceiling.late);
+    late.push_back(phase.retrained.late);
+    rival.push_back(phase.rival.all);
+    all.push_back(phase.retrained.all);
+  }
+  out->report += "\n";
+  Difference("retrain.gap_to_ceiling", ceiling, late, out);
+  Difference("retrain.vs_untrained", all, rival, out);
+  const double speedup = series.round_cpu_s > 0 ? series.scratch_cpu_s / series.round_cpu_s : 0;
+  out->Figure("retrain.speedup", "x", speedup, speedup, speedup);
+  out->report += "\nFrom scratch " + Number(series.scratch_cpu_s, 2) + " s, a round " +
+                 Number(series.round_cpu_s, 3) + " s of processor time (" +
+                 std::to_string(series.rounds) + " rounds, " + std::to_string(series.versions) +
+                 " new models).\n\n";
+  for (const std::string& line : series.decisions) out->report += "    " + line + "\n";
+  out->svg = CurvesSvg("Recall after each update", "update", "recall",
+                       static_cast<double>(series.phases.size()) - 1, curves);
+}
+
+bool Write(const std::string& path, const std::string& text) {
+  if (path.empty()) return true;
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  return file.good();
+}
+
+int Main(int argc, char** argv) {
+  RetrainOptions options;
+  std::string folder, figures, only, scale_text = "1", seed = "1";
+  const std::map<std::string_view, std::string*> texts = {{"--scenario", &options.scenario},
+                                                          {"--graphs", &options.graphs},
+                                                          {"--folder", &folder},
+                                                          {"--figures", &figures},
+                                                          {"--only", &only},
+                                                          {"--scale", &scale_text},
+                                                          {"--seed", &seed}};
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--full") {
+      options.phase_minutes = 40;
+      options.train_minutes = 60;
+      options.validation_minutes = 30;
+      options.round_minutes = 10;
+      options.test_minutes = 30;
+      continue;
+    }
+    const auto text = texts.find(argv[i]);
+    if (text == texts.end() || i + 1 >= argc) return Fail(kUsage);
+    *text->second = argv[++i];
+  }
+  const double scale = std::atof(scale_text.c_str());
+  if (options.scenario.empty() || options.graphs.empty() || folder.empty() || !(scale > 0)) {
+    return Fail(kUsage);
+  }
+  options.seed = static_cast<std::uint64_t>(std::atoll(seed.c_str()));
+  for (double* const minutes :
+       {&options.phase_minutes, &options.late_minutes, &options.train_minutes,
+        &options.validation_minutes, &options.round_minutes, &options.test_minutes}) {
+    *minutes *= scale;
+  }
+  options.say = [](std::string_view what) {
+    std::fprintf(stderr, "seer: %.*s\n", static_cast<int>(what.size()), what.data());
+  };
+  Out out;
+  const auto wanted = [&](std::string_view part) { return only.empty() || only == part; };
+  if (wanted("series")) {
+    const auto series = RunSeries(options);
+    if (!series.ok()) return Fail(series.status());
+    Tell(*series, &out);
+  }
+  if (wanted("churn")) {
+    const auto churn = RunChurn(options);
+    if (!churn.ok()) return Fail(churn.status());
+    out.report += "\n## Churn\n\n" + std::to_string(churn->services) + " of " +
+                  std::to_string(churn->of) + " services replaced. |" +
+                  Cells(churn->same, options.test_minutes) +
+                  Cells(churn->replaced, options.test_minutes) + "\n\n";
+    Loss("retrain.churn_loss", churn->same, churn->replaced, &out);
+  }
+  if (wanted("feedback")) {
+    const auto feedback = RunFeedback(options);
+    if (!feedback.ok()) return Fail(feedback.status());
+    out.report += "\n## Feedback\n\nNobody acts; actions are noted (" +
+                  std::to_string(feedback->actions) + "); they are not. |" +
+                  Cells(feedback->without_actions, options.test_minutes) +
+                  Cells(feedback->noted, options.test_minutes) +
+                  Cells(feedback->not_noted, options.test_minutes) + "\n\n";
+    Loss("retrain.feedback_loss", feedback->without_actions, feedback->noted, &out);
+    Loss("retrain.feedback_loss_not_noted", feedback->without_actions, feedback->not_noted, &out);
+  }
+  if (!Write(folder + "/retrain.md", out.report) || !Write(figures, out.figures) ||
+      (!out.svg.empty() && !Write(folder + "/retrain.svg", out.svg))) {
+    return Fail("cannot write into " + folder);
+  }
+  std::fputs(out.report.c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+}  // namespace seer::evaluation
+
+int main(int argc, char** argv) { return seer::evaluation::Main(argc, argv); }

@@ -1,0 +1,86 @@
+// A cluster that is updated again and again, and what becomes of models that serve it: the series
+// of the paper's Fig. 13, on simulated applications that share their servers.
+//
+//   RetrainSeries series = RunSeries(options).value();
+//   for (const RetrainPhase& phase : series.phases) Show(phase);
+//
+// Violations are what the library's own detector finds, and their initiators what its labeller says
+// of the depths: retrained is with what a control plane has, and everybody is judged alike.
+//
+// Threads: one at a time. Cost: see benchmarks/evaluation/README.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "benchmarks/cluster/sim/scenario_file.h"
+
+namespace seer::evaluation {
+
+struct RetrainOptions {
+  std::string scenario;  // as benchmarks/cluster/scenarios/updates.json
+  std::string graphs;
+  std::uint64_t seed = 1;
+  double phase_minutes = 15, late_minutes = 10;  // after an update; the late part begins then
+  double train_minutes = 20, validation_minutes = 10;
+  double severe_per_hour = 120, harmless_per_hour = 60;
+  double false_alarms_per_hour = 40;
+  int rounds = 10;  // of retraining with actions
+  double round_minutes = 5, test_minutes = 15;
+  std::function<void(std::string_view)> say = [](std::string_view) {};
+};
+
+struct RetrainCounts {
+  std::uint64_t violations = 0, hits = 0, false_alarms = 0;
+  double Recall() const {
+    return violations == 0 ? 0 : static_cast<double>(hits) / static_cast<double>(violations);
+  }
+  void Add(const RetrainCounts& other) {
+    violations += other.violations;
+    hits += other.hits;
+    false_alarms += other.false_alarms;
+  }
+};
+
+// Of one predictor between two updates.
+struct RetrainOf {
+  RetrainCounts all, late;
+};
+
+struct RetrainPhase {
+  std::string update;  // its kind; "none" before the first
+  double minutes = 0, late_minutes = 0;
+  RetrainOf frozen, rival, ceiling, retrained;
+};
+
+struct RetrainSeries {
+  std::vector<RetrainPhase> phases;
+  std::string rival;         // the best without training, on validation
+  double scratch_cpu_s = 0;  // of one training from scratch, the mean
+  double round_cpu_s = 0;    // of one round of retraining, the mean
+  std::uint64_t scratches = 0, rounds = 0, versions = 0;
+  std::vector<std::string> decisions;  // a line each
+};
+absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options);
+
+// The same ticks with a fifth of the services replaced by others half way, and without; the model
+// is not retrained. Counted is the second half.
+struct RetrainChurn {
+  RetrainCounts same, replaced;
+  std::size_t services = 0, of = 0;
+};
+absl::StatusOr<RetrainChurn> RunChurn(const RetrainOptions& options);
+
+// Rounds of retraining while each alarm is acted on, whatever is wrong then being taken away; then
+// a test without actions.
+struct RetrainFeedback {
+  RetrainCounts without_actions, noted, not_noted;
+  std::uint64_t actions = 0;  // with those that were noted
+};
+absl::StatusOr<RetrainFeedback> RunFeedback(const RetrainOptions& options);
+
+}  // namespace seer::evaluation
