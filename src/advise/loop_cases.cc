@@ -18,11 +18,20 @@ constexpr double kBusy = 0.6;
 // After an action was applied, before its effect can be read: a period of the kernel's scheduler.
 constexpr std::int64_t kEffectNs = 100'000'000;
 constexpr double kBetter = 0.9;
+// A case with too few requests to tell is read for so many times as long.
+constexpr std::int64_t kPatience = 4;
 // A raise by less is not worth it.
 constexpr double kWorthRaising = 1.1;
 
 Resource ResourceOf(Cause cause) {
   return cause < Cause::kApplication ? static_cast<Resource>(cause) : Resource::kCpu;
+}
+
+// Few requests come to a service that is seldom called: they tell nothing yet.
+bool HasTooFew(const std::vector<InstanceEvidence>& seen, std::uint64_t least) {
+  return std::any_of(seen.begin(), seen.end(), [&](const InstanceEvidence& evidence) {
+    return evidence.reading.requests > 0 && evidence.reading.requests < least;
+  });
 }
 
 }  // namespace
@@ -107,6 +116,10 @@ void ControlLoop::Impl::Pursue(const ClassForecast& row, Affair* affair, LoopTic
   // With nobody to read it there is nothing to wait for.
   const bool nothing_to_read = affair->open->seen.empty();
   if (!clear && !nothing_to_read && waited < options_.read_ns) return;
+  if (diagnosis.cause == Cause::kUndecided && waited < kPatience * options_.read_ns &&
+      HasTooFew(affair->open->seen, options_.diagnose.rules.min_requests)) {
+    return;
+  }
   if (!resource && (affair->flight || steady_ns_ < affair->report_after_ns)) {
     // It was reported already; a resource may still run short.
     affair->open.reset();

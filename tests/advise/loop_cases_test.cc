@@ -61,6 +61,29 @@ TEST(LoopCases, WhatLooksLikeLoadAndIsTheNetworkIsCalledSo) {
   EXPECT_EQ(plane.sent[0].cause, Cause::kNetwork);
 }
 
+TEST(LoopCases, WhoIsSeldomCalledIsReadForLonger) {
+  Plane plane;
+  double requests = 0;
+  plane.options.handled = [&](const Topology&, InstanceId) -> std::optional<std::uint64_t> {
+    return static_cast<std::uint64_t>(requests);
+  };
+  plane.Start();
+  for (int i = 0; i < 100; ++i) {
+    requests += 100;
+    (void)plane.Tick();
+  }
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  // One request in each tick: five are there after half a second.
+  for (int i = 0; i < 12 && plane.sent.empty(); ++i) {
+    requests += 1;
+    (void)plane.Tick({plane.Alarm()});
+    EXPECT_TRUE(i >= 4 || plane.sent.empty());
+  }
+  ASSERT_EQ(plane.sent.size(), 1u);
+  EXPECT_EQ(plane.sent[0].cause, Cause::kCpu);
+  EXPECT_EQ(plane.Lines("decision"), 1u) << plane.audit[0];  // no other was given up
+}
+
 TEST(LoopCases, AReportStandsInNobodysWay) {
   Plane plane;
   plane.Start();

@@ -90,7 +90,7 @@ struct ControlLoopOptions {
   std::function<void(std::string_view line)> audit;                   // may be missing
 
   DiagnoseOptions diagnose;
-  std::int64_t read_ns = 300'000'000;
+  std::int64_t read_ns = 300'000'000;      // four times that where too few requests come to tell
   std::int64_t min_read_ns = 100'000'000;  // at most read_ns
   float clear_confidence = 0.6f;           // of a diagnosis that is not waited on
   std::int64_t sample_ns = 10'000'000'000;
