@@ -10,8 +10,7 @@
 #include <vector>
 
 #include "benchmarks/harness/figure.h"
-#include "seer/nn/network.h"
-#include "seer/predict/model_inputs.h"
+#include "benchmarks/predict/nodes.h"
 #include "seer/predict/model_predictor.h"
 #include "seer/predict/predictor.h"
 #include "seer/predict/tree_model.h"
@@ -19,7 +18,6 @@
 namespace seer::bench {
 namespace {
 
-constexpr std::size_t kOnANode = 20;
 constexpr int kVariants = 16;  // of each node's snapshot, so that depths change
 
 struct Node {
@@ -27,79 +25,21 @@ struct Node {
   std::vector<Snapshot> snapshots;
 };
 
-// `services` of one instance each, which their node counts in three channels; each is called by one
-// before it in a tree of three branches. The first is the entry of one request class.
 std::vector<Node> MakeNodes(std::size_t services) {
   std::mt19937 random(1);
-  const auto name = [](std::size_t number) { return "service-" + std::to_string(number); };
   std::vector<Node> nodes;
-  for (std::size_t first = 0; first < services; first += kOnANode) {
-    const std::string node_name = "node-" + std::to_string(nodes.size());
-    Topology topology = Topology::OfNode(node_name, 1).value();
-    const NodeId node = topology.AddNode(node_name).value();
-    const auto service = [&](std::size_t number) {
-      const auto there = topology.FindService(name(number));
-      return there ? *there : topology.AddService(name(number)).value();
-    };
-    for (std::size_t s = first; s < std::min(first + kOnANode, services); ++s) {
-      const ServiceId id = service(s);
-      (void)topology.AddInstance(id, name(s) + "-0", node).value();
-      for (std::size_t callee = 3 * s + 1; callee <= 3 * s + 3 && callee < services; ++callee) {
-        (void)topology.AddEdge(id, service(callee)).value();
-      }
-      if (s == 0) {
-        (void)topology.AddEdge(ServiceId(), id).value();
-        (void)topology.AddRequestClass("", "page", QosTarget{20'000'000, 10'000, 1000, 1}, id)
-            .value();
-      }
-    }
+  for (Topology& topology : NodesOf(services)) {
     Node made{std::move(topology), {}};
     for (int v = 0; v < kVariants; ++v) {
-      Snapshot snapshot;
-      snapshot.origin = made.topology.origin();
-      snapshot.instances.Reset(made.topology.instances().size());
-      snapshot.edges.Reset(made.topology.edges().size());
-      snapshot.classes.resize(made.topology.classes().size());
-      for (std::uint32_t i = 0; i < made.topology.instances().size(); ++i) {
-        for (const Channel channel : {Channel::kQueued, Channel::kRunning, Channel::kBlocked}) {
-          ChannelSample sample;
-          sample.depth = static_cast<std::uint32_t>(random() % 8);
-          sample.counted = true;
-          sample.arrivals = sample.departures = 40;
-          snapshot.instances.Set(InstanceId(i), channel, sample);
-        }
-      }
-      for (std::uint32_t e = 0; e < made.topology.edges().size(); ++e) {
-        snapshot.edges.Set(EdgeId(e), {static_cast<std::uint32_t>(random() % 8), 0, 12});
-      }
-      for (ClassSample& sample : snapshot.classes) sample.count = 100;
-      made.snapshots.push_back(std::move(snapshot));
+      made.snapshots.push_back(SnapshotOf(made.topology, 0, &random));
     }
     nodes.push_back(std::move(made));
   }
   return nodes;
 }
 
-// The paper's network over all inputs that applications' instrumentation gives; the weights do not
-// matter for the time it takes.
 std::unique_ptr<TickPredictor> MakeModel(const char* config, std::size_t services) {
-  ModelInputs inputs;
-  inputs.inputs = WindowInputs::OfTraces();
-  inputs.horizons_ns = {100'000'000, 300'000'000, 1'000'000'000};
-  inputs.classes = {"page"};
-  Checkpoint checkpoint;
-  checkpoint.config = ModelConfig::Named(config, services, inputs.inputs.size()).value();
-  checkpoint.config.extras = ModelInputs::kExtras;
-  checkpoint.config.hazard_classes = 1;
-  checkpoint.config.hazard_horizons = 3;
-  const Network network = Network::Create(checkpoint.config).value();
-  checkpoint.parameters.resize(network.parameters());
-  network.Initialize(1, absl::MakeSpan(checkpoint.parameters));
-  for (std::size_t s = 0; s < services; ++s) {
-    checkpoint.services.push_back({"service-" + std::to_string(s), true});
-  }
-  checkpoint.sections[ModelInputs::kSection] = EncodeModelInputs(inputs);
-  return MakeModelPredictor(checkpoint).value();
+  return MakeModelPredictor(ModelOfTraces(config, services)).value();
 }
 
 // A model of trees as large as training allows them by default, with splits at random: every tree

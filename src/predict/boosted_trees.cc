@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "predict/fact_text.h"
@@ -27,18 +28,85 @@ bool TakeNumber(std::string_view* line, Number* value) {
 
 }  // namespace
 
-void BoostedTrees::Score(absl::Span<const float> row, absl::Span<float> scores) const {
-  const std::size_t outputs = base_.size();
-  for (std::size_t k = 0; k < outputs; ++k) scores[k] = base_[k];
-  const Node* const nodes = nodes_.data();
-  for (const std::uint32_t root : roots_) {
-    const Node* node = nodes + root;
-    while (node->column >= 0) {  // a child stands behind its parent: it ends
-      const float value = row[static_cast<std::size_t>(node->column)];
-      node = nodes + node->left + (value >= node->from ? 1 : 0);
+void BoostedTrees::Prepare() {
+  walked_.clear();
+  steps_.clear();
+  leaf_of_.assign(nodes_.size(), 0);
+  std::vector<std::uint32_t> below(nodes_.size(), 0);  // levels; children stand behind parents
+  for (std::size_t i = nodes_.size(); i-- > 0;) {
+    const Node& node = nodes_[i];
+    if (node.column >= 0) below[i] = 1 + std::max(below[node.left], below[node.left + 1]);
+  }
+  for (std::size_t t = 0; t < roots_.size(); ++t) {
+    const std::uint32_t root = roots_[t];
+    const std::size_t end = t + 1 < roots_.size() ? roots_[t + 1] : nodes_.size();
+    walked_.push_back({root, below[root]});
+    for (std::uint32_t i = root; i < end; ++i) {
+      const Node& node = nodes_[i];
+      const bool leaf = node.column < 0;
+      Step step;
+      step.from = leaf ? std::numeric_limits<float>::quiet_NaN() : node.from;
+      step.column = static_cast<std::uint16_t>(leaf ? 0 : node.column);
+      step.left = static_cast<std::uint16_t>((leaf ? i : node.left) - root);
+      steps_.push_back(step);
+      if (leaf) leaf_of_[i] = node.left;
     }
-    const float* const leaf = leaves_.data() + node->left;
-    for (std::size_t k = 0; k < outputs; ++k) scores[k] += leaf[k];
+  }
+}
+
+// Four walks side by side: where each ends. A row may have more than one, and a tree too.
+void BoostedTrees::Walk(const std::array<const Root*, 4>& trees,
+                        const std::array<const float*, 4>& rows,
+                        std::array<const float*, 4>* leaves) const {
+  const Step* const first[4] = {&steps_[trees[0]->first], &steps_[trees[1]->first],
+                                &steps_[trees[2]->first], &steps_[trees[3]->first]};
+  std::uint32_t depth = 0;
+  for (const Root* const tree : trees) depth = std::max(depth, tree->depth);
+  std::uint32_t at[4] = {0, 0, 0, 0};
+  for (std::uint32_t level = 0; level < depth; ++level) {
+    for (std::size_t w = 0; w < 4; ++w) {
+      const Step& step = first[w][at[w]];
+      at[w] = step.left + static_cast<std::uint32_t>(rows[w][step.column] >= step.from);
+    }
+  }
+  for (std::size_t w = 0; w < 4; ++w) {
+    (*leaves)[w] = leaves_.data() + leaf_of_[trees[w]->first + at[w]];
+  }
+}
+
+void BoostedTrees::Score(absl::Span<const float> row, absl::Span<float> scores) const {
+  const std::size_t outputs = base_.size(), trees = walked_.size();
+  for (std::size_t k = 0; k < outputs; ++k) scores[k] = base_[k];
+  std::array<const float*, 4> rows, leaves;
+  rows.fill(row.data());
+  for (std::size_t t = 0; t < trees; t += 4) {
+    const std::size_t count = std::min<std::size_t>(4, trees - t);
+    std::array<const Root*, 4> four;
+    for (std::size_t w = 0; w < 4; ++w) four[w] = &walked_[t + (w < count ? w : 0)];
+    Walk(four, rows, &leaves);
+    for (std::size_t w = 0; w < count; ++w) {  // in the order of the trees: the same sum
+      for (std::size_t k = 0; k < outputs; ++k) scores[k] += leaves[w][k];
+    }
+  }
+}
+
+void BoostedTrees::ScoreRows(absl::Span<const float> rows, absl::Span<float> scores) const {
+  const std::size_t outputs = base_.size(), count = outputs == 0 ? 0 : scores.size() / outputs;
+  for (std::size_t r = 0; r < count; ++r) {
+    for (std::size_t k = 0; k < outputs; ++k) scores[r * outputs + k] = base_[k];
+  }
+  std::array<const float*, 4> four, leaves;
+  for (const Root& root : walked_) {
+    for (std::size_t r = 0; r < count; r += 4) {
+      const std::size_t left = std::min<std::size_t>(4, count - r);
+      for (std::size_t w = 0; w < 4; ++w) {
+        four[w] = rows.data() + (r + (w < left ? w : 0)) * columns_;
+      }
+      Walk({&root, &root, &root, &root}, four, &leaves);
+      for (std::size_t w = 0; w < left; ++w) {
+        for (std::size_t k = 0; k < outputs; ++k) scores[(r + w) * outputs + k] += leaves[w][k];
+      }
+    }
   }
 }
 
@@ -152,6 +220,7 @@ absl::StatusOr<BoostedTrees> BoostedTrees::Decode(std::string_view text) {
     }
   }
   if (!text.empty()) return wrong("more stands behind the last tree");
+  trees.Prepare();
   return trees;
 }
 

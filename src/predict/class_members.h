@@ -20,7 +20,12 @@ class ClassMembers {
   // `from_back_end`, in the order of topology_order.h.
   void Use(const Topology& topology, bool from_back_end);
   absl::Span<const std::uint32_t> Of(ClassId id) const {
-    return lists_[id.index() < of_class_.size() ? of_class_[id.index()] : 0];
+    return lists_[ListOf(id)];
+  }
+  // Classes with the same services have the same list.
+  std::size_t lists() const { return lists_.size(); }
+  std::size_t ListOf(ClassId id) const {
+    return id.index() < of_class_.size() ? of_class_[id.index()] : 0;
   }
   void Clear() {
     lists_.assign(1, {});

@@ -106,6 +106,7 @@ class BoostedTrees::Fitter {
       }
     }
     if (validation_ != nullptr && best < trees_.roots_.size()) Cut(best);
+    trees_.Prepare();
     return std::move(trees_);
   }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "predict/alarm_state.h"
 #include "predict/class_members.h"
+#include "predict/predictor_state.h"
 #include "predict/tick_order.h"
 #include "predict/tick_state.h"
 #include "seer/core/internal/state_io.h"
@@ -111,21 +112,12 @@ class ModelPredictor final : public TickPredictor {
   }
 
   absl::Status SaveState(std::string* bytes) override {
-    internal::StateIo io(bytes);
-    State(io);
-    return io.status();
+    return internal::SavePredictor(bytes, [this](internal::StateIo& io) { State(io); });
   }
-
   absl::Status LoadState(std::string_view bytes, const Topology& topology) override {
-    Reset();
-    internal::StateIo io(bytes);
-    State(io);
-    io.Require(!order_.IsOf(topology) || !order_.IsAhead(topology),
-               "model: of a later version of the topology");
-    absl::Status status = io.status();
-    if (status.ok()) status = Rebuild(topology);
-    if (!status.ok()) Reset();
-    return status;
+    return internal::LoadPredictor(
+        bytes, topology, order_, this, [this](internal::StateIo& io) { State(io); },
+        [&] { return Rebuild(topology); });
   }
 
  private:

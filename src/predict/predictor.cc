@@ -39,31 +39,45 @@ absl::Status Validate(const PredictorOptions& options) {
 }
 
 // The share of the live services of which some depth was known, at the service or by its callers.
-// `seen` is scratch.
-double ServicesSeen(const ClusterTick& tick, const Topology& topology,
-                    std::vector<std::uint8_t>* seen) {
-  const std::size_t services = std::min(topology.services().size(), tick.services.size());
-  seen->assign(services, 0);
-  for (const Channel channel : kAllChannels) {
-    const absl::Span<const std::uint8_t> known = tick.services.known(channel);
-    for (std::size_t i = 0; i < services; ++i) {
-      if ((known[i] & ServiceTable::kDepth) != 0) (*seen)[i] = 1;
+class Sight {
+ public:
+  double Of(const ClusterTick& tick, const Topology& topology) {
+    if (version_ != topology.version() || live_.size() != topology.services().size()) {
+      version_ = topology.version();
+      live_.clear();
+      for (const Service& service : topology.services()) live_.push_back(service.removed ? 0 : 1);
     }
+    const std::size_t services = std::min(live_.size(), tick.services.size());
+    seen_.assign(services, 0);
+    // By pointers of its own: a byte that is written might be part of anything.
+    std::uint8_t* const seen = seen_.data();
+    for (const Channel channel : kAllChannels) {
+      const std::uint8_t* const known = tick.services.known(channel).data();
+      for (std::size_t i = 0; i < services; ++i) {
+        seen[i] = static_cast<std::uint8_t>(seen[i] | (known[i] & ServiceTable::kDepth));
+      }
+    }
+    const absl::Span<const Edge> edges = topology.edges();
+    const absl::Span<const std::uint8_t> known = tick.edges.known();
+    for (std::size_t e = 0; e < std::min(known.size(), edges.size()); ++e) {
+      if ((known[e] & EdgeTickTable::kDepth) == 0 || edges[e].callee.value() >= services) continue;
+      seen[edges[e].callee.index()] = ServiceTable::kDepth;
+    }
+    const std::uint8_t* const is_live = live_.data();
+    std::size_t live = 0, with_depth = 0;
+    for (std::size_t i = 0; i < services; ++i) {
+      live += is_live[i];
+      with_depth += is_live[i] & seen[i];
+    }
+    return live == 0 ? 0 : static_cast<double>(with_depth) / static_cast<double>(live);
   }
-  for (std::size_t e = 0; e < tick.edges.size() && e < topology.edges().size(); ++e) {
-    const ServiceId callee = topology.edges()[e].callee;
-    if ((tick.edges.known()[e] & EdgeTickTable::kDepth) == 0 || callee.index() >= services)
-      continue;
-    (*seen)[callee.index()] = 1;
-  }
-  std::size_t live = 0, with_depth = 0;
-  for (std::size_t i = 0; i < services; ++i) {
-    if (topology.services()[i].removed) continue;
-    ++live;
-    with_depth += (*seen)[i] != 0 ? 1 : 0;
-  }
-  return live == 0 ? 0 : static_cast<double>(with_depth) / static_cast<double>(live);
-}
+  void Reset() { live_.clear(); }
+
+ private:
+  static_assert(ServiceTable::kDepth == 1, "a bit that can be counted");
+  std::uint64_t version_ = 0;  // of the topology that `live_` is of
+  std::vector<std::uint8_t> live_, seen_;
+};
 
 }  // namespace
 
@@ -178,6 +192,7 @@ class Predictor::Impl {
 
   void Forget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     topology_ = Topology();
+    sight_.Reset();
     nodes_.clear();
     merger_ = NewMerger();
     shown_ = nullptr;
@@ -321,7 +336,7 @@ class Predictor::Impl {
     last_end_ns_ = tick.period.EndNs(tick.tick);
     health_.nodes_seen = tick.nodes_seen;
     health_.nodes_expected = tick.nodes_expected;
-    health_.services_seen = ServicesSeen(tick, topology_, &seen_);
+    health_.services_seen = sight_.Of(tick, topology_);
     Keep(tick);
 
     if (next_ != nullptr) {
@@ -369,7 +384,7 @@ class Predictor::Impl {
   std::int64_t last_end_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<ClusterTick> kept_ ABSL_GUARDED_BY(mutex_);  // a ring, once it is full
   std::size_t oldest_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::vector<std::uint8_t> seen_ ABSL_GUARDED_BY(mutex_);  // scratch
+  Sight sight_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Topology> shown_ ABSL_GUARDED_BY(mutex_);
   PredictorHealth health_ ABSL_GUARDED_BY(mutex_);
 };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "predict/alarm_state.h"
+#include "predict/predictor_state.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -59,25 +60,18 @@ void Rival::State(StateIo& io) {
 }
 
 absl::Status Rival::SaveState(std::string* bytes) {
-  StateIo io(bytes);
-  State(io);
-  return io.status();
+  return SavePredictor(bytes, [this](StateIo& io) { State(io); });
 }
 
 absl::Status Rival::LoadState(std::string_view bytes, const Topology& topology) {
-  Reset();
-  StateIo io(bytes);
-  State(io);
-  io.Require(!order_.IsOf(topology) || !order_.IsAhead(topology),
-             "rival: of a later version of the topology");
-  absl::Status status = io.status();
-  if (status.ok()) {
-    // Where they are of an earlier version, the next tick looks at the rows anew, as it would have.
-    UseRows(topology);
-  } else {
-    Reset();
-  }
-  return status;
+  return LoadPredictor(
+      bytes, topology, order_, this, [this](StateIo& io) { State(io); },
+      [&] {
+        // Where they are of an earlier version, the next tick looks at the rows anew, as it would
+        // have.
+        UseRows(topology);
+        return absl::OkStatus();
+      });
 }
 
 void Rival::UseRows(const Topology& topology) {

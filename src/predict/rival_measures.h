@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "seer/core/channel.h"
 #include "seer/core/config.h"
 #include "seer/core/topology.h"
@@ -49,25 +50,40 @@ class MeasureTable {
   // `topology` has every row of the tick. What the masks leave out is missing.
   void Read(const ClusterTick& tick, const Topology& topology, ChannelMask channels, bool edges);
 
-  std::size_t size() const { return seen_.size(); }
+  std::size_t size() const { return arrivals_.size(); }
   bool Seen(std::size_t service, Measure measure) const {
-    return (seen_[service] & MeasureBit(measure)) != 0;
+    const float value = At(measure).values[service];
+    return value == value;
   }
   double Value(std::size_t service, Measure measure) const {
-    return values_[service * kMeasures + static_cast<std::size_t>(measure)];
+    const float value = At(measure).values[service];
+    return value == value ? static_cast<double>(value) : 0.0;
   }
+  // By service; NaN: not seen. AnySeen: false only where all of them are.
+  absl::Span<const float> Column(Measure measure) const { return At(measure).values; }
+  bool AnySeen(Measure measure) const { return At(measure).any; }
 
   // Requests that came to the service during the tick, and that it finished: from the channels
   // where they count (queued, then running), else calls made on the edges into it. Negative: not
   // known.
   double Arrivals(std::size_t service) const { return arrivals_[service]; }
   double Departures(std::size_t service) const { return departures_[service]; }
+  absl::Span<const double> arrivals() const { return arrivals_; }
   // Mean wait in `queued` of those that left it during the tick; negative: not known.
   double QueueWaitMs(std::size_t service) const { return wait_ms_[service]; }
 
  private:
-  std::vector<double> values_;  // [service][measure]
-  std::vector<std::uint16_t> seen_;
+  struct OfMeasure {
+    std::vector<float> values;  // by service
+    bool any = false;
+  };
+  const OfMeasure& At(Measure measure) const { return columns_[static_cast<std::size_t>(measure)]; }
+  void Forget(std::size_t services, OfMeasure* column);
+  void ReadChannel(const ServiceTable& table, Channel channel);
+  void ReadFlows(const ServiceTable& table, ChannelMask channels);
+  void ReadCalls(const ClusterTick& tick, const Topology& topology);
+
+  std::array<OfMeasure, kMeasures> columns_;
   std::vector<double> arrivals_, departures_, wait_ms_;
   std::vector<std::uint8_t> unknown_made_;
   SelfDepthTable self_depths_;

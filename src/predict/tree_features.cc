@@ -1,16 +1,20 @@
 #include "predict/tree_features.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
 
-constexpr float kWarm = 30;              // values until one is usual
 constexpr std::size_t kMostRing = 4096;  // ticks of a trailing window that are kept
-constexpr double kUsualNs = 60e9;        // what is usual is learnt over
-constexpr float kLargest = 1e9f;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 constexpr std::string_view kClassNames[] = {"fill",
                                             "fill 3 before",
@@ -109,6 +113,33 @@ constexpr std::string_view kServiceNames[] = {"is load",
 static_assert(std::size(kClassNames) == TreeFeatures::kClassColumns);
 static_assert(std::size(kServiceNames) == TreeFeatures::kServiceColumns);
 
+// The largest of `lane` and `most`, lane by lane; what is NaN in `lane` does not count.
+#ifdef __SSE2__
+struct Lanes {
+  __m128 most[4];
+  explicit Lanes(float value) {
+    for (__m128& four : most) four = _mm_set1_ps(value);
+  }
+  void Take(const float* lane) {  // 16 of them, at a multiple of 16 bytes
+    for (std::size_t i = 0; i < 4; ++i) most[i] = _mm_max_ps(_mm_load_ps(lane + 4 * i), most[i]);
+  }
+  void Tell(float* out) const {
+    for (std::size_t i = 0; i < 4; ++i) _mm_storeu_ps(out + 4 * i, most[i]);
+  }
+};
+#else
+struct Lanes {
+  float most[ServiceColumns::kLanes];
+  explicit Lanes(float value) { std::fill(std::begin(most), std::end(most), value); }
+  void Take(const float* lane) {
+    for (std::size_t i = 0; i < ServiceColumns::kLanes; ++i) {
+      most[i] = lane[i] > most[i] ? lane[i] : most[i];
+    }
+  }
+  void Tell(float* out) const { std::copy(std::begin(most), std::end(most), out); }
+};
+#endif
+
 // NaN never wins.
 float Larger(float a, float b) { return b > a || std::isnan(a) ? b : a; }
 
@@ -117,70 +148,25 @@ float Larger(float a, float b) { return b > a || std::isnan(a) ? b : a; }
 std::string_view TreeFeatures::ClassColumnName(std::size_t i) { return kClassNames[i]; }
 std::string_view TreeFeatures::ServiceColumnName(std::size_t i) { return kServiceNames[i]; }
 
-void TreeFeatures::Column::Resize(std::size_t services) {
-  value.resize(services, kNone);
-  mean.resize(services, 0.0f);
-  deviation.resize(services, 0.0f);
-  count.resize(services, 0.0f);
-  z.resize(services, kNone);
-}
-
-// As RobustBaseline, for all services at once and without branches.
-void TreeFeatures::Column::Observe(float rate) {
-  const std::size_t services = value.size();
-  const float* const in = value.data();
-  float *const means = mean.data(), *const deviations = deviation.data();
-  float *const counts = count.data(), *const out = z.data();
-  for (std::size_t i = 0; i < services; ++i) {
-    const bool seen = in[i] == in[i];
-    const float v = seen ? in[i] : 0.0f;
-    const float m = means[i], d = deviations[i], n = counts[i];
-    const float spread = std::max(1.2533f * d, std::sqrt(std::max(std::abs(m), 1.0f)));
-    const float score = (v - m) / spread;
-    out[i] = seen && n >= kWarm ? score : kNone;
-    const float most = n >= 8.0f ? 4 * spread : kLargest;
-    const float drawn = std::min(std::max(v, m - most), m + most);
-    const float weight = std::max(rate, 1 / (n + 1));
-    const float new_d = n > 0.0f ? d + weight * (std::abs(drawn - m) - d) : d;
-    deviations[i] = seen ? new_d : d;
-    means[i] = seen ? m + weight * (drawn - m) : m;
-    counts[i] = seen ? n + 1 : n;
-  }
-}
-
 void TreeFeatures::Reset() {
   const TreeInputs inputs = inputs_;
-  *this = TreeFeatures(inputs);
+  services_ = ServiceColumns();
+  members_.Clear();
+  classes_.clear();
+  aggregates_.clear();
+  masked_.clear();
+  masked_aggregate_ = Aggregate();
+  aggregate_ = &masked_aggregate_;
+  inputs_ = inputs;
 }
 
 void TreeFeatures::UseRows(const Topology& topology) {
   members_.Use(topology, false);
-  masked_.reserve(4);
-  const std::size_t services = topology.services().size();
-  for (Column& column : columns_) column.Resize(services);
-  for (std::size_t b = 0; b < kBack; ++b) {
-    self_ring_[b].resize(services, kNone);
-    outstanding_ring_[b].resize(services, kNone);
-  }
-  recent_rate_.resize(services, -1.0f);
-  callee_self_.resize(services);
-  callee_outstanding_.resize(services);
-  caller_self_.resize(services);
-  mate_self_.resize(services);
-  edges_.clear();
-  for (const Edge& edge : topology.edges()) {
-    if (edge.removed || !edge.caller.valid() || edge.kind != EdgeKind::kSync) continue;
-    edges_.push_back({edge.caller.value(), edge.callee.value()});
-  }
-  placed_.clear();
-  for (const Instance& instance : topology.instances()) {
-    if (instance.removed || !instance.node.valid()) continue;
-    placed_.emplace_back(instance.service.value(), instance.node.value());
-  }
-  std::sort(placed_.begin(), placed_.end());
-  placed_.erase(std::unique(placed_.begin(), placed_.end()), placed_.end());
-  node_two_.resize(topology.nodes().size());
-
+  masked_.reserve(kMaskable);
+  services_.UseRows(topology);
+  aggregates_.assign(members_.lists(), {});
+  aggregate_ = &masked_aggregate_;
+  masked_aggregate_.blocks.reserve((topology.services().size() + kBlock - 1) / kBlock);
   const auto rows = topology.classes();
   classes_.resize(rows.size());
   for (std::size_t c = 0; c < rows.size(); ++c) {
@@ -207,100 +193,24 @@ void TreeFeatures::UseRows(const Topology& topology) {
 }
 
 void TreeFeatures::Observe(const ClusterTick& tick, const Topology& topology, double gap) {
-  seconds_ = static_cast<double>(tick.period.ns()) * 1e-9;
-  rate_ = static_cast<float>(std::min(1.0, static_cast<double>(tick.period.ns()) / kUsualNs));
-  for (double i = 0; i < std::min(gap, static_cast<double>(kBack)); ++i) {
-    at_ = (at_ + 1) % kBack;
-    std::fill(self_ring_[at_].begin(), self_ring_[at_].end(), kNone);
-    std::fill(outstanding_ring_[at_].begin(), outstanding_ring_[at_].end(), kNone);
-  }
   if (gap > 0) {
     // A trailing window with holes tells nothing of what is over: it begins anew.
     for (ClassState& state : classes_) state.ring.clear();
   }
-  ++observed_;
-  ReadServices(tick, topology);
+  services_.Observe(tick, topology, inputs_, gap);
   ReadClasses(tick, topology);
-}
-
-void TreeFeatures::ReadServices(const ClusterTick& tick, const Topology& topology) {
-  measures_.Read(tick, topology, inputs_.channels, inputs_.edges);
-  const std::size_t services = columns_[kSelf].value.size();
-  constexpr std::pair<Series, Measure> kRead[] = {
-      {kSelf, Measure::kSelf},     {kOutstanding, Measure::kOutstanding},
-      {kQueued, Measure::kQueued}, {kRunning, Measure::kRunning},
-      {kSocket, Measure::kSocket}, {kNic, Measure::kNic},
-      {kAccept, Measure::kAccept}, {kSend, Measure::kSend}};
-  for (const auto& [series, measure] : kRead) {
-    float* const into = columns_[series].value.data();
-    for (std::size_t s = 0; s < services; ++s) {
-      into[s] = measures_.Seen(s, measure)
-                    ? static_cast<float>(std::min(measures_.Value(s, measure), 1e9))
-                    : kNone;
-    }
-  }
-  const float weight = static_cast<float>(std::min(1.0, seconds_ / 0.5));
-  for (std::size_t s = 0; s < services; ++s) {
-    // NaN where one of them is.
-    columns_[kGap].value[s] =
-        columns_[kOutstanding].value[s] - columns_[kQueued].value[s] - columns_[kRunning].value[s];
-    const double arrivals = measures_.Arrivals(s);
-    float rate = kNone;
-    if (arrivals >= 0) {
-      rate = static_cast<float>(std::min(arrivals / seconds_, 1e9));
-      recent_rate_[s] =
-          recent_rate_[s] < 0 ? rate : recent_rate_[s] + weight * (rate - recent_rate_[s]);
-    }
-    columns_[kRate].value[s] = rate;
-    columns_[kStay].value[s] = recent_rate_[s] >= 0 ? std::max(columns_[kSelf].value[s], 0.0f) *
-                                                          1e6f / std::max(recent_rate_[s], 1.0f)
-                                                    : kNone;
-    if (std::isnan(columns_[kSelf].value[s])) columns_[kStay].value[s] = kNone;
-  }
-  for (Column& column : columns_) column.Observe(rate_);
-
-  at_ = (at_ + 1) % kBack;
-  const std::vector<float>& self = columns_[kSelf].z;
-  const std::vector<float>& outstanding = columns_[kOutstanding].z;
-  std::copy(self.begin(), self.end(), self_ring_[at_].begin());
-  std::copy(outstanding.begin(), outstanding.end(), outstanding_ring_[at_].begin());
-
-  std::fill(callee_self_.begin(), callee_self_.end(), kNone);
-  std::fill(callee_outstanding_.begin(), callee_outstanding_.end(), kNone);
-  std::fill(caller_self_.begin(), caller_self_.end(), kNone);
-  for (const EdgePair& edge : edges_) {
-    callee_self_[edge.caller] = Larger(callee_self_[edge.caller], self[edge.callee]);
-    callee_outstanding_[edge.caller] =
-        Larger(callee_outstanding_[edge.caller], outstanding[edge.callee]);
-    caller_self_[edge.callee] = Larger(caller_self_[edge.callee], self[edge.caller]);
-  }
-  std::fill(node_two_.begin(), node_two_.end(), std::pair(kNone, kNone));
-  for (const auto& [service, node] : placed_) {
-    auto& [most, second] = node_two_[node];
-    const float z = self[service];
-    if (z > most || std::isnan(most)) {
-      second = most;
-      most = z;
-    } else if (z > second || std::isnan(second)) {
-      second = z;
-    }
-  }
-  std::fill(mate_self_.begin(), mate_self_.end(), kNone);
-  for (const auto& [service, node] : placed_) {
-    const auto& [most, second] = node_two_[node];
-    mate_self_[service] = Larger(mate_self_[service], self[service] >= most ? second : most);
-  }
 }
 
 void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology) {
   const auto rows = topology.classes();
+  const double seconds = services_.seconds();
   for (std::size_t c = 0; c < classes_.size(); ++c) {
     ClassState& state = classes_[c];
     const QosTarget& target = rows[c].target;
     const ClassTick* const now = inputs_.latency && c < tick.classes.size() && tick.classes[c].seen
                                      ? &tick.classes[c]
                                      : nullptr;
-    const double window_ticks = std::ceil(target.window_ms * 1e-3 / seconds_ - 1e-9);
+    const double window_ticks = std::ceil(target.window_ms * 1e-3 / seconds - 1e-9);
     const auto ticks =
         static_cast<std::size_t>(std::clamp(window_ticks, 1.0, static_cast<double>(kMostRing)));
     if (state.ring.size() != ticks) {
@@ -359,7 +269,7 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
     state.near = now != nullptr && state.near_sum + waits >= of_tail;
     state.since_breach = state.fill >= 1 ? 0 : std::min(state.since_breach + 1, 100'000.0f);
     if (now != nullptr) {
-      const float weight = std::max(rate_, 1 / (state.ticks + 1));
+      const float weight = std::max(services_.rate(), 1 / (state.ticks + 1));
       state.ticks += 1;
       state.usual_count += weight * (slot.total - state.usual_count);
       if (state.p99 == state.p99 && state.fill < 1) {
@@ -369,12 +279,146 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
     const auto list = members_.Of(ClassId(static_cast<std::uint32_t>(c)));
     bool seen = now != nullptr;
     for (std::size_t i = 0; i < list.size() && !seen; ++i) {
-      for (const Series series : {kSelf, kOutstanding, kQueued, kSocket, kNic, kAccept}) {
-        seen = seen || columns_[series].value[list[i]] == columns_[series].value[list[i]];
+      for (const Series series : {Series::kSelf, Series::kOutstanding, Series::kQueued,
+                                  Series::kSocket, Series::kNic, Series::kAccept}) {
+        const float value = services_.value(series, list[i]);
+        seen = seen || value == value;
       }
     }
-    state.known = seen && static_cast<float>(observed_) > kWarm;
+    state.known = seen && static_cast<float>(services_.observed()) > ServiceColumns::kWarm;
   }
+}
+
+// One cache line each. Without branches that are hard to guess; `all`: nobody is masked.
+void TreeFeatures::CollectBlock(absl::Span<const std::uint32_t> members, bool all,
+                                Block* block) const {
+  Lanes lanes(-kInfinity);
+  float most_self = -kInfinity, second_self = -kInfinity, least_rate = kInfinity;
+  std::uint32_t abnormal = 0;
+  for (const std::uint32_t s : members) {
+    if (!all && IsMasked(s)) continue;
+    const float* const lane = services_.digest(s).lane;
+    lanes.Take(lane);
+    const float self = lane[Series::kSelf], rate = lane[Series::kRate];
+    if (self > second_self) {
+      second_self = self > most_self ? most_self : self;
+      most_self = self > most_self ? self : most_self;
+    }
+    least_rate = rate < least_rate ? rate : least_rate;
+    abnormal += self > 4 ? 1 : 0;
+  }
+  lanes.Tell(block->most.data());
+  block->most_self = most_self;
+  block->second_self = second_self;
+  block->least_rate = least_rate;
+  block->abnormal = abnormal;
+}
+
+void TreeFeatures::Sum(absl::Span<const Block> blocks, Aggregate* into) {
+  Lanes lanes(-kInfinity);
+  float most_self = -kInfinity, second_self = -kInfinity, least_rate = kInfinity;
+  std::uint32_t abnormal = 0;
+  for (const Block& block : blocks) {
+    lanes.Take(block.most.data());
+    for (const float self : {block.most_self, block.second_self}) {
+      if (!(self > second_self)) continue;
+      second_self = self > most_self ? most_self : self;
+      most_self = self > most_self ? self : most_self;
+    }
+    least_rate = block.least_rate < least_rate ? block.least_rate : least_rate;
+    abnormal += block.abnormal;
+  }
+  lanes.Tell(into->most.data());
+  for (float& most : into->most) most = most == -kInfinity ? kNone : most;
+  into->second_self = second_self == -kInfinity ? kNone : second_self;
+  into->least_rate = least_rate == kInfinity ? kNone : least_rate;
+  into->abnormal = static_cast<float>(abnormal);
+}
+
+void TreeFeatures::Collect(absl::Span<const std::uint32_t> members, Aggregate* into) const {
+  into->blocks.resize((members.size() + kBlock - 1) / kBlock);
+  float excess_sum = 0, floor = -kInfinity;
+  std::size_t count = 0;
+  for (std::size_t b = 0; b < into->blocks.size(); ++b) {
+    const auto some = members.subspan(b * kBlock, kBlock);
+    CollectBlock(some, true, &into->blocks[b]);
+    into->blocks[b].excess_before = excess_sum;
+    for (const std::uint32_t s : some) {
+      const float excess = services_.digest(s).lane[ServiceColumns::kExcess];
+      excess_sum += excess > 0 ? excess : 0.0f;
+      // Those that stand out most, and of equals the first.
+      const float score = services_.score(s);
+      if (!(score > floor)) continue;
+      if (count < into->top.size()) ++count;
+      std::size_t place = count - 1;
+      for (; place > 0 && into->top_score[place - 1] < score; --place) {
+        into->top_score[place] = into->top_score[place - 1];
+        into->top[place] = into->top[place - 1];
+      }
+      into->top_score[place] = score;
+      into->top[place] = s;
+      if (count == into->top.size()) floor = into->top_score.back();
+    }
+  }
+  Sum(into->blocks, into);
+  into->excess_sum = excess_sum;
+  into->count = count;
+}
+
+// As Collect(), without those that are masked; `all` is the same with them.
+void TreeFeatures::CollectUnmasked(absl::Span<const std::uint32_t> members, const Aggregate& all,
+                                   Aggregate* into) const {
+  into->blocks.assign(all.blocks.begin(), all.blocks.end());
+  std::size_t first = all.blocks.size(), place_count = 0;
+  std::array<std::size_t, kMaskable> places;  // of those that are masked, in the list
+  for (const std::uint32_t masked : masked_) {
+    const auto place = std::lower_bound(members.begin(), members.end(), masked);
+    if (place == members.end() || *place != masked) continue;
+    const auto at = static_cast<std::size_t>(place - members.begin());
+    if (std::find(places.begin(), places.begin() + place_count, at) !=
+        places.begin() + place_count) {
+      continue;
+    }
+    std::size_t slot = place_count++;  // in order
+    for (; slot > 0 && places[slot - 1] > at; --slot) places[slot] = places[slot - 1];
+    places[slot] = at;
+    const std::size_t b = at / kBlock;
+    CollectBlock(members.subspan(b * kBlock, kBlock), false, &into->blocks[b]);
+    first = std::min(first, b);
+  }
+  Sum(into->blocks, into);
+  into->excess_sum = all.excess_sum;
+  if (first < all.blocks.size()) {
+    // In the same order as before: the same sum, to the last bit.
+    float sum = all.blocks[first].excess_before;
+    std::size_t i = first * kBlock;
+    const auto add_until = [&](std::size_t end) {
+      for (; i < end; ++i) {
+        const float excess = services_.excess(members[i]);
+        sum += excess > 0 ? excess : 0.0f;
+      }
+    };
+    for (std::size_t m = 0; m < place_count; ++m) {
+      add_until(places[m]);
+      i = places[m] + 1;
+    }
+    add_until(members.size());
+    into->excess_sum = sum;
+  }
+  into->count = 0;
+  for (std::size_t i = 0; i < all.count; ++i) {
+    if (IsMasked(all.top[i])) continue;
+    into->top[into->count] = all.top[i];
+    into->top_score[into->count++] = all.top_score[i];
+  }
+}
+
+float TreeFeatures::Excess(std::uint32_t service) const {
+  return services_.recent_rate(service) >= 0 ? std::max(services_.value(Series::kSelf, service) -
+                                                            services_.mean(Series::kSelf, service),
+                                                        0.0f) /
+                                                   std::max(services_.recent_rate(service), 1.0f)
+                                             : kNone;
 }
 
 void TreeFeatures::ClassRow(ClassId id, float* row) {
@@ -396,11 +440,11 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.fill == state.fill ? static_cast<float>(state.half) / state.allowed : kNone);
   put(state.count / std::max(state.usual_count, 1.0f));
   put(state.fill == state.fill ? static_cast<float>(state.total) : kNone);
-  put(static_cast<float>(static_cast<double>(state.since_breach) * seconds_));
+  put(static_cast<float>(static_cast<double>(state.since_breach) * services_.seconds()));
 
   float fill = kNone, oldest = kNone, p99 = kNone, other_fill = kNone, other_oldest = kNone;
   float in_breach = 0, all_in_breach = 0;
-  const float second = static_cast<float>(1 / seconds_);
+  const float second = static_cast<float>(1 / services_.seconds());
   for (const ClassState& other : classes_) {
     if (&other == &state) continue;
     const bool breach = other.since_breach < second;
@@ -420,91 +464,65 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
     put(value);
   }
 
-  // All that the class's requests can wait for, and who stands out among them.
-  float most[kSeries];
-  std::fill(std::begin(most), std::end(most), kNone);
-  float second_self = kNone, least_rate = kNone, rise1 = kNone, rise2 = kNone, rise4 = kNone;
-  float outstanding_rise = kNone, abnormal = 0, excess_most = kNone, excess_sum = 0;
-  top_count_ = 0;
-  for (const std::uint32_t s : members_.Of(id)) {
-    if (std::find(masked_.begin(), masked_.end(), s) != masked_.end()) continue;
-    const float self = columns_[kSelf].z[s];
-    if (self > most[kSelf] || std::isnan(most[kSelf])) {
-      second_self = most[kSelf];
-    } else if (self > second_self || std::isnan(second_self)) {
-      second_self = self;
-    }
-    for (std::size_t k = 0; k < kSeries; ++k) most[k] = Larger(most[k], columns_[k].z[s]);
-    const float rate_z = columns_[kRate].z[s];
-    if (rate_z < least_rate || std::isnan(least_rate)) least_rate = rate_z;
-    rise1 = Larger(rise1, Rise(self_ring_, s, 1));
-    rise2 = Larger(rise2, Rise(self_ring_, s, 2));
-    rise4 = Larger(rise4, Rise(self_ring_, s, 4));
-    outstanding_rise = Larger(outstanding_rise, Rise(outstanding_ring_, s, 2));
-    abnormal += self > 4 ? 1.0f : 0.0f;
-    if (self == self && recent_rate_[s] >= 0) {
-      const float excess =
-          (columns_[kSelf].value[s] - columns_[kSelf].mean[s]) / std::max(recent_rate_[s], 1.0f);
-      excess_most = Larger(excess_most, excess);
-      excess_sum += std::max(excess, 0.0f);
-    }
-    // Whoever stands out in any way may be to blame.
-    float score = Larger(self, 0.5f * columns_[kOutstanding].z[s]);
-    for (const Series series : {kGap, kQueued, kSocket, kNic, kAccept}) {
-      score = Larger(score, columns_[series].z[s]);
-    }
-    if (std::isnan(score)) continue;
-    if (top_count_ == kCandidates && top_score_[kCandidates - 1] >= score) continue;
-    if (top_count_ < kCandidates) ++top_count_;
-    std::size_t place = top_count_ - 1;
-    for (; place > 0 && top_score_[place - 1] < score; --place) {
-      top_score_[place] = top_score_[place - 1];
-      top_[place] = top_[place - 1];
-    }
-    top_score_[place] = score;
-    top_[place] = s;
+  Aggregate& shared = aggregates_[members_.ListOf(id)];
+  if (shared.tick != services_.observed()) {
+    Collect(members_.Of(id), &shared);
+    shared.tick = services_.observed();
   }
+  aggregate_ = &shared;
+  if (!masked_.empty()) {
+    CollectUnmasked(members_.Of(id), shared, &masked_aggregate_);
+    aggregate_ = &masked_aggregate_;
+  }
+  const Aggregate& all = *aggregate_;
+  for (std::size_t i = 0; i < candidates().size(); ++i) {
+    rivalling_[i] = {services_.z(Series::kSelf, all.top[i]), Excess(all.top[i])};
+  }
+
   const float target_s = classes_[id.index()].target_s;
   const ServiceId entry = classes_[id.index()].entry;
-  if (entry.valid() && std::find(masked_.begin(), masked_.end(), entry.value()) == masked_.end()) {
+  if (entry.valid() && !IsMasked(entry.value())) {
     const std::size_t e = entry.index();
-    put(columns_[kSelf].z[e]);
-    put(columns_[kOutstanding].z[e]);
-    put(Rise(outstanding_ring_, e, 1));
-    put(Rise(outstanding_ring_, e, 2));
-    put(Rise(outstanding_ring_, e, 4));
-    put(columns_[kRate].z[e]);
-    put(recent_rate_[e] / std::max(columns_[kRate].mean[e], 1.0f));
-    const float per =
-        recent_rate_[e] >= 0 ? 1 / (std::max(recent_rate_[e], 1.0f) * target_s) : kNone;
-    put(columns_[kOutstanding].value[e] * per);
-    put((columns_[kOutstanding].value[e] - columns_[kOutstanding].mean[e]) * per);
+    const float recent = services_.recent_rate(e);
+    put(services_.z(Series::kSelf, e));
+    put(services_.z(Series::kOutstanding, e));
+    put(services_.OutstandingRise(e, 1));
+    put(services_.OutstandingRise(e, 2));
+    put(services_.OutstandingRise(e, 4));
+    put(services_.z(Series::kRate, e));
+    put(recent / std::max(services_.mean(Series::kRate, e), 1.0f));
+    const float per = recent >= 0 ? 1 / (std::max(recent, 1.0f) * target_s) : kNone;
+    const float outstanding = services_.value(Series::kOutstanding, e);
+    put(outstanding * per);
+    put((outstanding - services_.mean(Series::kOutstanding, e)) * per);
   } else {
     for (int i = 0; i < 9; ++i) put(kNone);
   }
-  put(most[kSelf]);
-  put(second_self);
+  put(all.most[Series::kSelf]);
+  put(all.second_self);
   for (const Series series :
-       {kOutstanding, kQueued, kSocket, kNic, kAccept, kSend, kGap, kRunning, kStay}) {
-    put(most[series]);
+       {Series::kOutstanding, Series::kQueued, Series::kSocket, Series::kNic, Series::kAccept,
+        Series::kSend, Series::kGap, Series::kRunning, Series::kStay}) {
+    put(all.most[series]);
   }
-  put(rise1);
-  put(rise2);
-  put(rise4);
-  put(outstanding_rise);
-  put(abnormal);
-  put(excess_most / target_s);
-  put(excess_sum / target_s);
-  put(most[kRate]);
-  put(least_rate);
-  if (top_count_ > 0) {
-    const std::uint32_t s = top_[0];
-    put(columns_[kSelf].z[s]);
-    put(Rise(self_ring_, s, 2));
-    put(columns_[kGap].z[s]);
-    put(callee_self_[s]);
-    put(mate_self_[s]);
-    put(columns_[kQueued].z[s]);
+  put(all.most[ServiceColumns::kRise1]);
+  put(all.most[ServiceColumns::kRise2]);
+  put(all.most[ServiceColumns::kRise4]);
+  put(all.most[ServiceColumns::kOutstandingRise]);
+  put(all.abnormal);
+  put(all.most[ServiceColumns::kExcess] / target_s);
+  put(all.excess_sum / target_s);
+  put(all.most[Series::kRate]);
+  put(all.least_rate);
+  if (all.count > 0) {
+    const std::uint32_t s = all.top[0];
+    const ServiceColumns::Neighbours& near = services_.neighbours(s);
+    put(services_.z(Series::kSelf, s));
+    put(services_.SelfRise(s, 2));
+    put(services_.z(Series::kGap, s));
+    put(near.callee_self);
+    put(near.mate_self);
+    put(services_.z(Series::kQueued, s));
   } else {
     for (int i = 0; i < 6; ++i) put(kNone);
   }
@@ -518,7 +536,7 @@ bool TreeFeatures::Stirs(const float* row) {
          row[kSiblings] > 0.6f || row[kSelfZ] > 6 || row[kOutstandingZ] > 6;
 }
 
-void TreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) const {
+void TreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) {
   std::size_t n = 0;
   const auto put = [&](float value) { row[n++] = value; };
   const bool load = service == kLoad;
@@ -531,67 +549,56 @@ void TreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) con
   const std::uint32_t s = load ? entry.value() : service;
   const float target_s = classes_[id.index()].target_s;
   for (const Series series :
-       {kSelf, kOutstanding, kQueued, kRunning, kSocket, kNic, kAccept, kSend, kGap, kRate}) {
-    put(columns_[series].z[s]);
+       {Series::kSelf, Series::kOutstanding, Series::kQueued, Series::kRunning, Series::kSocket,
+        Series::kNic, Series::kAccept, Series::kSend, Series::kGap, Series::kRate}) {
+    put(services_.z(series, s));
   }
-  const float rate = std::max(recent_rate_[s], 1.0f);
-  put(recent_rate_[s] >= 0 ? recent_rate_[s] / std::max(columns_[kRate].mean[s], 1.0f) : kNone);
-  put(columns_[kStay].z[s]);
-  for (const std::size_t back : {1u, 2u, 4u, 8u}) put(Rise(self_ring_, s, back));
-  for (const std::size_t back : {1u, 2u, 4u, 8u}) put(Rise(outstanding_ring_, s, back));
-  const float self = columns_[kSelf].z[s];
-  const auto excess_of = [&](std::uint32_t i) {
-    return recent_rate_[i] >= 0
-               ? std::max(columns_[kSelf].value[i] - columns_[kSelf].mean[i], 0.0f) /
-                     std::max(recent_rate_[i], 1.0f)
-               : kNone;
-  };
+  const float recent = services_.recent_rate(s);
+  const float rate = std::max(recent, 1.0f);
+  put(recent >= 0 ? recent / std::max(services_.mean(Series::kRate, s), 1.0f) : kNone);
+  put(services_.z(Series::kStay, s));
+  for (const std::size_t back : {1u, 2u, 4u, 8u}) put(services_.SelfRise(s, back));
+  for (const std::size_t back : {1u, 2u, 4u, 8u}) put(services_.OutstandingRise(s, back));
+  const float self = services_.z(Series::kSelf, s);
   float before = 1, other = kNone, excess_sum = 0;
-  for (const std::uint32_t i : candidates()) {
-    const float excess = excess_of(i);
-    if (excess == excess) excess_sum += excess;
-    if (i == s) continue;
-    before += columns_[kSelf].z[i] > self ? 1.0f : 0.0f;
-    other = Larger(other, columns_[kSelf].z[i]);
+  const absl::Span<const std::uint32_t> all = candidates();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const Rivalling& one = rivalling_[i];
+    if (one.excess == one.excess) excess_sum += one.excess;
+    if (all[i] == s) continue;
+    before += one.self > self ? 1.0f : 0.0f;
+    other = Larger(other, one.self);
   }
   put(1 / before);
   put(self - other);
-  put(callee_self_[s]);
-  put(callee_outstanding_[s]);
-  put(caller_self_[s]);
-  put(mate_self_[s]);
-  const float excess = excess_of(s);
+  const ServiceColumns::Neighbours& near = services_.neighbours(s);
+  put(near.callee_self);
+  put(near.callee_outstanding);
+  put(near.caller_self);
+  put(near.mate_self);
+  const float excess = Excess(s);
   put(excess / target_s);
   put(excess_sum > 0 ? excess / excess_sum : 0.0f);
-  put(columns_[kSelf].mean[s]);
-  put(columns_[kSelf].value[s]);
+  const auto above = [&](Series series) {
+    return services_.value(series, s) - services_.mean(series, s);
+  };
+  put(services_.mean(Series::kSelf, s));
+  put(services_.value(Series::kSelf, s));
   put(entry.valid() && entry.value() == s ? 1.0f : 0.0f);
-  put(columns_[kStay].value[s] / std::max(columns_[kStay].mean[s], 1.0f));
-  put((columns_[kGap].value[s] - columns_[kGap].mean[s]) / (rate * target_s));
-  put((columns_[kQueued].value[s] - columns_[kQueued].mean[s]) / (rate * target_s));
-  put(columns_[kRunning].value[s] / std::max(columns_[kRunning].mean[s], 0.1f));
+  put(services_.value(Series::kStay, s) / std::max(services_.mean(Series::kStay, s), 1.0f));
+  put(above(Series::kGap) / (rate * target_s));
+  put(above(Series::kQueued) / (rate * target_s));
+  put(services_.value(Series::kRunning, s) / std::max(services_.mean(Series::kRunning, s), 0.1f));
 }
 
 float TreeFeatures::Z(std::uint32_t service, Measure measure) const {
-  switch (measure) {
-    case Measure::kSelf:
-      return columns_[kSelf].z[service];
-    case Measure::kOutstanding:
-      return columns_[kOutstanding].z[service];
-    case Measure::kQueued:
-      return columns_[kQueued].z[service];
-    case Measure::kRunning:
-      return columns_[kRunning].z[service];
-    case Measure::kSocket:
-      return columns_[kSocket].z[service];
-    case Measure::kNic:
-      return columns_[kNic].z[service];
-    case Measure::kAccept:
-      return columns_[kAccept].z[service];
-    case Measure::kSend:
-      return columns_[kSend].z[service];
-    case Measure::kBlocked:
-      break;
+  constexpr std::pair<Measure, Series> kSeries[] = {
+      {Measure::kSelf, Series::kSelf},     {Measure::kOutstanding, Series::kOutstanding},
+      {Measure::kQueued, Series::kQueued}, {Measure::kRunning, Series::kRunning},
+      {Measure::kSocket, Series::kSocket}, {Measure::kNic, Series::kNic},
+      {Measure::kAccept, Series::kAccept}, {Measure::kSend, Series::kSend}};
+  for (const auto& [of, series] : kSeries) {
+    if (of == measure) return services_.z(series, service);
   }
   return kNone;
 }

@@ -4,19 +4,22 @@
 //
 // Depths are told as spreads above their usual value (robust_baseline.h, over a minute), so that a
 // model learnt on one application means something for another. What was not seen is NaN.
+//
+// Cost: a tick some 20 ns a service (service_columns.h); the first row of a class 5 ns for each
+// service that it can wait for, of classes with the same ones the first only.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "predict/class_members.h"
 #include "predict/rival_measures.h"
+#include "predict/service_columns.h"
 #include "seer/core/config.h"
 #include "seer/core/internal/state_io.h"
 #include "seer/core/topology.h"
@@ -31,10 +34,13 @@ class TreeFeatures {
   static constexpr std::size_t kClassColumns = TreeModel::kClassColumns;
   static constexpr std::size_t kServiceColumns = TreeModel::kServiceColumns;
   static constexpr std::size_t kCandidates = 16;  // of a class: the most conspicuous services
+  static constexpr std::size_t kMaskable = 4;     // services at a time
   static std::string_view ClassColumnName(std::size_t i);
   static std::string_view ServiceColumnName(std::size_t i);
 
   explicit TreeFeatures(const TreeInputs& inputs = {}) : inputs_(inputs) {}
+  TreeFeatures(const TreeFeatures&) = delete;
+  TreeFeatures& operator=(const TreeFeatures&) = delete;
 
   // As if newly made.
   void Reset();
@@ -50,13 +56,17 @@ class TreeFeatures {
   // Whether a ClassRow() shows that anything is out of the ordinary.
   static bool Stirs(const float* row);
   // Of the last ClassRow(). Services by how conspicuous they are; "load" is not among them.
-  absl::Span<const std::uint32_t> candidates() const { return {top_.data(), top_count_}; }
+  absl::Span<const std::uint32_t> candidates() const {
+    return {aggregate_->top.data(), std::min(aggregate_->count, kCandidates)};
+  }
   // kServiceColumns values of a candidate, or of "load" with kLoad.
   static constexpr std::uint32_t kLoad = 0xffffffffu;
-  void ServiceRow(ClassId id, std::uint32_t service, float* row) const;
+  void ServiceRow(ClassId id, std::uint32_t service, float* row);
 
-  // ClassRow() takes a masked service for one that is not seen.
-  void Mask(std::uint32_t service) { masked_.push_back(service); }
+  // ClassRow() takes a masked service for one that is not seen. At most kMaskable.
+  void Mask(std::uint32_t service) {
+    if (masked_.size() < kMaskable) masked_.push_back(service);
+  }
   void Unmask() { masked_.clear(); }
 
   // Whether the class's tail is within 20 % of its target, or over it, in its trailing window.
@@ -69,28 +79,31 @@ class TreeFeatures {
   float Z(std::uint32_t service, Measure measure) const;
 
  private:
-  enum Series : std::size_t {
-    kSelf,
-    kOutstanding,
-    kQueued,
-    kRunning,
-    kSocket,
-    kNic,
-    kAccept,
-    kSend,
-    kGap,   // outstanding at its callers, neither queued nor running here: on its way
-    kRate,  // requests that come, per second
-    kStay,  // self depth over rate: us
-    kSeries
-  };
-  static constexpr std::size_t kBack = 9;  // ticks of history: now and 8 before
-  static constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+  using Series = ServiceColumns::Series;
+  static constexpr float kNone = ServiceColumns::kNone;
 
-  // One number of every service, by column, so that a tick is a few loops.
-  struct Column {
-    std::vector<float> value, mean, deviation, count, z;
-    void Resize(std::size_t services);
-    void Observe(float rate);
+  static constexpr std::size_t kBlock = 32;
+  // Of a block of the services that a class waits for: so that another look without some of them
+  // looks only at the blocks of those.
+  struct Block {
+    alignas(16) std::array<float, ServiceColumns::kLanes> most;
+    float most_self, second_self, least_rate;
+    float excess_before;  // the sum over the blocks before it
+    std::uint32_t abnormal;
+  };
+  // All that a class's requests can wait for, and who stands out among them.
+  struct Aggregate {
+    std::array<float, ServiceColumns::kLanes> most;
+    float second_self = kNone, least_rate = kNone, abnormal = 0, excess_sum = 0;
+    std::array<std::uint32_t, kCandidates + kMaskable> top;  // more than are told
+    std::array<float, kCandidates + kMaskable> top_score;
+    std::size_t count = 0;   // of top
+    std::uint64_t tick = 0;  // of which it was computed, counted
+    std::vector<Block> blocks;
+  };
+  // What a candidate is compared with.
+  struct Rivalling {
+    float self, excess;
   };
   struct ClassRing {
     float over = 0, near = 0, half = 0, total = 0;
@@ -112,37 +125,30 @@ class TreeFeatures {
     ServiceId entry;
     float target_s = 1;
   };
-  struct EdgePair {
-    std::uint32_t caller, callee;
-  };
 
   void ReadClasses(const ClusterTick& tick, const Topology& topology);
-  void ReadServices(const ClusterTick& tick, const Topology& topology);
-  float Rise(const std::array<std::vector<float>, kBack>& ring, std::size_t service,
-             std::size_t back) const {
-    const float now = ring[at_][service];
-    return now - ring[(at_ + kBack - back) % kBack][service];
+  void Collect(absl::Span<const std::uint32_t> members, Aggregate* into) const;
+  void CollectUnmasked(absl::Span<const std::uint32_t> members, const Aggregate& all,
+                       Aggregate* into) const;
+  void CollectBlock(absl::Span<const std::uint32_t> members, bool all, Block* block) const;
+  static void Sum(absl::Span<const Block> blocks, Aggregate* into);
+  bool IsMasked(std::uint32_t service) const {
+    for (const std::uint32_t masked : masked_) {
+      if (masked == service) return true;
+    }
+    return false;
   }
+  float Excess(std::uint32_t service) const;
 
   TreeInputs inputs_;
-  float rate_ = 1.0f / 600;  // of the usual values
-  double seconds_ = 0.1;
-  std::uint64_t observed_ = 0;
-
+  ServiceColumns services_;
   ClassMembers members_;
-  MeasureTable measures_;
-  std::array<Column, kSeries> columns_;
-  std::vector<float> recent_rate_;
-  std::array<std::vector<float>, kBack> self_ring_, outstanding_ring_;  // of z
-  std::size_t at_ = 0;
-  std::vector<EdgePair> edges_;                                  // live, synchronous
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> placed_;  // service, node
-  std::vector<float> callee_self_, callee_outstanding_, caller_self_, mate_self_;
-  std::vector<std::pair<float, float>> node_two_;  // the two largest self z of a node
   std::vector<ClassState> classes_;
-  std::array<std::uint32_t, kCandidates> top_{};
-  std::array<float, kCandidates> top_score_{};
-  std::size_t top_count_ = 0;
+
+  std::vector<Aggregate> aggregates_;  // by list of members
+  Aggregate masked_aggregate_;
+  const Aggregate* aggregate_ = &masked_aggregate_;  // of the last ClassRow()
+  std::array<Rivalling, kCandidates> rivalling_;     // of its candidates
   std::vector<std::uint32_t> masked_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "predict/alarm_state.h"
+#include "predict/predictor_state.h"
 #include "predict/tick_order.h"
 #include "predict/tree_features.h"
 #include "predict/tree_ranking.h"
@@ -19,8 +20,8 @@ namespace {
 using internal::Measure;
 using internal::TreeFeatures;
 
-constexpr std::size_t kMostEvidence = 4;
-constexpr std::size_t kMaskedServices = 2;
+constexpr std::size_t kMostEvidence = 6;
+constexpr std::size_t kMaskedServices = 4;
 constexpr float kAbnormal = 1;     // spreads above usual, from which a depth is evidence
 constexpr double kRankFrom = 0.1;  // of the threshold
 
@@ -62,7 +63,7 @@ class TreePredictor final : public TickPredictor {
         forecast->classes.push_back(std::move(spare_.back()));
         spare_.pop_back();
       }
-      Foresee(id, tick, topology, &forecast->classes[rows++]);
+      Foresee(id, tick, &forecast->classes[rows++]);
     }
     while (forecast->classes.size() > rows) {
       if (spare_.size() < latches_.size()) spare_.push_back(std::move(forecast->classes.back()));
@@ -78,24 +79,15 @@ class TreePredictor final : public TickPredictor {
   }
 
   absl::Status SaveState(std::string* bytes) override {
-    internal::StateIo io(bytes);
-    State(io);
-    return io.status();
+    return internal::SavePredictor(bytes, [this](internal::StateIo& io) { State(io); });
   }
-
   absl::Status LoadState(std::string_view bytes, const Topology& topology) override {
-    Reset();
-    internal::StateIo io(bytes);
-    State(io);
-    io.Require(!order_.IsOf(topology) || !order_.IsAhead(topology),
-               "trees: of a later version of the topology");
-    absl::Status status = io.status();
-    if (status.ok()) {
-      UseRows(topology);
-    } else {
-      Reset();
-    }
-    return status;
+    return internal::LoadPredictor(
+        bytes, topology, order_, this, [this](internal::StateIo& io) { State(io); },
+        [&] {
+          UseRows(topology);
+          return absl::OkStatus();
+        });
   }
 
  private:
@@ -107,6 +99,12 @@ class TreePredictor final : public TickPredictor {
 
   void UseRows(const Topology& topology) {
     features_.UseRows(topology);
+    internal::Links::Pairs pairs;
+    for (std::size_t e = 0; e < topology.edges().size(); ++e) {
+      const Edge& edge = topology.edges()[e];
+      if (!edge.removed) pairs.emplace_back(edge.callee.value(), static_cast<std::uint32_t>(e));
+    }
+    edges_into_.Build(topology.services().size(), pairs);
     latches_.resize(topology.classes().size());
     // Rows for a class that is not seen yet, so that it costs no memory when it is.
     while (spare_.size() < latches_.size()) {
@@ -145,7 +143,7 @@ class TreePredictor final : public TickPredictor {
     return alarm;
   }
 
-  void Foresee(ClassId id, const ClusterTick& tick, const Topology& topology, ClassForecast* row) {
+  void Foresee(ClassId id, const ClusterTick& tick, ClassForecast* row) {
     std::array<double, BoostedTrees::kMaxOutputs> probabilities;
     const double alarm = Ask(id, &probabilities);
     const double ratio = alarm / model_.calibration.threshold;
@@ -169,41 +167,50 @@ class TreePredictor final : public TickPredictor {
     }
     for (Initiator& one : row->initiators) one.probability /= told;
     row->evidence.clear();
-    if (row->alarm && options_.evidence) Explain(id, alarm, tick, topology, row);
+    if (row->alarm && options_.evidence) Explain(id, alarm, tick, row);
   }
 
-  // The depths of the likeliest initiators that stand furthest above usual; together they weigh as
-  // much as the probability falls when these services are masked.
-  void Explain(ClassId id, double alarm, const ClusterTick& tick, const Topology& topology,
-               ClassForecast* row) {
+  // The likeliest initiators are masked one after the other until the alarm would clear. What it
+  // rested on are the depths of those that made a difference, which stand furthest above usual;
+  // each service's weigh as much as the probability fell with it.
+  void Explain(ClassId id, double alarm, const ClusterTick& tick, ClassForecast* row) {
+    const double clear = model_.calibration.threshold * model_.calibration.alarm.clear_ratio;
+    double before = alarm;
     std::size_t masked = 0;
     for (const Initiator& one : row->initiators) {
       if (one.is_load()) continue;
-      if (masked++ == kMaskedServices) break;
+      if (masked == kMaskedServices || (masked > 0 && before < clear)) break;
+      ++masked;
       features_.Mask(one.service.value());
-      for (const Measure measure : internal::kDepthMeasures) {
-        const float z = features_.Z(one.service.value(), measure);
-        if (!(z > kAbnormal)) continue;
-        ForecastEvidence found;
-        found.weight = z;
-        if (measure < Measure::kOutstanding) {
-          found.service = one.service;
-          found.channel = static_cast<Channel>(measure);
-        } else {
-          found.edge = DeepestEdgeInto(one.service, tick, topology);
-          if (!found.edge.valid()) continue;
-        }
-        Keep(found, &row->evidence);
-      }
+      std::array<double, BoostedTrees::kMaxOutputs> probabilities;
+      const double now = Ask(id, &probabilities);
+      const double fall = before - now;
+      before = now;
+      if (fall > 0) Blame(one.service, fall, tick, row);
     }
-    std::array<double, BoostedTrees::kMaxOutputs> probabilities;
-    const double fall = alarm - Ask(id, &probabilities);
     features_.Unmask();
-    if (!(fall > 0)) row->evidence.clear();
+  }
+
+  // `fall` goes to the service's depths in proportion to how abnormal they are.
+  void Blame(ServiceId service, double fall, const ClusterTick& tick, ClassForecast* row) {
     float all = 0;
-    for (const ForecastEvidence& one : row->evidence) all += one.weight;
-    for (ForecastEvidence& one : row->evidence) {
-      one.weight = static_cast<float>(fall) * (one.weight / all);
+    for (const Measure measure : internal::kDepthMeasures) {
+      const float z = features_.Z(service.value(), measure);
+      if (z > kAbnormal) all += z;
+    }
+    for (const Measure measure : internal::kDepthMeasures) {
+      const float z = features_.Z(service.value(), measure);
+      if (!(z > kAbnormal)) continue;
+      ForecastEvidence found;
+      found.weight = static_cast<float>(fall) * (z / all);
+      if (measure < Measure::kOutstanding) {
+        found.service = service;
+        found.channel = static_cast<Channel>(measure);
+      } else {
+        found.edge = DeepestEdgeInto(service, tick);
+        if (!found.edge.valid()) continue;
+      }
+      Keep(found, &row->evidence);
     }
   }
 
@@ -218,14 +225,11 @@ class TreePredictor final : public TickPredictor {
     list->insert(place, found);
   }
 
-  static EdgeId DeepestEdgeInto(ServiceId service, const ClusterTick& tick,
-                                const Topology& topology) {
+  EdgeId DeepestEdgeInto(ServiceId service, const ClusterTick& tick) const {
     EdgeId found;
     double most = -1;
-    for (std::size_t e = 0; e < topology.edges().size() && e < tick.edges.size(); ++e) {
-      const Edge& edge = topology.edges()[e];
-      const EdgeId id(static_cast<std::uint32_t>(e));
-      if (edge.removed || edge.callee != service) continue;
+    for (const std::uint32_t e : edges_into_.Of(service.value())) {
+      const EdgeId id(e);
       const double depth = tick.edges.depth(id).value_or(tick.edges.mean(id).value_or(-1));
       if (depth <= most) continue;
       most = depth;
@@ -238,6 +242,7 @@ class TreePredictor final : public TickPredictor {
   const TreeModel model_;
   internal::TickOrder order_;
   TreeFeatures features_;
+  internal::Links edges_into_;  // live ones, by callee
   internal::TreeRanking ranking_;
   std::vector<AlarmLatch> latches_;  // of each class
   std::vector<ClassForecast> spare_;

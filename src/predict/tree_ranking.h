@@ -24,23 +24,26 @@ class TreeRanking {
 
   // After ClassRow(id). With trees by them, without (or `quick`) by how conspicuous they are; the
   // shares sum to 1, the largest first.
-  void Rank(const TreeFeatures& features, ClassId id, const BoostedTrees& trees, bool quick) {
+  void Rank(TreeFeatures& features, ClassId id, const BoostedTrees& trees, bool quick) {
     count_ = 0;
     for (const std::uint32_t service : features.candidates()) ranked_[count_++].service = service;
     ranked_[count_++].service = TreeFeatures::kLoad;
-    float most = -1e30f;
-    std::array<float, TreeFeatures::kServiceColumns> row;
-    for (std::size_t i = 0; i < count_; ++i) {
-      float score = 0;
-      if (quick || trees.size() == 0) {
-        // They come by how conspicuous they are.
-        score = ranked_[i].service == TreeFeatures::kLoad ? -3.0f : -0.5f * static_cast<float>(i);
-      } else {
-        features.ServiceRow(id, ranked_[i].service, row.data());
-        trees.Score(row, {&score, 1});
+    scores_.fill(0);
+    if (quick || trees.size() == 0) {
+      // They come by how conspicuous they are.
+      for (std::size_t i = 0; i + 1 < count_; ++i) scores_[i] = -0.5f * static_cast<float>(i);
+      scores_[count_ - 1] = -3.0f;
+    } else {
+      for (std::size_t i = 0; i < count_; ++i) {
+        features.ServiceRow(id, ranked_[i].service, &rows_[i * TreeFeatures::kServiceColumns]);
       }
-      ranked_[i].share = score;
-      most = std::max(most, score);
+      trees.ScoreRows(absl::MakeConstSpan(rows_).first(count_ * TreeFeatures::kServiceColumns),
+                      absl::MakeSpan(scores_).first(count_));
+    }
+    float most = -1e30f;
+    for (std::size_t i = 0; i < count_; ++i) {
+      ranked_[i].share = scores_[i];
+      most = std::max(most, scores_[i]);
     }
     float sum = 0;
     for (std::size_t i = 0; i < count_; ++i) {
@@ -61,7 +64,10 @@ class TreeRanking {
   absl::Span<const One> ranked() const { return {ranked_.data(), count_}; }
 
  private:
-  std::array<One, TreeFeatures::kCandidates + 1> ranked_;
+  static constexpr std::size_t kMost = TreeFeatures::kCandidates + 1;
+  std::array<One, kMost> ranked_;
+  std::array<float, kMost * TreeFeatures::kServiceColumns> rows_;
+  std::array<float, kMost> scores_;
   std::size_t count_ = 0;
 };
 

@@ -5,22 +5,7 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 
 void TreeFeatures::State(StateIo& io) {
-  io(rate_), io(seconds_), io(observed_);
-  for (Column& column : columns_) {
-    for (std::vector<float>* const values :
-         {&column.value, &column.mean, &column.deviation, &column.count, &column.z}) {
-      io.AnyFloats(*values);
-    }
-  }
-  io.AnyFloats(recent_rate_);
-  std::uint64_t at = at_;
-  io(at);
-  io.Require(at < kBack, "trees: a tick that is not kept");
-  if (io.ok()) at_ = static_cast<std::size_t>(at);
-  for (std::size_t b = 0; b < kBack; ++b) {
-    io.AnyFloats(self_ring_[b]);
-    io.AnyFloats(outstanding_ring_[b]);
-  }
+  services_.State(io);
   io.List(classes_, 100, [&](ClassState& state) {
     io.List(state.ring, 16, [&](ClassRing& slot) {
       for (float* const value : {&slot.over, &slot.near, &slot.half, &slot.total}) io(*value);

@@ -194,7 +194,7 @@ class Collector {
   }
 
   // The candidates, one of which it is.
-  void Blame(ClassId id, const Violation& violation, const TreeFeatures* features) {
+  void Blame(ClassId id, const Violation& violation, TreeFeatures* features) {
     std::uint32_t truth = TreeFeatures::kLoad;
     if (violation.initiation == Initiation::kUnknown) return;
     if (violation.initiation == Initiation::kService) truth = violation.culprit.value();

@@ -9,8 +9,6 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
 
-constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
-
 std::uint32_t Narrow(std::uint64_t value) {
   return static_cast<std::uint32_t>(
       std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
@@ -75,18 +73,19 @@ void TickSums::AddShared(Cell* cell, std::uint32_t service, Channel channel, dou
   cell->depth += depth;
 }
 
-// All of the snapshot's instances that were found (into_), one channel.
+// Of all of the snapshot's instances that were found, one channel.
 void TickSums::AddChannel(const Snapshot& snapshot, Channel channel) {
   const ChannelTable& table = snapshot.instances;
   Column& column = columns_[static_cast<std::size_t>(channel)];
   column.has_cells = true;
   const auto depths = table.depths(channel), widths = table.widths(channel);
   const auto arrivals = table.arrivals(channel), departures = table.departures(channel);
-  for (std::size_t i = 0; i < into_.size(); ++i) {
-    const InstanceId local(static_cast<std::uint32_t>(i));
-    const std::uint32_t service = into_[i];
-    if (service == kNone || !table.coverage(local).Has(channel)) continue;
-    Cell& cell = column.cells[service];
+  Cell* const cells = column.cells.data();
+  for (const Found& found : found_) {
+    if (!found.coverage.Has(channel)) continue;
+    const std::size_t i = found.local;
+    const InstanceId local(found.local);
+    Cell& cell = cells[found.service];
     ++cell.told;
     if (table.counted(local).Has(channel)) {
       ++cell.counted;
@@ -95,7 +94,7 @@ void TickSums::AddChannel(const Snapshot& snapshot, Channel channel) {
     }
     if (table.timed(local).Has(channel)) {
       column.has_timed = true;
-      TimedCell& timed = column.timed[service];
+      TimedCell& timed = column.timed[found.service];
       ++timed.timed;
       timed.mean += ValueAt(table.mean_depths_milli(channel), i) / 1000.0;
       timed.waited_us +=
@@ -103,7 +102,7 @@ void TickSums::AddChannel(const Snapshot& snapshot, Channel channel) {
     }
     const double depth = ValueAt(depths, i) + ValueAt(widths, i) / 2.0;
     if (table.shared(local).Has(channel)) {
-      AddShared(&cell, service, channel, depth);
+      AddShared(&cell, found.service, channel, depth);
     } else {
       cell.depth += depth;
     }
@@ -119,7 +118,7 @@ std::uint64_t TickSums::Add(const Snapshot& snapshot, const TopologyMap& map,
   std::uint64_t unknown = 0;
 
   const std::size_t instances = snapshot.instances.size();
-  into_.assign(instances, kNone);
+  found_.clear();
   std::uint8_t channels = 0;
   for (std::size_t i = 0; i < instances; ++i) {
     const InstanceId local(static_cast<std::uint32_t>(i));
@@ -132,7 +131,7 @@ std::uint64_t TickSums::Add(const Snapshot& snapshot, const TopologyMap& map,
     }
     const std::uint32_t service = service_of_[ours.index()];
     if (service >= told_.size()) continue;
-    into_[i] = service;
+    found_.push_back({local.value(), service, coverage});
     channels = static_cast<std::uint8_t>(channels | coverage.bits());
     std::uint8_t& told = told_[service];
     if (told == 0) report->services.push_back({service, 0});
@@ -253,32 +252,39 @@ void TickSums::State(StateIo& io, const Topology& topology) {
 void TickSums::WriteChannel(const Column& column, std::size_t services,
                             ServiceTable::Columns* out) {
   out->used = true;
+  // By pointers of their own: a byte that is written might be part of anything.
+  const Cell* const cells = column.cells.data();
+  float* const depths = out->depth.data();
+  std::uint32_t *const arrivals = out->arrivals.data(), *const left = out->departures.data();
+  std::uint8_t* const knowns = out->known.data();
+  const std::uint8_t* const missed = column.has_missed ? column.missed.data() : nullptr;
+  const TimedCell* const timed = column.has_timed ? column.timed.data() : nullptr;
   for (std::size_t i = 0; i < services; ++i) {
-    const Cell& cell = column.cells[i];
-    if (cell.told == 0 || (column.has_missed && column.missed[i] != 0)) continue;
+    const Cell& cell = cells[i];
+    if (cell.told == 0 || (missed != nullptr && missed[i] != 0)) continue;
     std::uint8_t known = 0;
     if (Valid(cell.depth)) {
       known |= ServiceTable::kDepth;
-      out->depth[i] = static_cast<float>(cell.depth);
+      depths[i] = static_cast<float>(cell.depth);
     }
     const bool counted = cell.counted == cell.told;
     if (counted) {
       known |= ServiceTable::kFlow;
-      out->arrivals[i] = Narrow(cell.arrivals);
-      out->departures[i] = Narrow(cell.departures);
+      arrivals[i] = Narrow(cell.arrivals);
+      left[i] = Narrow(cell.departures);
     }
-    out->known[i] = known;
-    if (!column.has_timed || column.timed[i].timed != cell.told) continue;
-    if (Valid(column.timed[i].mean)) {
-      known |= ServiceTable::kMean;
-      out->mean[i] = static_cast<float>(column.timed[i].mean);
+    if (timed != nullptr && timed[i].timed == cell.told) {
+      if (Valid(timed[i].mean)) {
+        known |= ServiceTable::kMean;
+        out->mean[i] = static_cast<float>(timed[i].mean);
+      }
+      const double wait_us = timed[i].waited_us / static_cast<double>(cell.departures);
+      if (cell.departures > 0 && counted && Valid(wait_us)) {
+        known |= ServiceTable::kMeanWait;
+        out->wait_us[i] = static_cast<float>(wait_us);
+      }
     }
-    const double wait_us = column.timed[i].waited_us / static_cast<double>(cell.departures);
-    if (cell.departures > 0 && counted && Valid(wait_us)) {
-      known |= ServiceTable::kMeanWait;
-      out->wait_us[i] = static_cast<float>(wait_us);
-    }
-    out->known[i] = known;
+    knowns[i] = known;
   }
 }
 

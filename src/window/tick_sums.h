@@ -64,6 +64,11 @@ class TickSums {
     std::uint32_t told = 0, missed = 0;  // 0 or 1
     std::uint64_t made = 0;
   };
+  // An instance of the snapshot that is added, of which something was seen.
+  struct Found {
+    std::uint32_t local, service;
+    ChannelMask coverage;
+  };
   // The largest depth of a shared queue that this node's instances of a service told.
   struct Shared {
     std::uint32_t service;
@@ -77,11 +82,11 @@ class TickSums {
   static void WriteChannel(const Column& column, std::size_t services, ServiceTable::Columns* out);
 
   std::array<Column, kChannels> columns_;
-  std::vector<EdgeCell> edges_;      // by EdgeId
-  std::vector<ClassTick> classes_;   // by ClassId
-  std::vector<Shared> shared_;       // of the snapshot that is added
-  std::vector<std::uint8_t> told_;   // by ServiceId: channels, of the snapshot that is added
-  std::vector<std::uint32_t> into_;  // by its InstanceId: the service; kNone: it is left out
+  std::vector<EdgeCell> edges_;     // by EdgeId
+  std::vector<ClassTick> classes_;  // by ClassId
+  std::vector<Shared> shared_;      // of the snapshot that is added
+  std::vector<std::uint8_t> told_;  // by ServiceId: channels, of the snapshot that is added
+  std::vector<Found> found_;        // of the snapshot that is added
   // By InstanceId of the topology, which is read anew when it has another version.
   std::vector<std::uint32_t> service_of_;
   std::uint64_t version_ = 0;

@@ -3,7 +3,9 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -47,6 +49,79 @@ TreeFitOptions Small() {
   options.learning_rate = 0.2;
   options.least_child = 1;
   return options;
+}
+
+// The scores as the text tells them: line by line, tree by tree.
+std::vector<float> PlainScore(const std::string& text, const std::vector<float>& row) {
+  std::istringstream in(text);
+  std::string word;
+  std::size_t columns, outputs, count;
+  in >> word >> columns >> outputs >> count >> word;
+  std::vector<float> scores(outputs);
+  for (float& score : scores) in >> score;
+  for (std::size_t t = 0; t < count; ++t) {
+    std::size_t size;
+    in >> word >> size;
+    std::vector<std::vector<float>> nodes(size);  // of a leaf its values; else column, from, left
+    std::vector<bool> is_leaf(size);
+    for (std::size_t i = 0; i < size; ++i) {
+      in >> word;
+      is_leaf[i] = word == "leaf";
+      nodes[i].resize(is_leaf[i] ? outputs : 3);
+      if (!is_leaf[i]) nodes[i][0] = std::stof(word);
+      for (std::size_t k = is_leaf[i] ? 0 : 1; k < nodes[i].size(); ++k) in >> nodes[i][k];
+    }
+    std::size_t at = 0;
+    while (!is_leaf[at]) {
+      at = static_cast<std::size_t>(nodes[at][2]) +
+           (row[static_cast<std::size_t>(nodes[at][0])] >= nodes[at][1] ? 1 : 0);
+    }
+    for (std::size_t k = 0; k < outputs; ++k) scores[k] += nodes[at][k];
+  }
+  return scores;
+}
+
+// Whatever shape they have, and however many rows come at a time.
+TEST(BoostedTrees, ScoresAreBitForBitThoseOfAPlainWalk) {
+  for (const std::size_t depth : {1u, 4u, 8u}) {
+    TreeRows rows = Rings(2000, 20);
+    TreeFitOptions options = Small();
+    options.depth = depth;
+    options.rounds = 13;
+    options.least_child = 0.1;
+    const BoostedTrees fitted = BoostedTrees::Fit(rows, nullptr, options).value();
+    const BoostedTrees decoded = BoostedTrees::Decode(fitted.Encode()).value();
+    TreeRows test = Rings(101, 21);
+    for (std::size_t i = 0; i < test.values.size(); i += 7) test.values[i] = kNone;
+    for (const std::size_t at_once : {1u, 3u, 17u}) {
+      for (std::size_t r = 0; r + at_once <= test.rows(); r += at_once) {
+        std::vector<float> scores(at_once);
+        decoded.ScoreRows({&test.values[r * 3], at_once * 3}, absl::MakeSpan(scores));
+        for (std::size_t i = 0; i < at_once; ++i) {
+          const std::vector<float> row(&test.values[(r + i) * 3], &test.values[(r + i) * 3] + 3);
+          float one = 0;
+          fitted.Score(row, {&one, 1});
+          ASSERT_EQ(one, PlainScore(fitted.Encode(), row)[0]);
+          ASSERT_EQ(scores[i], one);
+        }
+      }
+    }
+  }
+}
+
+// Two nodes may lead to the same child in a text that nobody's training wrote.
+TEST(BoostedTrees, AnyTextThatIsTakenEndsItsWalks) {
+  std::string text = "trees 2 2 1\nbase 0 0\ntree 101\n";
+  for (int i = 0; i < 99; ++i) text += "1 0.5 " + std::to_string(i + 1) + "\n";
+  text += "leaf 1 2\nleaf 3 4\n";
+  const auto trees = BoostedTrees::Decode(text);
+  ASSERT_TRUE(trees.ok()) << trees.status();
+  for (const float value : {0.0f, 1.0f, kNone}) {
+    const std::vector<float> row = {0, value};
+    std::vector<float> scores(2);
+    trees->Score(row, absl::MakeSpan(scores));
+    EXPECT_EQ(scores, PlainScore(text, row));
+  }
 }
 
 TEST(BoostedTrees, LearnWhatNoLineTells) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <memory>
@@ -13,10 +14,12 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "seer/core/wire.h"
 #include "seer/predict/alarm_score.h"
 #include "seer/predict/predictor.h"
 #include "seer/predict/tree_trainer.h"
 #include "tests/predict/faulty_cluster.h"
+#include "tests/predict/small_nodes.h"
 #include "tests/support/allocations.h"
 
 namespace seer {
@@ -198,6 +201,139 @@ TEST(TreePredictor, LivesThroughGarbageGapsAndNewServices) {
       }
     }
   }
+}
+
+// Every bit of what is said of the only class.
+void ExpectSame(const Forecast& a, const Forecast& b) {
+  EXPECT_EQ(testing::BitsOf(a), testing::BitsOf(b));
+}
+
+// What is refused leaves no trace: a twin that never saw it says the same, bit by bit.
+TEST(TreePredictor, GarbageIsRefusedAndChangesNothing) {
+  const FaultyRun run(21, 500);
+  const auto predictor = Make(), twin = Make();
+  Forecast forecast, expected;
+  for (const ClusterTick& tick : run.all) {
+    ClusterTick bad = tick;
+    bad.tick = std::numeric_limits<Tick>::max();
+    EXPECT_FALSE(predictor->Observe(bad, run.cluster.topology, &forecast).ok());
+    if (&tick == &run.all[100]) {
+      bad.tick = tick.tick;
+      bad.Reset(1'000'000, 4, 1);  // services that the topology has not
+      const absl::Status status = predictor->Observe(bad, run.cluster.topology, &forecast);
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(status.message()), HasSubstr("1000000 services"));
+    }
+    bad = tick;
+    bad.period = *TickPeriod::FromNs(1'000'000'000);
+    EXPECT_FALSE(predictor->Observe(bad, run.cluster.topology, &forecast).ok());
+    // What is no number is not taken by the tick itself.
+    ClusterTick same = tick;
+    same.services.SetDepth(run.cluster.store, Channel::kQueued, std::nan(""));
+    same.edges.SetDepth(run.cluster.to_store, -1);
+    ASSERT_TRUE(predictor->Observe(same, run.cluster.topology, &forecast).ok());
+    bad = tick;
+    bad.tick -= 1;  // the clock was set back
+    EXPECT_FALSE(predictor->Observe(bad, run.cluster.topology, &forecast).ok());
+    ASSERT_TRUE(twin->Observe(tick, run.cluster.topology, &expected).ok());
+    ExpectSame(forecast, expected);
+  }
+}
+
+// A node whose snapshots claim a million instances, and depths and times that cannot be.
+TEST(TreePredictor, NodesThatSendGarbageChangeNothing) {
+  ManualClock clock, twin_clock;
+  PredictorOptions options;
+  options.clock = &clock;
+  const auto predictor = Predictor::Create(Make(), options).value();
+  options.clock = &twin_clock;
+  const auto twin = Predictor::Create(Make(), options).value();
+  std::mt19937 random(3);
+  std::uint64_t garbage = 0;
+  for (const testing::NodeInput& input : testing::SmallNodes(7).Send(200, true)) {
+    clock.Set(input.time_ns);
+    twin_clock.Set(input.time_ns);
+    ASSERT_TRUE(predictor->ObserveWire(input.bytes).ok());
+    ASSERT_TRUE(twin->ObserveWire(input.bytes).ok());
+    ExpectSame(predictor->Predict(), twin->Predict());
+    if (PeekWire(input.bytes)->kind != WireKind::kSnapshot || random() % 20 != 0) continue;
+    ++garbage;
+    // Another of the same tick: the first one counts. And one of the year 2200.
+    Snapshot bad = Decode<Snapshot>(input.bytes).value();
+    bad.instances.Reset(1'000'000);
+    ChannelSample sample;
+    sample.depth = sample.width = ~std::uint32_t{0};
+    bad.instances.Set(InstanceId(999'999), Channel::kQueued, sample);
+    ASSERT_TRUE(predictor->Observe(bad).ok());
+    bad.tick += 50'000'000'000;
+    ASSERT_TRUE(predictor->Observe(bad).ok());
+    std::string damaged = input.bytes;
+    damaged[random() % damaged.size()] ^= 8;
+    EXPECT_FALSE(predictor->ObserveWire(damaged).ok());
+    ExpectSame(predictor->Predict(), twin->Predict());
+  }
+  EXPECT_GT(garbage, 10u);
+  const TickMergerStats stats = predictor->health().merger;
+  EXPECT_EQ(stats.duplicates + stats.late + stats.ahead, 2 * garbage);
+}
+
+// The tick without what the evidence names.
+ClusterTick Without(const std::vector<ForecastEvidence>& evidence, const ClusterTick& tick) {
+  ClusterTick masked = tick;
+  masked.services.Reset(tick.services.size());
+  masked.edges.Reset(tick.edges.size());
+  const auto named = [&](ServiceId service, Channel channel, EdgeId edge) {
+    return std::any_of(evidence.begin(), evidence.end(), [&](const ForecastEvidence& one) {
+      return one.service == service && one.edge == edge &&
+             (!service.valid() || one.channel == channel);
+    });
+  };
+  for (std::uint32_t s = 0; s < tick.services.size(); ++s) {
+    for (const Channel channel : kAllChannels) {
+      const auto depth = tick.services.depth(ServiceId(s), channel);
+      if (!depth || named(ServiceId(s), channel, EdgeId())) continue;
+      masked.services.SetDepth(ServiceId(s), channel, *depth);
+    }
+  }
+  for (std::uint32_t e = 0; e < tick.edges.size(); ++e) {
+    const EdgeId edge(e);
+    if (tick.edges.made(edge)) masked.edges.SetMade(edge, *tick.edges.made(edge));
+    if (named(ServiceId(), Channel::kQueued, edge)) continue;
+    if (tick.edges.depth(edge)) masked.edges.SetDepth(edge, *tick.edges.depth(edge));
+  }
+  return masked;
+}
+
+// Of a model that knows depths only: nobody's latency keeps the alarm up.
+TEST(TreePredictor, AnAlarmClearsWithoutTheDepthsThatItRestsOn) {
+  const FaultyRun a(1), held(3), run(22, 3000);
+  TreeTrainingOptions options = SmallTraining();
+  options.inputs.latency = false;
+  const TreeModel model = TrainTrees({a.Labelled()}, {held.Labelled()}, options).value();
+  const auto predictor = MakeTreePredictor(model).value();
+  const auto blind = MakeTreePredictor(model).value();
+  Forecast forecast, without;
+  std::string before;
+  bool alarm = false;
+  std::size_t alarms = 0, cleared = 0, few = 0;
+  for (const ClusterTick& tick : run.all) {
+    before.clear();
+    ASSERT_TRUE(predictor->SaveState(&before).ok());
+    ASSERT_TRUE(predictor->Observe(tick, run.cluster.topology, &forecast).ok());
+    const ClassForecast* const row = FindClass(forecast, run.cluster.buy);
+    const bool begins = row != nullptr && row->alarm && !alarm;
+    alarm = row != nullptr && row->alarm;
+    if (!begins) continue;
+    ++alarms;
+    few += row->evidence.size() <= 6 && !row->evidence.empty() ? 1 : 0;
+    ASSERT_TRUE(blind->LoadState(before, run.cluster.topology).ok());
+    ASSERT_TRUE(blind->Observe(Without(row->evidence, tick), run.cluster.topology, &without).ok());
+    const ClassForecast* const masked = FindClass(without, run.cluster.buy);
+    cleared += masked == nullptr || !masked->alarm ? 1 : 0;
+  }
+  EXPECT_GT(alarms, 8u);
+  EXPECT_EQ(few, alarms);
+  EXPECT_EQ(cleared, alarms);
 }
 
 TEST(TreeModel, BytesHoldAllOfIt) {

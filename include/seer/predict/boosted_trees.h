@@ -18,10 +18,11 @@
 // each tree. With validation rows it stops when `patience` trees have brought nothing, and keeps
 // the best.
 //
-// Threads: Score() from any number. Cost: Score() about 2 ns a tree and level; Fit() about 60 ms a
+// Threads: Score() from any number. Cost: Score() about 1 ns a tree and level; Fit() about 60 ms a
 // tree for 100,000 rows of 50 columns and 6 outputs, on one core.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -75,6 +76,8 @@ class BoostedTrees {
 
   // `row` has columns() values, `scores` outputs().
   void Score(absl::Span<const float> row, absl::Span<float> scores) const;
+  // Of several rows, one behind the other; as Score() of each, and faster.
+  void ScoreRows(absl::Span<const float> rows, absl::Span<float> scores) const;
 
   std::size_t columns() const { return columns_; }
   std::size_t outputs() const { return base_.size(); }
@@ -100,11 +103,31 @@ class BoostedTrees {
   };
   class Fitter;
 
+  // The same nodes as they are walked, which Prepare() makes of them. Eight bytes each; a leaf
+  // leads to itself (no value is >= NaN), so that every walk through a tree has as many steps as
+  // the tree is deep: nothing for the processor to guess, and several walks side by side.
+  struct Step {
+    float from;
+    std::uint16_t column;
+    std::uint16_t left;  // counted from the tree's root
+  };
+  struct Root {
+    std::uint32_t first = 0;  // of its steps
+    std::uint32_t depth = 0;
+  };
+  // Whoever changes nodes_ or leaves_ calls it afterwards.
+  void Prepare();
+  void Walk(const std::array<const Root*, 4>& trees, const std::array<const float*, 4>& rows,
+            std::array<const float*, 4>* leaves) const;
+
   std::size_t columns_ = 0;
   std::vector<float> base_;  // of each output
   std::vector<std::uint32_t> roots_;
   std::vector<Node> nodes_;
   std::vector<float> leaves_;
+  std::vector<Root> walked_;
+  std::vector<Step> steps_;
+  std::vector<std::uint32_t> leaf_of_;  // by step: where in leaves_
 };
 
 SEER_END_NAMESPACE
