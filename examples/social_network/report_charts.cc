@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <set>
 #include <sstream>
@@ -199,12 +200,21 @@ std::string CallGraph(const std::vector<Record>& records) {
       if (fault >= 0) ++guilty[record.faults[static_cast<std::size_t>(fault)].fault.target];
     }
   }
-  // The longest way from the clients tells the column; cycles end at the number of services.
+  // The shortest way from a service that nobody calls tells the column. How the clients made users
+  // before the run is left out.
   std::map<std::string, std::size_t> column;
-  for (const auto& [caller, callee] : calls) column[caller], column[callee];
-  for (std::size_t round = 0; round < 8; ++round) {
+  std::set<std::string> called;
+  for (auto call = calls.begin(); call != calls.end();) {
+    call = call->first == "clients" && call->second != kEntry ? calls.erase(call) : std::next(call);
+  }
+  for (const auto& call : calls) called.insert(call.second);
+  for (const auto& call : calls) {
+    if (called.count(call.first) == 0) column[call.first] = 0;
+  }
+  for (std::size_t distance = 0; distance < 8; ++distance) {
     for (const auto& [caller, callee] : calls) {
-      column[callee] = std::min<std::size_t>(6, std::max(column[callee], column[caller] + 1));
+      const auto from = column.find(caller);
+      if (from != column.end() && from->second == distance) column.emplace(callee, distance + 1);
     }
   }
   std::map<std::size_t, std::vector<std::string>> columns;
@@ -225,6 +235,7 @@ std::string CallGraph(const std::vector<Record>& records) {
   std::string svg =
       "<svg viewBox=\"0 0 900 " + Number(height) + "\" role=\"img\" aria-label=\"call graph\">";
   for (const auto& [caller, callee] : calls) {
+    if (places.count(caller) == 0 || places.count(callee) == 0) continue;
     const auto [x1, y1] = places[caller];
     const auto [x2, y2] = places[callee];
     svg += "<path class=\"edge\" d=\"M" + Number(x1) + " " + Number(y1) + " C" +
