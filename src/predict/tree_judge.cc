@@ -201,10 +201,11 @@ std::string WhyWorse(const TreeScore& serving, const TreeScore& candidate, std::
     return absl::StrFormat("%d false alarms, were %d", candidate.false_alarms,
                            serving.false_alarms);
   }
-  // Fewer hits are no loss where they were bought with more false alarms than are allowed.
+  // Fewer hits are no loss where they were bought with more false alarms than are allowed; but a
+  // fifth of them at most goes at once.
   const bool paid =
       static_cast<double>(serving.false_alarms) > false_alarms_per_hour * serving.hours &&
-      candidate.false_alarms < serving.false_alarms;
+      candidate.false_alarms < serving.false_alarms && 5 * candidate.hits >= 4 * serving.hits;
   if (candidate.hits < serving.hits && !paid) {
     return absl::StrFormat("%d hits of %d, were %d", candidate.hits, candidate.violations,
                            serving.hits);
