@@ -29,7 +29,8 @@ struct Primary {
     for (int t = 0; t < count; ++t) {
       ++tick;
       clock.Set(TickPeriod().EndNs(tick));
-      for (const Topology& node : nodes) (void)mirror->Observe(SnapshotOf(node, tick, &random)).ok();
+      for (const Topology& node : nodes)
+        (void)mirror->Observe(SnapshotOf(node, tick, &random)).ok();
       mirror->Predict();
     }
   }
