@@ -84,7 +84,7 @@ class ControlPlane {
                                              : seer::Predictor::Load(options.model, predictor));
     if (std::string state; Load("predictor.state", &state)) {
       // A state that is not right costs what was learnt, and nothing else.
-      if (!predictor_->LoadState(state).ok()) learnt_ = false;
+      predictor_->LoadState(state).IgnoreError();
     }
     LoadBaselines();
     MakeLoop();
@@ -375,7 +375,6 @@ class ControlPlane {
   std::unique_ptr<seer::RuleAdvisor> advisor_;
   std::unique_ptr<seer::ControlLoop> loop_;
   std::ofstream audit_;
-  bool learnt_ = true;
 
   int agent_ = 0;  // the client that is it
   std::deque<std::pair<int, std::string>> waiting_;

@@ -14,7 +14,6 @@ struct ControlPlaneOptions {
   bool act = false;   // else it decides without acting
   std::string model;  // a file; empty: what is usual is learnt while it runs
   seer::ChannelMask channels = seer::ChannelMask::All();  // without a model: what it may look at
-  std::string record;  // a file for what it has seen, to train with; empty: none
 };
 
 // Does not return; throws std::exception.

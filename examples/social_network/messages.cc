@@ -14,10 +14,11 @@
 namespace social {
 namespace {
 
-// The path may be longer than an address has room for: then its folder is the working directory's.
+// False: the path is longer than an address has room for.
 bool AddressOf(const std::string& path, sockaddr_un* address) {
   *address = {};
   address->sun_family = AF_UNIX;
+  errno = ENAMETOOLONG;
   if (path.size() >= sizeof address->sun_path) return false;
   path.copy(address->sun_path, path.size());
   return true;

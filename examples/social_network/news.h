@@ -5,11 +5,12 @@
 //   calls    <caller>=<callee> ...                                        when they have changed
 //   alarm    <request class> <blamed> <share>       when it begins, and every 2 s while it lasts
 //   cause    <request class> <culprit> <cause> <confidence> <what it rests on>
-//   action   <id> <service> <action> <from> <to> <cause>  (shadow: decided, and not sent)
+//   action   <id> <service> <action> <from> <to> <cause>
 //   outcome  <id> <service> <outcome> <before> <after> <detail>
-//   judged   <id> <helped or did-not-help>
+//   judged   <helped or did-not-help>
+//   trace    <a slow request, as spans.h says>
 //   spent    <what its agent and itself have used of the processor since they began, in us>
-//   began    <name of the predictor>
+//   began    <name of the predictor> <acts or watches>
 #pragma once
 
 #include <cstdint>
