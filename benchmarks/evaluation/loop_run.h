@@ -20,8 +20,8 @@
 //   rate-limit     refuses a fifth of the requests at the entry, once there is a violation
 //
 // The monitor is the simulator's, perfect counters in effect; limits take as long to work as
-// benchmarks/cluster/sim/act.h says. Requests that a rate limit refuses miss no target, and are
-// counted.
+// benchmarks/cluster/sim/act.h says. Requests that a rate limit refuses miss
+// their target, and are counted apart, too.
 #pragma once
 
 #include <cstdint>

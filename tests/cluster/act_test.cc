@@ -166,8 +166,8 @@ TEST(Act, AShareOfTheDiskKeepsOthersReadsAway) {
   EXPECT_LT(LatencyUs(&simulator, 2 * kSecond), 1.3 * healthy);
 }
 
-// A limit on requests drops some: they are counted, and miss nobody's target.
-TEST(Act, RefusedRequestsAreCountedAndMissNoTarget) {
+// A limit on requests drops some: for their users that is as bad as late.
+TEST(Act, RefusedRequestsAreCountedAndMissTheirTarget) {
   Application app = OneStation(2, 200, 1);
   app.requests[0].qos_p99_ms = 50;
   Simulator simulator = Started(Build(app));
@@ -180,8 +180,8 @@ TEST(Act, RefusedRequestsAreCountedAndMissNoTarget) {
   simulator.RunUntil(3 * kSecond);
   simulator.Observe(&tick);
   EXPECT_NEAR(static_cast<double>(simulator.cost().refused - refused), 800, 100);
-  EXPECT_NEAR(static_cast<double>(tick.classes[0].count), 200, 30);
-  EXPECT_EQ(tick.classes[0].over_target, 0u);
+  EXPECT_EQ(tick.classes[0].over_target, simulator.cost().refused - refused);
+  EXPECT_NEAR(static_cast<double>(tick.classes[0].count - tick.classes[0].over_target), 200, 30);
 }
 
 // What each fault is, as counters of the instance would tell.

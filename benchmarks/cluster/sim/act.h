@@ -3,23 +3,18 @@
 // What actions do to the simulated services, how soon, and what they cost. All assumed:
 //
 //   action                    after    effect, on every instance of the service
-//   cpu-limit                 100 ms   so many cores each (the kernel's period); and its weight
-//   grows
-//                                      with them: with twice the cores neighbours hold it up half
-//                                      as much
-//   replicas                  3 s      cores and threads of so many instances more, where they are
+//   cpu-limit                 100 ms   so many cores each (the kernel's period), and weight: with
+//                                      twice the cores neighbours hold it up half as much
+//   replicas                    3 s    cores and threads of so many instances more
 //   pool-size                  50 ms   so many threads
-//   cache-partition           150 ms   neighbours' pressure on the cache reaches it less, and not
-//   at
-//                                      all from 10 ways on
+//   cache-partition           150 ms   neighbours press on its cache less, from 10 ways on not
 //   memory-bandwidth-share    150 ms   so too, from 50 % on
-//   memory-limit                3 s    no pressure on memory: what was reclaimed has to be read
-//   again network-share              50 ms   a class of its own on its server's link, both ways:
-//   others'
-//                                      bytes and bursts do not stand before it, nor take its rate.
-//                                      A detour, a lossy path and a dead switch stay what they are
+//   memory-limit                3 s    no pressure on memory, once all was read again
+//   network-share              50 ms   a class of its own on its server's link, both ways: others'
+//                                      bytes do not stand before it, nor take its rate. A detour,
+//                                      a lossy path and a dead switch stay what they are
 //   io-share                   50 ms   so too on the disk
-//   rate-limit                100 ms   requests beyond are refused, and counted as that alone
+//   rate-limit                100 ms   requests beyond are refused: for their users, late
 //   report                             none
 //
 // Threads: plain values.

@@ -162,7 +162,6 @@ void Simulator::EndRequest(std::uint32_t id, bool failed) {
   (request.newer == kNone ? state.newest : requests_[request.newer].older) = request.older;
   free_requests_.push_back(id);
   --open_requests_;
-  if (request.refused) return;  // counted in cost().refused, and never served
   const std::int64_t target = model_->classes[request.request_class].target_ns;
   std::int64_t latency = now_ - request.start;
   ++state.count;

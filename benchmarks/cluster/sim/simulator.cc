@@ -297,7 +297,6 @@ void Simulator::Deliver(std::uint32_t id) {
     if (station.next_token > now_) {
       refuse = true;
       ++cost_.refused;
-      if (visit.request != kNone) requests_[visit.request].refused = true;
     } else {
       const auto gap = static_cast<std::int64_t>(1 / station.rate_limit_per_ns);
       station.next_token = std::max(station.next_token, now_ - 20 * gap) + gap;  // bursts of 20

@@ -70,7 +70,6 @@ struct Request {
   std::int64_t start = 0;
   std::uint32_t request_class = 0;
   std::uint32_t older = kNone, newer = kNone;  // open ones of its class, by start
-  bool refused = false;                        // by a rate limit: never served
 };
 
 struct ClassState {

@@ -1,4 +1,6 @@
-// CLOCK_MONOTONIC as a Clock: not unix time, but it never jumps. For intervals.
+// Flow: (internal) CLOCK_MONOTONIC -> [MonotonicClock] -> nanoseconds
+//
+// A Clock that is not unix time, but never jumps. For intervals.
 #pragma once
 
 #include <time.h>
