@@ -137,7 +137,11 @@ void BM_QuietTick386(benchmark::State& state) {
   state.counters["beyond_us"] = median(with) - median(without);
   state.counters["p99_us"] = with[with.size() * 99 / 100];
 }
-BENCHMARK(BM_QuietTick386)->Iterations(1)->Repetitions(3)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_QuietTick386)
+    ->Iterations(1)
+    ->Repetitions(3)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 SEER_FIGURE(tick, Counter("advise.tick_us", "us", "<= 100", "BM_QuietTick386", "beyond_us"));
 

@@ -105,7 +105,7 @@ void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   Bucket& bucket = Open(classes_[trace.request_class.index()], tick);
   const bool slow =
       trace.latency_ns() > topology_->request_class(trace.request_class).target.latency_ns;
-  bucket.Add(trace, slow);
+  bucket.Add(trace, slow, topology_->services().size());
 }
 
 Sums CulpritFinder::Impl::Sum(const Buckets& ring, const Ranges& ranges) const {

@@ -24,23 +24,6 @@ const Hop* WhereItFailed(const RequestTrace& trace) {
   return &trace.hops[at];
 }
 
-Spent* At(std::uint32_t service, std::vector<Spent>* rows) {
-  for (Spent& row : *rows) {
-    if (row.service == service) return &row;
-  }
-  rows->emplace_back().service = service;
-  return &rows->back();
-}
-
-Between* At(std::uint32_t caller, std::uint32_t callee, std::vector<Between>* rows) {
-  for (Between& row : *rows) {
-    if (row.caller == caller && row.callee == callee) return &row;
-  }
-  rows->emplace_back().caller = caller;
-  rows->back().callee = callee;
-  return &rows->back();
-}
-
 // The part of a hop's waiting that neither side can have caused by itself.
 void AddLink(const Hop& hop, bool slow, Between* between) {
   if (!hop.has_server || hop.critical_queue_ns <= 0 || hop.queue_ns <= 0) return;
@@ -91,28 +74,33 @@ void AddCall(const Hop& hop, bool slow, Between* between) {
 
 }  // namespace
 
-void Bucket::Add(const RequestTrace& trace, bool is_slow) {
+void Bucket::Add(const RequestTrace& trace, bool is_slow, std::size_t services) {
+  const auto known = [&](const Hop& hop) {
+    return hop.callee.valid() && hop.callee.index() < services &&
+           (!hop.caller.valid() || hop.caller.index() < services);
+  };
+  const auto between_of = [&](const Hop& hop) -> Between& {
+    return between.At(Between::KeyOf(hop.caller.value(), hop.callee.value()));
+  };
   ++requests;
   slow += is_slow ? 1 : 0;
-  if (const Hop* const failed = WhereItFailed(trace)) {
-    if (failed->callee.valid()) ++At(failed->callee.value(), &spent)->failures;
-    if (failed->callee.valid() && failed->outcome == Outcome::kTimedOut) {
-      ++At(failed->caller.value(), failed->callee.value(), &between)->failed_by_give_up;
-    }
+  if (const Hop* const failed = WhereItFailed(trace); failed != nullptr && known(*failed)) {
+    ++spent.At(failed->callee.value()).failures;
+    if (failed->outcome == Outcome::kTimedOut) ++between_of(*failed).failed_by_give_up;
   }
   // A request may come to a service several times: its parts are one value.
   std::vector<std::pair<std::uint32_t, std::pair<double, double>>> parts;
   for (const Hop& hop : trace.hops) {
-    if (!hop.callee.valid()) continue;
+    if (!known(hop)) continue;
     if (hop.has_client && !hop.async) {
-      Between* const row = At(hop.caller.value(), hop.callee.value(), &between);
-      AddCall(hop, is_slow, row);
-      AddLink(hop, is_slow, row);
+      Between& row = between_of(hop);
+      AddCall(hop, is_slow, &row);
+      AddLink(hop, is_slow, &row);
     }
     if (hop.has_server) {
-      Spent* const row = At(hop.callee.value(), &spent);
-      row->works += static_cast<float>(hop.own_ns);
-      row->waits += static_cast<float>(hop.latency_ns() - hop.queue_ns - hop.own_ns);
+      Spent& row = spent.At(hop.callee.value());
+      row.works += static_cast<float>(hop.own_ns);
+      row.waits += static_cast<float>(hop.latency_ns() - hop.queue_ns - hop.own_ns);
     }
     if (hop.critical_own_ns + hop.critical_queue_ns <= 0) continue;
     auto part = std::find_if(parts.begin(), parts.end(),
@@ -122,18 +110,18 @@ void Bucket::Add(const RequestTrace& trace, bool is_slow) {
     part->second.second += static_cast<double>(hop.critical_queue_ns);
   }
   for (const auto& [service, time] : parts) {
-    Spent* const row = At(service, &spent);
+    Spent& row = spent.At(service);
     const auto own = static_cast<float>(time.first);
     const auto queue = static_cast<float>(time.second);
-    row->own += own;
-    row->queue += queue;
+    row.own += own;
+    row.queue += queue;
     const float us = (own + queue) / 1000;
-    row->square += us * us;
-    ++row->visits;
+    row.square += us * us;
+    ++row.visits;
     if (is_slow) {
-      ++row->slow_visits;
-      row->slow_own += own;
-      row->slow_queue += queue;
+      ++row.slow_visits;
+      row.slow_own += own;
+      row.slow_queue += queue;
     }
   }
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "seer/core/config.h"
+#include "seer/core/internal/id_index.h"
 #include "seer/window/trace_assembler.h"
 
 SEER_BEGIN_NAMESPACE
@@ -16,7 +17,10 @@ namespace internal {
 
 // What the requests that began in a tick spent at one service, on their critical paths. In ns.
 struct Spent {
-  std::uint32_t service = 0;
+  explicit Spent(std::uint64_t key) : service(static_cast<std::uint32_t>(key)) {}
+  std::uint64_t key() const { return service; }
+
+  std::uint32_t service;
   float own = 0, queue = 0;
   float square = 0;                           // of the sum of both, request by request, in us^2
   float slow_own = 0, slow_queue = 0;         // of the slow requests
@@ -30,7 +34,14 @@ struct Spent {
 // callee's `queue`. The reply's way alone knows no queue and no pool of connections: it is the
 // network's. Told by two clocks, so that only its growth means something.
 struct Between {
-  std::uint32_t caller = 0, callee = 0;  // caller: none for outside
+  explicit Between(std::uint64_t key)
+      : caller(static_cast<std::uint32_t>(key >> 32)), callee(static_cast<std::uint32_t>(key)) {}
+  static std::uint64_t KeyOf(std::uint32_t caller, std::uint32_t callee) {
+    return std::uint64_t{caller} << 32 | callee;
+  }
+  std::uint64_t key() const { return KeyOf(caller, callee); }
+
+  std::uint32_t caller, callee;  // caller: none for outside
   float link = 0, reply = 0, slow_link = 0, slow_reply = 0;
   std::uint32_t calls = 0, slow_calls = 0;
   // Calls as the caller saw them, on the critical path or not: those that were answered, those that
@@ -44,13 +55,42 @@ struct Between {
   std::uint32_t failed_by_give_up = 0;  // requests
 };
 
+// Rows in the order in which their keys came, found by key.
+template <typename Row>
+class RowsByKey {
+ public:
+  Row& At(std::uint64_t key) {
+    const std::size_t hash = Hash(key);
+    const std::uint32_t row =
+        index_.Find(hash, [&](std::uint32_t r) { return rows_[r].key() == key; });
+    if (row != IdIndex::kNone) return rows_[row];
+    if (rows_.size() > IdIndex::kMaxId) return nobodys_;
+    index_.Insert(hash, static_cast<std::uint32_t>(rows_.size()),
+                  [&](std::uint32_t r) { return Hash(rows_[r].key()); });
+    return rows_.emplace_back(key);
+  }
+  auto begin() const { return rows_.begin(); }
+  auto end() const { return rows_.end(); }
+
+ private:
+  static std::size_t Hash(std::uint64_t key) {
+    key = (key ^ key >> 32) * 0x9e3779b97f4a7c15u;
+    return key ^ key >> 32;
+  }
+
+  std::vector<Row> rows_;
+  IdIndex index_;
+  Row nobodys_ = Row(0);  // where there are too many
+};
+
 struct Bucket {
   std::uint32_t requests = 0, slow = 0;
-  std::vector<Spent> spent;
-  std::vector<Between> between;
+  RowsByKey<Spent> spent;
+  RowsByKey<Between> between;
 
-  // Adds a request, whose hops are not empty.
-  void Add(const RequestTrace& trace, bool is_slow);
+  // Adds a request, whose hops are not empty. Hops of or from services from `services` on are of
+  // another topology: left out.
+  void Add(const RequestTrace& trace, bool is_slow, std::size_t services);
 };
 
 // The same over several ticks.

@@ -449,6 +449,32 @@ TEST_F(CulpritTest, FewRequestsGiveLittleConfidence) {
   EXPECT_LT(found.confidence, 0.7f);
 }
 
+// Each a row of its own, if it were kept: looking for it would take minutes.
+TEST_F(CulpritTest, ServicesThatTheTopologyDoesNotHaveAreLeftOut) {
+  for (double at = 0; at < 40000; at += 10) Request(at, Spends());
+  RequestTrace trace;
+  trace.request_class = page;
+  trace.hops.resize(1000);
+  for (std::uint32_t request = 0; request < 300; ++request) {
+    for (std::size_t i = 0; i < trace.hops.size(); ++i) {
+      Hop& hop = trace.hops[i];
+      hop.parent = static_cast<std::int32_t>(i) - 1;
+      hop.caller = i == 0 ? ServiceId() : front;
+      hop.callee = ServiceId(1000 + request * 1000 + static_cast<std::uint32_t>(i));
+      hop.has_client = hop.has_server = true;
+      hop.start_ns = hop.client_start_ns = hop.server_start_ns = 40'050 * kMs;
+      hop.end_ns = hop.client_end_ns = hop.server_end_ns = 40'060 * kMs;
+      hop.own_ns = hop.critical_own_ns = 10 * kMs;
+    }
+    finder_.Observe(trace);
+  }
+  Spends fault;
+  fault.deep = 120;
+  for (double at = 40000; at < 43000; at += 10) Request(at, fault);
+  const Attribution found = finder_.Find(At(40500, 43000, page));
+  for (const auto& suspect : found.suspects) EXPECT_TRUE(topology.Has(suspect.service));
+}
+
 TEST_F(CulpritTest, OldTracesAndStrangeTimesAreIgnored) {
   RequestTrace trace;
   trace.request_class = page;
