@@ -39,7 +39,7 @@ SEER_BEGIN_NAMESPACE
 enum class Initiation : std::uint8_t {
   kUnknown,
   kService,  // Violation::culprit
-  kLoad,     // more requests than the application was built for
+  kLoad,     // nobody's: more requests than it was built for, a network ahead of the services
 };
 // "unknown", "service", "load".
 std::string_view InitiationName(Initiation initiation);
