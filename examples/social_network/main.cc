@@ -7,9 +7,8 @@
 //                          |                         '--> timeline-redis                  postgres
 //                          '--> compose-post --> unique-id, user, media, text --> url-shorten,
 //                                 |--> post-storage, user-timeline, search        user-mention
-//                                 '--> home-timeline-queue --> write-home-timeline -->
-//                                 social-graph,
-//                                                                              timeline-redis
+//                                 '--> home-timeline-queue --> write-home-timeline
+//                                                                '--> social-graph, timeline-redis
 //
 // The way of the data through this folder: the clients draw their requests (schedule) and send them
 // (load), through nginx (front) to services (social.thrift, *_services) behind servers of all of
