@@ -165,15 +165,14 @@ void ControlLoop::Impl::LookAfter(const ClassForecast& row, Affair* affair, Loop
 std::vector<bool> ControlLoop::Impl::OnPath(ServiceId entry) const {
   std::vector<bool> reached(topology_->services().size(), false);
   if (entry.index() >= reached.size()) return reached;
-  std::vector<ServiceId> next = {entry};
   reached[entry.index()] = true;
-  while (!next.empty()) {
-    const ServiceId at = next.back();
-    next.pop_back();
+  // As many rounds as calls are deep, at most.
+  for (bool more = true; more;) {
+    more = false;
     for (const Edge& edge : topology_->edges()) {
-      if (edge.removed || edge.caller != at || reached[edge.callee.index()]) continue;
+      if (edge.removed || !edge.caller.valid() || !reached[edge.caller.index()]) continue;
+      more = more || !reached[edge.callee.index()];
       reached[edge.callee.index()] = true;
-      next.push_back(edge.callee);
     }
   }
   return reached;
