@@ -80,6 +80,8 @@ seer_use_ccache() {
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache
     # Or it would not cache what uses the tests' precompiled header.
     export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
+    # Build folders share what they compile alike: sources are named by their whole path.
+    export CCACHE_NOHASHDIR=1
   fi
 }
 

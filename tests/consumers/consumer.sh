@@ -337,7 +337,8 @@ debian_packages() {
   "$cmake" -S "$source" -B "$deb_build" -G "$generator" -DCMAKE_INSTALL_PREFIX=/usr \
     -DCMAKE_BUILD_TYPE="$build_type" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="$cxx_flags" \
     -DCMAKE_CXX_STANDARD="$cxx_standard" -DCMAKE_CXX_COMPILER_LAUNCHER="$launcher" \
-    -DCMAKE_PREFIX_PATH="$prefix_path" -DSEER_BUILD_TESTS=OFF -DSEER_BUILD_EXAMPLES=OFF
+    -DCMAKE_PREFIX_PATH="$prefix_path" -DSEER_WERROR="$werror" -DSEER_BUILD_TESTS=OFF \
+    -DSEER_BUILD_EXAMPLES=OFF  # flags as in the build that is tested: ccache has it all
   "$cmake" --build "$deb_build"
   (cd "$deb_build" && cpack -G DEB && cpack -G TGZ)
   multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || "$cxx" -print-multiarch)
