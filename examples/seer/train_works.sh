@@ -92,6 +92,8 @@ fi
 # A round more, and an ending that is not the end.
 "${train[@]}" --epochs 1 --resume --json | grep -q '"epochs": 1' || fail 'a further round'
 interrupt() { # as Ctrl-C does, until it has ended
+  # Between fork and exec it is still a shell, which the signal would end.
+  while [ "$(readlink "/proc/$1/exe")" = "$(readlink /proc/$$/exe)" ]; do sleep 0.01; done
   for _ in $(seq 100); do
     kill -INT "$1" 2>/dev/null || break
     sleep 0.2
