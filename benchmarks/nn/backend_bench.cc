@@ -64,25 +64,14 @@ BENCHMARK(BM_WindowNativePyramid)->Arg(386)->Arg(10000);
 BENCHMARK(BM_WindowNativePositionWise)->Arg(386);
 
 void Train(benchmark::State& state, const char* backend) {
-  Flat flat(static_cast<std::size_t>(state.range(0)));
-  auto engine = *BackendNamed(backend)->NewTraining(flat.network, flat.batch.windows);
-  std::vector<float> gradient(flat.weights.size());
-  OptimizerState optimizer(flat.network);
-  const LossOptions loss;
-  StepContext step;
-  step.loss = &loss;
-  step.scale = 1.0f / 32;
+  TrainingSteps steps(static_cast<std::size_t>(state.range(0)), BackendNamed(backend));
   for (auto _ : state) {
-    std::fill(gradient.begin(), gradient.end(), 0.0f);
-    LossSum sum;
-    engine->Gradient(flat.weights, flat.batch, 0, flat.batch.windows, step,
-                     absl::MakeSpan(gradient), {}, &sum);
-    if (!ApplyGradient(flat.network, {}, gradient, &optimizer, absl::MakeSpan(flat.weights)).ok()) {
+    if (!steps.Run()) {
       state.SkipWithError("the gradient is not finite");
       return;
     }
   }
-  state.SetItemsProcessed(state.iterations() * 32);
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(steps.windows()));
 }
 void BM_Train(benchmark::State& state) { Train(state, "eigen"); }
 void BM_TrainNative(benchmark::State& state) { Train(state, "native"); }

@@ -16,7 +16,6 @@
 #include "benchmarks/harness/instructions.h"
 #include "benchmarks/nn/flat.h"
 #include "seer/nn/backend.h"
-#include "seer/nn/optimizer.h"
 
 namespace seer::bench {
 namespace {
@@ -115,28 +114,20 @@ void BM_Peak(benchmark::State& state) {
 // A step of training, 32 windows: products on the way there, and twice as many back, but for the
 // gradient of the inputs, which nobody asks for.
 void BM_PeakTrain(benchmark::State& state) {
-  Flat flat(static_cast<std::size_t>(state.range(0)));
-  auto engine = *FindBackend("native")->NewTraining(flat.network, 32);
-  std::vector<float> gradient(flat.weights.size());
-  OptimizerState optimizer(flat.network);
-  const LossOptions loss;
-  StepContext step;
-  step.loss = &loss;
-  step.scale = 1.0f / 32;
-  const Stage& first = flat.network.trunk()[0];
+  TrainingSteps steps(static_cast<std::size_t>(state.range(0)), FindBackend("native"));
+  const Stage& first = steps.network().trunk()[0];
   const double of_inputs = static_cast<double>(first.in_ticks * first.out_features *
                                                first.layer.kernel * first.in_channels);
-  const double products = 32 * (3 * Products(flat.network) - of_inputs);
+  const double products =
+      static_cast<double>(steps.windows()) * (3 * Products(steps.network()) - of_inputs);
   double best = 1e9, limit = 1e9;
   for (auto _ : state) {
     const double begin = Now();
     benchmark::DoNotOptimize(AsFastAsItGoes(products));
     const double middle = Now();
-    std::fill(gradient.begin(), gradient.end(), 0.0f);
-    LossSum sum;
-    engine->Gradient(flat.weights, flat.batch, 0, 32, step, absl::MakeSpan(gradient), {}, &sum);
-    if (!ApplyGradient(flat.network, {}, gradient, &optimizer, absl::MakeSpan(flat.weights)).ok()) {
+    if (!steps.Run()) {
       state.SkipWithError("the gradient is not finite");
+      return;
     }
     const double end = Now();
     limit = std::min(limit, middle - begin);

@@ -32,11 +32,11 @@ bool SameFile(int a, int b) {
          of_a.st_ino == of_b.st_ino;
 }
 
-UniqueFd OpenNamespace(const char* path) { return UniqueFd(::open(path, O_RDONLY | O_CLOEXEC)); }
+OwnedFd OpenNamespace(const char* path) { return OwnedFd(::open(path, O_RDONLY | O_CLOEXEC)); }
 
 // A socket in the calling thread's namespace.
-absl::StatusOr<UniqueFd> MakeSocket(int protocol) {
-  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+absl::StatusOr<OwnedFd> MakeSocket(int protocol) {
+  OwnedFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
   if (fd) return fd;
   const int error = errno;
   if (error == EPROTONOSUPPORT || error == EAFNOSUPPORT || error == EINVAL) {
@@ -47,8 +47,8 @@ absl::StatusOr<UniqueFd> MakeSocket(int protocol) {
 }
 
 // Namespaces belong to threads, so a thread that nobody else uses goes there and comes to its end.
-absl::StatusOr<UniqueFd> MakeSocketIn(int target_namespace, int protocol) {
-  absl::StatusOr<UniqueFd> result = absl::InternalError("the thread did not run");
+absl::StatusOr<OwnedFd> MakeSocketIn(int target_namespace, int protocol) {
+  absl::StatusOr<OwnedFd> result = absl::InternalError("the thread did not run");
   const auto open_there = [&] {
     if (::setns(target_namespace, CLONE_NEWNET) != 0) {
       result = absl::ErrnoToStatus(
@@ -90,22 +90,22 @@ absl::StatusOr<NetlinkSocket> NetlinkSocket::Open(Connector connect) {
 absl::StatusOr<NetlinkSocket> NetlinkSocket::Open(int protocol, const std::string& namespace_path) {
   // The namespace stays open, for a later socket in the same one. Ours too, as that socket may be
   // made by a thread that lives elsewhere.
-  UniqueFd opened = OpenNamespace(namespace_path.empty() ? kOwnNamespace : namespace_path.c_str());
+  OwnedFd opened = OpenNamespace(namespace_path.empty() ? kOwnNamespace : namespace_path.c_str());
   if (!opened && !namespace_path.empty()) {
     return absl::ErrnoToStatus(errno, absl::StrCat("the network namespace '", namespace_path, "'"));
   }
   // Shared only because a std::function has to be copyable.
-  const auto target = std::make_shared<UniqueFd>(std::move(opened));
-  return Open([target, protocol]() -> absl::StatusOr<UniqueFd> {
+  const auto target = std::make_shared<OwnedFd>(std::move(opened));
+  return Open([target, protocol]() -> absl::StatusOr<OwnedFd> {
     if (!*target) return MakeSocket(protocol);  // no /proc: then our own is all there is
-    const UniqueFd own = OpenNamespace(kOwnNamespace);
+    const OwnedFd own = OpenNamespace(kOwnNamespace);
     if (own && SameFile(own.get(), target->get())) return MakeSocket(protocol);
     return MakeSocketIn(target->get(), protocol);
   });
 }
 
 absl::Status NetlinkSocket::Reconnect() {
-  fd_ = UniqueFd();
+  fd_ = OwnedFd();
   if (connect_ == nullptr) return absl::FailedPreconditionError("this probe was moved from");
   SEER_ASSIGN_OR_RETURN(fd_, connect_());
   return absl::OkStatus();
@@ -124,7 +124,7 @@ absl::Status NetlinkSocket::Dump(absl::Span<char> request, const DumpLimits& lim
       case Outcome::kRetry:
         break;
       case Outcome::kRetryOnNewSocket:
-        fd_ = UniqueFd();
+        fd_ = OwnedFd();
         break;
       case Outcome::kError:
         return error;
@@ -139,7 +139,7 @@ NetlinkSocket::Outcome NetlinkSocket::Attempt(absl::Span<char> request, std::siz
   // A half-read answer is left behind with its socket: the kernel starts no second dump on it.
   const auto give_up = [&](absl::Status why) {
     *error = std::move(why);
-    fd_ = UniqueFd();
+    fd_ = OwnedFd();
     return Outcome::kError;
   };
   const auto retry_anew = [&](const char* why) {

@@ -88,7 +88,7 @@ NicProbe::NicProbe(const std::string& device, const std::string& root) : device_
       rings_.push_back(std::move(files));
     }
   }
-  socket_ = internal::UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  socket_ = internal::OwnedFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ChooseStatistics();
 }
 

@@ -69,7 +69,7 @@ absl::StatusOr<TaskProbe> TaskProbe::Open(pid_t pid, const TaskProbeOptions& opt
   const std::string process = absl::StrCat(options.root, "/proc/", pid);
   // From here on relative to this directory: it stays the process's, also when the pid is used
   // again.
-  const internal::UniqueFd directory(::open(process.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const internal::OwnedFd directory(::open(process.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return absl::ErrnoToStatus(errno, process);
   probe.stat_ = ProcFile(directory.get(), "stat");
   ProcessStat stat;
@@ -87,7 +87,7 @@ absl::StatusOr<TaskProbe> TaskProbe::Open(pid_t pid, const TaskProbeOptions& opt
                      " ended; the one there now began at ", stat.start_time));
   }
   probe.start_time_ = stat.start_time;
-  internal::UniqueFd tasks(::openat(directory.get(), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  internal::OwnedFd tasks(::openat(directory.get(), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!tasks) return absl::ErrnoToStatus(errno, absl::StrCat(process, "/task"));
   probe.tasks_.reset(::fdopendir(tasks.get()));
   if (probe.tasks_ == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat(process, "/task"));

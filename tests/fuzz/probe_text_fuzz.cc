@@ -33,7 +33,7 @@ class MemoryFile {
   std::string path() const { return "/proc/self/fd/" + std::to_string(fd_.get()); }
 
  private:
-  UniqueFd fd_;
+  OwnedFd fd_;
 };
 
 void Lines(std::string_view bytes, std::size_t buffer_bytes) {

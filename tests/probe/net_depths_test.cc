@@ -23,8 +23,8 @@
 namespace seer {
 namespace {
 
+using internal::OwnedFd;
 using internal::QdiscTally;
-using internal::UniqueFd;
 using testing::Attribute;
 using testing::Bytes;
 using testing::Message;
@@ -139,7 +139,7 @@ bool SlowDownLoopback() {
                   Attribute(TCA_OPTIONS, Attribute(TCA_TBF_PARMS, Bytes(bucket)) +
                                              Attribute(TCA_TBF_BURST, Bytes(burst))),
               NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK);
-  const UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  const OwnedFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   char answer[1024];
   if (::send(fd.get(), request.data(), request.size(), 0) < 0) return false;
   const ssize_t n = ::recv(fd.get(), answer, sizeof(answer), 0);
@@ -157,7 +157,7 @@ TEST(NetDepths, PacketsBehindASlowLinkAreCountedWhereTheyWait) {
     ASSERT_TRUE(probe->Sample(&devices).ok());
     // Where neither a namespace nor a token bucket is to be had, the queue is only looked at.
     if (!isolated || !SlowDownLoopback()) return;
-    const UniqueFd sender(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const OwnedFd sender(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     sockaddr_in to = {};
     to.sin_family = AF_INET;
     to.sin_port = htons(9);

@@ -144,7 +144,7 @@ class FakeKernel {
   explicit FakeKernel(std::vector<Datagrams> sockets) : script_(std::move(sockets)) {}
 
   absl::StatusOr<NetlinkSocket> Open() {
-    return NetlinkSocket::Open([this]() -> absl::StatusOr<UniqueFd> {
+    return NetlinkSocket::Open([this]() -> absl::StatusOr<OwnedFd> {
       if (made_ == script_.size()) return absl::PermissionDeniedError("no more sockets");
       int ends[2];
       if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
@@ -156,7 +156,7 @@ class FakeKernel {
                   static_cast<ssize_t>(datagram.size()));
       }
       ++made_;
-      return UniqueFd(ends[0]);
+      return OwnedFd(ends[0]);
     });
   }
   std::size_t made() const { return made_; }
@@ -164,7 +164,7 @@ class FakeKernel {
  private:
   const std::vector<Datagrams> script_;
   std::size_t made_ = 0;
-  std::vector<UniqueFd> kernel_;
+  std::vector<OwnedFd> kernel_;
 };
 
 std::string Request() { return Message(20, 0, "", NLM_F_REQUEST | NLM_F_DUMP); }

@@ -120,7 +120,7 @@ TEST(NicDepths, StatisticsAreChosenByWhatTheirNamesSay) {
 }
 
 TEST(GuardedBytes, TheKernelCannotWriteBeyondThem) {
-  const internal::UniqueFd zeros(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+  const internal::OwnedFd zeros(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
   for (std::size_t size : {8u, 4096u, 4104u, 100'000u}) {
     SCOPED_TRACE(size);
     const internal::GuardedBytes bytes(size);

@@ -19,7 +19,7 @@
 #include <string>
 #include <thread>
 
-#include "seer/probe/internal/unique_fd.h"
+#include "seer/core/internal/owned_fd.h"
 
 namespace seer::testing {
 
@@ -35,7 +35,7 @@ bool Eventually(const Predicate& holds) {
 }
 
 inline bool BringLoopbackUp() {
-  const internal::UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const internal::OwnedFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = {};
   std::strcpy(request.ifr_name, "lo");
   request.ifr_flags = IFF_UP;
@@ -47,7 +47,7 @@ inline bool BringLoopbackUp() {
 template <typename Test>
 void InOwnNetwork(const Test& test) {
   std::thread([&] {
-    const internal::UniqueFd before(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    const internal::OwnedFd before(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     bool isolated = ::unshare(CLONE_NEWNET) == 0;
     if (isolated && !BringLoopbackUp()) {
       EXPECT_EQ(::setns(before.get(), CLONE_NEWNET), 0) << std::strerror(errno);
@@ -67,7 +67,7 @@ inline std::string OwnNetworkPath() {
 template <typename Look>
 void InFirstNetwork(const Look& look) {
   std::thread([&] {
-    const internal::UniqueFd first(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+    const internal::OwnedFd first(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
     look(::setns(first.get(), CLONE_NEWNET) == 0);
   }).join();
 }

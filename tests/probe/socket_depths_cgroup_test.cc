@@ -19,7 +19,7 @@
 namespace seer {
 namespace {
 
-using internal::UniqueFd;
+using internal::OwnedFd;
 
 // A process in a cgroup of its own, if that can be had, with a listener whose three clients wait,
 // and with one connection to itself that has 9 bytes unread at the client's end.
@@ -41,12 +41,12 @@ class Service {
     }
     ::close(ready[1]);
     ::close(stop[0]);
-    stop_ = UniqueFd(stop[1]);
+    stop_ = OwnedFd(stop[1]);
     EXPECT_EQ(::read(ready[0], &port_, sizeof(port_)), static_cast<ssize_t>(sizeof(port_)));
     ::close(ready[0]);
   }
   ~Service() {
-    stop_ = UniqueFd();
+    stop_ = OwnedFd();
     EXPECT_EQ(::waitpid(child_, nullptr, 0), child_);
     if (made_) {
       // A cgroup is empty a moment after its last process was waited for.
@@ -87,7 +87,7 @@ class Service {
   const std::string cgroup_;
   bool made_ = false;
   pid_t child_ = 0;
-  UniqueFd stop_;
+  OwnedFd stop_;
   std::uint16_t port_ = 0;
 };
 

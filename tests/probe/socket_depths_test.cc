@@ -20,7 +20,7 @@
 namespace seer {
 namespace {
 
-using internal::UniqueFd;
+using internal::OwnedFd;
 using testing::Eventually;
 using testing::InOwnNetwork;
 
@@ -46,7 +46,7 @@ sockaddr_storage Address(int family, std::uint16_t port, bool any, socklen_t* si
 
 // What this machine speaks: there are containers without IPv6.
 std::vector<Family> Families() {
-  const UniqueFd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const OwnedFd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   socklen_t size;
   const sockaddr_storage address = Address(AF_INET6, 0, false, &size);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) {
@@ -60,7 +60,7 @@ class Server {
   explicit Server(Family family, int backlog = 16, std::uint16_t port = 0, bool reuse = false)
       : family_(family) {
     const int af = family == Family::kIpv4 ? AF_INET : AF_INET6;
-    fd_ = UniqueFd(::socket(af, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    fd_ = OwnedFd(::socket(af, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const int on = 1, off = 0;
     if (af == AF_INET6) ::setsockopt(fd_.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     if (reuse) ::setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
@@ -74,28 +74,28 @@ class Server {
   }
   std::uint16_t port() const { return port_; }
 
-  UniqueFd Connect() const {
+  OwnedFd Connect() const {
     const int af = family_ == Family::kIpv6 ? AF_INET6 : AF_INET;
-    UniqueFd fd(::socket(af, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    OwnedFd fd(::socket(af, SOCK_STREAM | SOCK_CLOEXEC, 0));
     socklen_t size;
     const sockaddr_storage address = Address(af, port_, false, &size);
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size), 0)
         << std::strerror(errno);
     return fd;
   }
-  UniqueFd Accept() const {
-    UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  OwnedFd Accept() const {
+    OwnedFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     EXPECT_TRUE(static_cast<bool>(fd));
     return fd;
   }
 
  private:
   const Family family_;
-  UniqueFd fd_;
+  OwnedFd fd_;
   std::uint16_t port_ = 0;
 };
 
-void Send(const UniqueFd& fd, std::size_t bytes) {
+void Send(const OwnedFd& fd, std::size_t bytes) {
   const std::string data(bytes, 'x');
   EXPECT_EQ(::send(fd.get(), data.data(), data.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes));
 }
@@ -133,7 +133,7 @@ TEST(SocketDepths, AServerThatDoesNotAcceptHasABacklogOnItsPort) {
     SCOPED_TRACE(static_cast<int>(family));
     InOwnNetwork([&](bool) {
       const Server idle(family), busy(family, 8);
-      std::vector<UniqueFd> clients;
+      std::vector<OwnedFd> clients;
       for (int i = 0; i < 5; ++i) clients.push_back(busy.Connect());
       Send(clients[0], 10);  // waits too, but inside the backlog
       SocketProbe probe = OpenFor({busy.port(), idle.port()});
@@ -155,7 +155,7 @@ TEST(SocketDepths, AServerThatDoesNotAcceptHasABacklogOnItsPort) {
       EXPECT_EQ(rows[1 - busy_row], nothing);
 
       // Accepted, the connection waits no more, but its data does.
-      const UniqueFd accepted = busy.Accept();
+      const OwnedFd accepted = busy.Accept();
       rows = SampleUntil(
           &probe, [&](const std::vector<PortDepths>& r) { return r[busy_row].connections == 1; });
       EXPECT_EQ(rows[busy_row].accept_backlog, 4u);
@@ -177,7 +177,7 @@ TEST(SocketDepths, AServerThatDoesNotReadHasUnreadBytes) {
     SCOPED_TRACE(static_cast<int>(family));
     InOwnNetwork([&](bool) {
       const Server server(family);
-      std::vector<UniqueFd> clients, accepted;
+      std::vector<OwnedFd> clients, accepted;
       for (int i = 0; i < 4; ++i) {
         clients.push_back(server.Connect());
         accepted.push_back(server.Accept());
@@ -196,7 +196,7 @@ TEST(SocketDepths, AServerThatDoesNotReadHasUnreadBytes) {
       EXPECT_EQ(rows[0].unaccepted, 0u);
       // Once read, nothing waits.
       char buffer[200];
-      for (const UniqueFd& fd : accepted) {
+      for (const OwnedFd& fd : accepted) {
         EXPECT_GE(::recv(fd.get(), buffer, sizeof(buffer), MSG_DONTWAIT), -1);
       }
       SampleUntil(&probe, [](const std::vector<PortDepths>& r) {
@@ -209,10 +209,10 @@ TEST(SocketDepths, AServerThatDoesNotReadHasUnreadBytes) {
 TEST(SocketDepths, AClientThatDoesNotReadLeavesTheServerWithUnsentBytes) {
   InOwnNetwork([&](bool) {
     const Server server(Family::kIpv4);
-    const UniqueFd slow = server.Connect();
-    const UniqueFd to_slow = server.Accept();
-    const UniqueFd fast = server.Connect();
-    const UniqueFd to_fast = server.Accept();
+    const OwnedFd slow = server.Connect();
+    const OwnedFd to_slow = server.Accept();
+    const OwnedFd fast = server.Connect();
+    const OwnedFd to_fast = server.Accept();
     Send(to_fast, 10);
     // Until the client's buffer and ours are full.
     ::fcntl(to_slow.get(), F_SETFL, O_NONBLOCK);
@@ -244,7 +244,7 @@ TEST(SocketDepths, ListenersOfOnePortAreAddedUp) {
   InOwnNetwork([&](bool) {
     const Server first(Family::kIpv4, 10, 0, true);
     const Server second(Family::kIpv4, 20, first.port(), true);
-    std::vector<UniqueFd> clients;
+    std::vector<OwnedFd> clients;
     for (int i = 0; i < 8; ++i) clients.push_back(first.Connect());  // to either of them
     SocketProbe probe = OpenFor({first.port()});
     const std::vector<PortDepths> rows = SampleUntil(
@@ -257,8 +257,8 @@ TEST(SocketDepths, ListenersOfOnePortAreAddedUp) {
 TEST(SocketDepths, WithoutPortsTheWholeNamespaceIsSeen) {
   InOwnNetwork([&](bool isolated) {
     const Server a(Family::kIpv4), b(Families().back());
-    const UniqueFd client = a.Connect();
-    const UniqueFd accepted = a.Accept();
+    const OwnedFd client = a.Connect();
+    const OwnedFd accepted = a.Accept();
     Send(accepted, 5);  // the client's to read, and the client's port is nobody's
     SocketProbe probe = OpenFor(SocketProbeOptions());
     const auto row = [](const std::vector<PortDepths>& rows, std::uint16_t port) {
@@ -286,7 +286,7 @@ TEST(SocketDepths, WithoutPortsTheWholeNamespaceIsSeen) {
 TEST(SocketDepths, AnotherNamespaceIsSeenFromOutsideAndOurOwnStaysOurs) {
   InOwnNetwork([&](bool isolated) {
     const Server server(Family::kIpv4);
-    const UniqueFd client = server.Connect();
+    const OwnedFd client = server.Connect();
     const std::string there = testing::OwnNetworkPath();
     testing::InFirstNetwork([&](bool away) {
       SocketProbeOptions options;
@@ -366,7 +366,7 @@ TEST(SocketDepths, AProbeThatWasMovedFromSaysSo) {
 TEST(SocketDepths, MoreSocketsThanAllowedLeaveNoRowsButTheProbeGoesOn) {
   InOwnNetwork([&](bool) {
     const Server server(Family::kIpv4, 64);
-    std::vector<UniqueFd> clients;
+    std::vector<OwnedFd> clients;
     for (int i = 0; i < 50; ++i) clients.push_back(server.Connect());
     SocketProbeOptions options;
     options.ports = {server.port()};
@@ -387,7 +387,7 @@ TEST(SocketDepths, MoreSocketsThanAllowedLeaveNoRowsButTheProbeGoesOn) {
 TEST(SocketDepths, SamplingAllocatesNothingOnceItKnowsItsRows) {
   InOwnNetwork([&](bool) {
     const Server server(Family::kIpv4);
-    const UniqueFd client = server.Connect();
+    const OwnedFd client = server.Connect();
     SocketProbe by_port = OpenFor({server.port()});
     SocketProbe all = OpenFor(SocketProbeOptions());
     std::vector<PortDepths> rows;
@@ -403,7 +403,7 @@ TEST(SocketDepths, SamplingAllocatesNothingOnceItKnowsItsRows) {
 
 TEST(SocketDepthsConcurrency, ProbesOfSeveralThreadsDoNotMeet) {
   const Server server(Family::kIpv4);
-  const UniqueFd client = server.Connect();
+  const OwnedFd client = server.Connect();
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
@@ -422,7 +422,7 @@ TEST(SocketDepthsConcurrency, ProbesOfSeveralThreadsDoNotMeet) {
 
 TEST(SocketDepths, WithoutPrivilegesOnlyOtherNamespacesAreClosed) {
   const Server server(Family::kIpv4);
-  const UniqueFd client = server.Connect();
+  const OwnedFd client = server.Connect();
   SocketProbeOptions options;
   options.ports = {server.port()};
   options.time_limit = std::chrono::seconds(60);

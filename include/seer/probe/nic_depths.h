@@ -26,9 +26,9 @@
 #include <vector>
 
 #include "seer/core/config.h"
+#include "seer/core/internal/owned_fd.h"
 #include "seer/probe/internal/guarded_bytes.h"
 #include "seer/probe/internal/proc_file.h"
-#include "seer/probe/internal/unique_fd.h"
 #include "seer/probe/reading.h"
 
 SEER_BEGIN_NAMESPACE
@@ -72,7 +72,7 @@ class NicProbe {
   std::vector<Ring> rings_;
   Reason rings_reason_ = Reason::kNotSupported;
 
-  internal::UniqueFd socket_;
+  internal::OwnedFd socket_;
   Reason statistics_reason_ = Reason::kNotSupported;
   std::size_t statistics_ = 0;  // how many the driver has
   internal::GuardedBytes buffer_;

@@ -35,8 +35,8 @@
 
 #include "absl/status/statusor.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/owned_fd.h"
 #include "seer/probe/internal/proc_file.h"
-#include "seer/probe/internal/unique_fd.h"
 #include "seer/probe/reading.h"
 
 SEER_BEGIN_NAMESPACE

@@ -21,7 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "seer/core/config.h"
-#include "seer/probe/internal/unique_fd.h"
+#include "seer/core/internal/owned_fd.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -46,7 +46,7 @@ class NetlinkSocket {
  public:
   // Larger than any datagram of a dump: the kernel makes them at most this large (32 KiB).
   static constexpr std::size_t kBufferBytes = 32768;
-  using Connector = std::function<absl::StatusOr<UniqueFd>()>;
+  using Connector = std::function<absl::StatusOr<OwnedFd>()>;
 
   // In the calling thread's network namespace where the path is empty.
   static absl::StatusOr<NetlinkSocket> Open(int protocol, const std::string& namespace_path);
@@ -69,7 +69,7 @@ class NetlinkSocket {
                   absl::Status* error);
 
   Connector connect_;
-  UniqueFd fd_;
+  OwnedFd fd_;
   std::uint32_t sequence_ = 0;
   std::unique_ptr<char[]> buffer_;
 };

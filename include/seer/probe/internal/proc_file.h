@@ -23,7 +23,7 @@
 #include "absl/types/span.h"
 #include "seer/core/config.h"
 #include "seer/core/hw_reading.h"
-#include "seer/probe/internal/unique_fd.h"
+#include "seer/core/internal/owned_fd.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -42,7 +42,7 @@ class ProcFile {
   std::ptrdiff_t ReadAt(std::uint64_t offset, absl::Span<char> buffer) const noexcept;
 
  private:
-  UniqueFd fd_;
+  OwnedFd fd_;
   Reason reason_ = Reason::kNotObserved;
 };
 
