@@ -8,13 +8,25 @@
 SEER_BEGIN_NAMESPACE
 namespace {
 
+// The baseline's medians, looked up once for all readings that are held against them.
+struct Healthy {
+  explicit Healthy(const StallBaseline& baseline)
+      : busy_us(baseline.BusyUs()), rate(baseline.RequestsPerSecond()) {
+    for (std::size_t r = 0; r < kResources; ++r) {
+      stall_us[r] = baseline.StallUs(static_cast<Resource>(r));
+    }
+  }
+  std::array<HealthyValue, kResources> stall_us;
+  HealthyValue busy_us, rate;
+};
+
 // Of the stall that a probe's slowdown suggests, what the instance itself feels: the part of its
 // processor time that a request did not need before. By convention (monitor.h, probe_monitor.h) the
 // delay is that time times the saturation.
-double FeltByInstance(const HwReading& reading, const StallBaseline& baseline, double now_us) {
+double FeltByInstance(const HwReading& reading, const Healthy& all_well, double now_us) {
   const double share = reading.instance[Resource::kCache].saturation.value;
   const double busy = BusyUsPerRequest(reading);
-  const HealthyValue healthy = baseline.BusyUs();
+  const HealthyValue& healthy = all_well.busy_us;
   if (!(share > 0) || busy <= 0 || !healthy.known()) return 0;
   const double run_us = now_us / share;
   const double more = std::max(0.0, 1 - healthy.median / busy);
@@ -89,6 +101,44 @@ void Extrapolate(absl::Span<const HwReading> readings, std::size_t r, HwReading*
                                                Reason::kMultiplexed, scope};
 }
 
+StallAttribution AttributeTo(const HwReading& reading, const Healthy& all_well,
+                             const AttributionRules& rules) {
+  StallAttribution found;
+  const bool enough =
+      reading.interval_ns > 0 && reading.requests >= std::max<std::uint64_t>(1, rules.min_requests);
+  const auto requests = static_cast<double>(std::max<std::uint64_t>(1, reading.requests));
+  const double least = std::max(rules.min_rise_us, rules.min_rise_share * rules.healthy_latency_us);
+  for (Resource resource : kAllResources) {
+    const auto r = static_cast<std::size_t>(resource);
+    const ResourceReading& signals = reading.instance[resource];
+    const HealthyValue& healthy = all_well.stall_us[r];
+    if (!enough || !signals.delay_us.usable() ||
+        healthy.samples < std::max<std::uint32_t>(1, rules.min_samples)) {
+      found.unobserved[r] = true;
+      continue;
+    }
+    StallRise rise;
+    rise.resource = resource;
+    rise.now_us = signals.delay_us.value / requests;
+    rise.healthy_us = healthy.median;
+    rise.rise_us = std::max(0.0, rise.now_us - healthy.median);
+    if (resource == Resource::kCache && signals.delay_us.scope == Scope::kHost) {
+      rise.rise_us = std::min(rise.rise_us, FeltByInstance(reading, all_well, rise.now_us));
+    }
+    rise.blamed = rise.rise_us >= std::max(least, rules.min_rise_spreads * healthy.spread) &&
+                  rise.rise_us > 0;
+    found.by_rise[found.compared++] = rise;
+  }
+  if (found.compared == 0) return found;
+
+  const HealthyValue& rate = all_well.rate;
+  if (rate.known() && rate.median > 0) {
+    found.request_ratio = requests * 1e9 / static_cast<double>(reading.interval_ns) / rate.median;
+  }
+  Decide(reading, rules, &found);
+  return found;
+}
+
 }  // namespace
 
 void AddReading(const HwReading& reading, HwReading* total) {
@@ -115,40 +165,7 @@ void AddReading(const HwReading& reading, HwReading* total) {
 
 StallAttribution Attribute(const HwReading& reading, const StallBaseline& baseline,
                            const AttributionRules& rules) {
-  StallAttribution found;
-  const bool enough =
-      reading.interval_ns > 0 && reading.requests >= std::max<std::uint64_t>(1, rules.min_requests);
-  const auto requests = static_cast<double>(std::max<std::uint64_t>(1, reading.requests));
-  const double least = std::max(rules.min_rise_us, rules.min_rise_share * rules.healthy_latency_us);
-  for (Resource resource : kAllResources) {
-    const auto r = static_cast<std::size_t>(resource);
-    const ResourceReading& signals = reading.instance[resource];
-    const HealthyValue healthy = baseline.StallUs(resource);
-    if (!enough || !signals.delay_us.usable() ||
-        healthy.samples < std::max<std::uint32_t>(1, rules.min_samples)) {
-      found.unobserved[r] = true;
-      continue;
-    }
-    StallRise rise;
-    rise.resource = resource;
-    rise.now_us = signals.delay_us.value / requests;
-    rise.healthy_us = healthy.median;
-    rise.rise_us = std::max(0.0, rise.now_us - healthy.median);
-    if (resource == Resource::kCache && signals.delay_us.scope == Scope::kHost) {
-      rise.rise_us = std::min(rise.rise_us, FeltByInstance(reading, baseline, rise.now_us));
-    }
-    rise.blamed = rise.rise_us >= std::max(least, rules.min_rise_spreads * healthy.spread) &&
-                  rise.rise_us > 0;
-    found.by_rise[found.compared++] = rise;
-  }
-  if (found.compared == 0) return found;
-
-  const HealthyValue rate = baseline.RequestsPerSecond();
-  if (rate.known() && rate.median > 0) {
-    found.request_ratio = requests * 1e9 / static_cast<double>(reading.interval_ns) / rate.median;
-  }
-  Decide(reading, rules, &found);
-  return found;
+  return AttributeTo(reading, Healthy(baseline), rules);
 }
 
 StallAttribution Attribute(absl::Span<const HwReading> readings, const StallBaseline& baseline,
@@ -156,7 +173,8 @@ StallAttribution Attribute(absl::Span<const HwReading> readings, const StallBase
   HwReading total;
   for (const HwReading& reading : readings) AddReading(reading, &total);
   for (std::size_t r = 0; r < kResources; ++r) Extrapolate(readings, r, &total);
-  StallAttribution found = Attribute(total, baseline, rules);
+  const Healthy all_well(baseline);
+  StallAttribution found = AttributeTo(total, all_well, rules);
   if (found.compared == 0) return found;
   AttributionRules of_one = rules;
   of_one.min_requests = 1;
@@ -168,7 +186,7 @@ StallAttribution Attribute(absl::Span<const HwReading> readings, const StallBase
     HwReading one = reading;
     // None was served: all that was waited for is one's.
     one.requests = std::max<std::uint64_t>(1, one.requests);
-    const StallAttribution of_reading = Attribute(one, baseline, of_one);
+    const StallAttribution of_reading = AttributeTo(one, all_well, of_one);
     for (const StallRise& rise : of_reading.rises()) {
       short_in[static_cast<std::size_t>(rise.resource)] += rise.blamed ? 1 : 0;
     }

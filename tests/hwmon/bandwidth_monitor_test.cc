@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "seer/core/clock.h"
 #include "seer/hwmon/tiered_monitor.h"
@@ -138,6 +139,37 @@ TEST(BandwidthMonitor, AddsUpWhatTheControllersCount) {
   m.controllers.Pass(kTick, 50'000, 0.5);
   ASSERT_TRUE(monitor->Read(HwTarget::OfHost(), &reading).ok());
   EXPECT_NEAR(monitor->last().node_bytes_per_second, 512e6, 1e3);
+}
+
+// As the kernel shows the controllers of Zen 4 and 5: it lists no events.
+TEST(BandwidthMonitor, ControllersThatListNoEventsAreCountedByTheirCommands) {
+  Machine m;
+  for (const char* name : {"amd_umc_0", "amd_umc_1"}) {
+    const std::string at = kDevices + std::string(name);
+    m.root.Write(at + "/type", name[8] == '0' ? "20\n" : "21\n");
+    m.root.Write(at + "/cpumask", "0\n");
+    m.root.Write(at + "/format/event", "config:0-7\n");
+    m.root.Write(at + "/format/rdwrmask", "config:8-9\n");
+  }
+  const auto monitor = m.Monitor();
+  std::map<std::pair<std::uint32_t, std::uint64_t>, int> opened;
+  for (const auto& [file, counter] : m.controllers.files) ++opened[{counter.type, counter.config}];
+  for (const std::uint32_t type : {20u, 21u}) {
+    EXPECT_EQ((opened[{type, 0x10a}]), 1);  // reads
+    EXPECT_EQ((opened[{type, 0x20a}]), 1);  // writes
+  }
+  HwReading reading;
+  ASSERT_TRUE(monitor->Read(HwTarget::OfHost(), &reading).ok());
+  m.clock.Advance(kTick);
+  m.controllers.Pass(kTick, 100'000);
+  ASSERT_TRUE(monitor->Read(HwTarget::OfHost(), &reading).ok());
+  EXPECT_NEAR(monitor->last().node_bytes_per_second, 256e6, 1e3);
+  // One whose fields are unknown is not guessed at.
+  Machine other;
+  other.root.Write(std::string(kDevices) + "amd_umc_0/type", "20\n");
+  other.root.Write(std::string(kDevices) + "amd_umc_0/cpumask", "0\n");
+  EXPECT_NE(other.Monitor(), nullptr);
+  EXPECT_TRUE(other.controllers.files.empty());
 }
 
 TEST(BandwidthMonitor, AGroupTellsOfItsProcess) {
