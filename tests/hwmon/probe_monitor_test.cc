@@ -54,6 +54,34 @@ TEST(ProbeMonitor, TellsOfTheCacheByAProbeAndOfTheRestAsTheOtherDoes) {
   EXPECT_EQ(reading.instance[Resource::kMemoryBandwidth].delay_us.reason, Reason::kNotObserved);
 }
 
+TEST(ProbeMonitor, ACoresCacheThatIsSlowIsSaidAndTheMemoryIsNotAsked) {
+  SoftwareMonitor software;
+  auto benchmarks = Microbenchmarks::Create(Small());
+  ASSERT_TRUE(benchmarks.ok());
+  ProbeMonitor monitor(software, **benchmarks);
+  const HwTarget self = HwTarget::OfProcess(::getpid());
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(self, &reading).ok());
+  const ResourceReading& cache = reading.instance[Resource::kCache];
+  const auto ran = [&] { return monitor.last_run().ok() && !monitor.last_run().starved; };
+
+  (*benchmarks)->set_idle_ns(Microbenchmark::kL2, 1e-9);
+  (*benchmarks)->set_idle_ns(Microbenchmark::kLlc, 1e9);
+  ASSERT_TRUE(monitor.Read(self, &reading).ok());
+  EXPECT_EQ(monitor.last_run().benchmark, Microbenchmark::kL2);
+  if (ran()) {
+    EXPECT_NEAR(cache.saturation.value, 1, 1e-6);
+  }
+  // It is as fast as it was, and the memory is slow: that is said.
+  (*benchmarks)->set_idle_ns(Microbenchmark::kL2, 1e9);
+  (*benchmarks)->set_idle_ns(Microbenchmark::kLlc, 1e-9);
+  ASSERT_TRUE(monitor.Read(self, &reading).ok());
+  if (ran()) {
+    EXPECT_EQ(monitor.last_run().benchmark, Microbenchmark::kLlc);
+    EXPECT_NEAR(cache.saturation.value, 1, 1e-6);
+  }
+}
+
 TEST(ProbeMonitor, AVictimThatSuffersHasNoReadingOfIt) {
   SoftwareMonitor software;
   MicrobenchmarkOptions options = Small();

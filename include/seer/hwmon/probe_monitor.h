@@ -1,21 +1,24 @@
 // Flow: microbenchmarks -> [ProbeMonitor] -> HwReading (cache) -> advise/
 //
-// Where there are no counters, a small benchmark in the victim's place tells how slow the memory
-// behind the core's own caches is now: for 10 ms in each reading, in time that the processor has
-// left. Around another monitor, which tells all the rest:
+// Where there are no counters, two small benchmarks in the victim's place tell how slow the core's
+// own cache is now, and how slow the memory behind it: for 10 ms each in each reading, in time that
+// the processor has left. Around another monitor, which tells all the rest:
 //
 //   seer::SoftwareMonitor software;
 //   seer::ProbeMonitor monitor(software, *benchmarks);
 //
-// It cannot tell a cache that is shared from a memory that is busy: both are said under cache, and
-// memory bandwidth stays kNotObserved. What it says is the host's, not the victim's (scope kHost):
-// how much of the victim's processor time a slowdown of that size would explain. attribution.h
-// counts it only as far as the victim needs more time than it did.
+// The core's cache is asked first, and is shared by whoever runs on the same core: a neighbour that
+// takes only idle time takes no processor from the victim, and still all that it had in the cache.
+// Where that one is slow, the memory is not asked. It cannot tell a cache that is shared from a
+// memory that is busy: both are said under cache, and memory bandwidth stays kNotObserved. What it
+// says is the host's, not the victim's (scope kHost): how much of the victim's processor time a
+// slowdown of that size would explain. attribution.h counts it only as far as the victim needs more
+// time than it did.
 //
-// Its signals are kScaled: they are of a part of the interval. A reading in which the benchmark was
+// Its signals are kScaled: they are of a part of the interval. A reading in which a benchmark was
 // starved, or the victim suffered (`stop`), has none.
 //
-// Threads: one at a time. Cost: a run of the benchmark (10 ms, on the victim's processors).
+// Threads: one at a time. Cost: a run of each benchmark (20 ms, on the victim's processors).
 #pragma once
 
 #include <utility>
@@ -40,6 +43,7 @@ class ProbeMonitor final : public HwMonitor {
   void set_stop(Microbenchmarks::Stop stop) { stop_ = std::move(stop); }
 
   absl::Status Read(const HwTarget& target, HwReading* reading) override;
+  // That which the last reading stands on: the slower of the two, or the one that went wrong.
   const MicrobenchmarkRun& last_run() const { return run_; }
 
  private:
