@@ -191,9 +191,13 @@ StallAttribution Attribute(absl::Span<const HwReading> readings, const StallBase
       short_in[static_cast<std::size_t>(rise.resource)] += rise.blamed ? 1 : 0;
     }
   }
+  // What a quota held back is no chance: it is the same in its next period.
+  const bool quota = IsQuota(total.instance[Resource::kCpu]);
   for (std::size_t i = 0; i < found.compared; ++i) {
     StallRise& rise = found.by_rise[i];
-    rise.blamed = rise.blamed && 3 * short_in[static_cast<std::size_t>(rise.resource)] > looked;
+    const bool lasts = 3 * short_in[static_cast<std::size_t>(rise.resource)] > looked ||
+                       (quota && rise.resource == Resource::kCpu);
+    rise.blamed = rise.blamed && lasts;
   }
   Decide(total, rules, &found);
   return found;

@@ -214,6 +214,33 @@ TEST(Attribution, WhatCameAndWentIsNotBlamed) {
   EXPECT_EQ(Attribute(absl::Span<const HwReading>(), baseline).verdict, Verdict::kUndecided);
 }
 
+// As a live trial recorded it (network victim, seed 12): requests come by chance, and the quota runs
+// out in two of nine periods; p95 rose from 0.2 to 16 ms.
+TEST(Attribution, AQuotaThatRunsOutInFewOfItsPeriodsIsBlamed) {
+  StallBaseline baseline;
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(baseline.Learn(HealthyReading(20, 1)));
+  const double kHeldBack[] = {23'678, 37'797, 0, 8, 0, 0, 9, 0};
+  const double kOfPeriods[] = {0.5, 1, 0, 0, 0, 0, 0, 0};
+  const std::uint64_t kRequests[] = {23, 20, 19, 21, 24, 20, 18, 14};
+  std::vector<HwReading> readings(8, HealthyReading(20, 1));
+  for (std::size_t i = 0; i < readings.size(); ++i) {
+    readings[i].requests = kRequests[i];
+    readings[i].instance[Resource::kCpu].delay_us.value = kHeldBack[i];
+    readings[i].instance[Resource::kCpu].saturation = Good(kOfPeriods[i], Scope::kCgroup);
+  }
+  for (const std::size_t ticks : {3u, 8u}) {
+    const StallAttribution found = Attribute(absl::MakeSpan(readings.data(), ticks), baseline);
+    EXPECT_EQ(found.verdict, Verdict::kResource);
+    EXPECT_EQ(found.worst().resource, Resource::kCpu);
+    EXPECT_TRUE(found.quota);
+  }
+  // The same without a quota came and went.
+  for (HwReading& reading : readings) {
+    reading.instance[Resource::kCpu].saturation.scope = Scope::kProcess;
+  }
+  EXPECT_EQ(Attribute(readings, baseline).verdict, Verdict::kNone);
+}
+
 TEST(Attribution, AServiceThatAnswersNothingAnyMoreIsStillJudged) {
   StallBaseline baseline;
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(baseline.Learn(HealthyReading(20, 7)));

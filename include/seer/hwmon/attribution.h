@@ -16,8 +16,9 @@
 //
 // Of several readings, a resource that was short in only a third of them or fewer is not blamed: a
 // process that came and went, or a packet that was seen waiting twice by chance, is no cause that
-// would still be there when something is done about it. So give it readings, where there are some,
-// rather than their sum.
+// would still be there when something is done about it. A quota is there as long as nobody changes
+// it: that it ran out in a tenth of its periods is enough. So give it readings, where there are
+// some, rather than their sum.
 //
 // Threads: pure functions. Cost: 10 us for a reading, all of it the baseline's medians.
 #pragma once
