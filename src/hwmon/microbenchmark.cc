@@ -179,7 +179,8 @@ absl::StatusOr<std::unique_ptr<Microbenchmarks>> Microbenchmarks::Create(
   state->resources.options.disk_bytes &= ~std::size_t{(1 << 20) - 1};
   state->resources.options.caches.l1i = std::min<std::size_t>(caches.l1i, 1 << 20);
   internal::PrepareKernels(&state->resources);
-  if (state->resources.chase.data() == nullptr || state->resources.near.data() == nullptr) {
+  if (state->resources.chase.data() == nullptr || state->resources.near[0].data() == nullptr ||
+      state->resources.near[1].data() == nullptr) {
     return absl::ResourceExhaustedError(
         "options.max_bytes: there is not as much memory: give less");
   }
@@ -190,7 +191,6 @@ MicrobenchmarkRun Microbenchmarks::Run(Microbenchmark benchmark, double intensit
                                        const Placement& placement, const Stop& stop) {
   MicrobenchmarkRun run;
   run.benchmark = benchmark;
-  const auto began = SteadyClock::now();
   std::atomic<bool> stopped{false};
   KernelJob job;
   job.benchmark = benchmark;
@@ -198,6 +198,9 @@ MicrobenchmarkRun Microbenchmarks::Run(Microbenchmark benchmark, double intensit
   job.intensity = intensity > 0 ? std::min(intensity, 1.0) : 0;
   job.memory_room = placement.memory_room;
   job.stop = &stopped;
+  job.gives_way = placement.only_idle_time;
+  internal::PrepareKernel(&state_->resources, job);
+  const auto began = SteadyClock::now();
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -243,8 +246,9 @@ MicrobenchmarkRun Microbenchmarks::Run(Microbenchmark benchmark, double intensit
       const int id = tid.load(std::memory_order_relaxed);
       const sched_param param = {};
       if (id != 0) {
-        (void)::sched_setscheduler(id, SCHED_OTHER, &param);
+        // First away from the victim, then to everybody's priority.
         if (home_known) (void)::sched_setaffinity(id, sizeof(home), HomeSet(home));
+        (void)::sched_setscheduler(id, SCHED_OTHER, &param);
         if (!placement.home_tasks_file.empty()) (void)WriteThreadId(placement.home_tasks_file, id);
       }
     }

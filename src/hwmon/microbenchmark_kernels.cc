@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -56,9 +57,11 @@ class Run {
   ~Run() { job_.processor_ns = ThreadNs() - began_ns_; }
 
   bool Goes() const {
+    if (job_.gives_way) ::sched_yield();
     return !job_.stop->load(std::memory_order_relaxed) && WallNs() < end_ns_;  // orders nothing
   }
   bool IsFirstHalf() const { return Goes() && WallNs() < half_ns_; }
+  std::uint64_t step_ns() const { return job_.step_ns; }
   // A piece by the clock that counts: the thread's own for what only the core and the memory do.
   template <typename Piece>
   void Timed(std::uint64_t (*clock)(), std::uint64_t steps, const Piece& piece) {
@@ -181,31 +184,39 @@ const char* Chase(const char* at, std::uint64_t steps) {
 // look at each line is not counted, as far as half of the time suffices for it.
 template <typename More>
 void RunChase(const char* at, std::size_t lines, Run* run, const More& more) {
-  constexpr std::uint64_t kSteps = 2000;
-  for (std::size_t seen = 0; seen < lines && run->IsFirstHalf(); seen += kSteps) {
-    at = Chase(at, kSteps);
+  // As many steps as take some ten microseconds: of a cache a hundred times as many as of memory.
+  constexpr std::uint64_t kFewest = 200, kMost = 6400, kLeastNs = 20'000;
+  std::uint64_t steps = kFewest;
+  for (std::size_t seen = 0; seen < lines && run->IsFirstHalf(); seen += steps) {
+    at = Chase(at, steps);
   }
   while (run->Goes()) {
-    run->Timed(ThreadNs, kSteps, [&] { at = Chase(at, kSteps); });
+    const std::uint64_t before = run->step_ns();
+    run->Timed(ThreadNs, steps, [&] { at = Chase(at, steps); });
+    if (steps < kMost && run->step_ns() - before < kLeastNs) steps *= 2;
     more();
   }
 }
 
-void RunNear(KernelResources* resources, KernelJob* job, std::size_t bytes) {
-  Run run(*resources, job);
-  const std::size_t line = resources->options.caches.line;
-  const std::size_t lines =
-      std::clamp<std::size_t>(bytes, line * 16, resources->near.size()) / line;
-  if (lines != resources->near_lines) {
-    LinkLines(resources->near.data(), lines, line, 1);
-    resources->near_lines = lines;
-  }
-  RunChase(resources->near.data(), lines, &run, [] {});
+// Of what a benchmark of the first or the second level leans on: all of it at full intensity, half
+// of it as a sensor.
+std::size_t NearLines(const KernelResources& resources, const KernelJob& job, int level) {
+  const CacheSizes& caches = resources.options.caches;
+  const double share = job.intensity > 0 ? job.intensity : 0.5;
+  const auto bytes =
+      static_cast<std::size_t>(static_cast<double>(level == 0 ? caches.l1d : caches.l2) * share);
+  return std::clamp<std::size_t>(bytes, caches.line * 16, resources.near[level].size()) /
+         caches.line;
+}
+
+void RunNear(const KernelResources& resources, KernelJob* job, int level) {
+  Run run(resources, job);
+  RunChase(resources.near[level].data(), resources.near_lines[level], &run, [] {});
 }
 
 // Writes all over the first `bytes` of the stream's memory.
 void Scatter(const KernelResources& resources, std::size_t bytes, std::uint64_t* random) {
-  constexpr int kWrites = 2000;
+  constexpr int kWrites = 200;
   const std::size_t words = bytes / sizeof(std::uint64_t);
   for (int i = 0; i < kWrites; ++i) {
     char* const at = resources.stream.data() + NextRandom(random) % words * sizeof(std::uint64_t);
@@ -414,8 +425,14 @@ void PrepareKernels(KernelResources* resources) {
   const std::size_t chase =
       std::min(std::max<std::size_t>(2u << 20, 2 * caches.l2), options.max_bytes);
   resources->chase = Pages(chase);
-  resources->near = Pages(std::min(std::max(caches.l1d, caches.l2), options.max_bytes));
-  if (resources->chase.data() == nullptr || resources->near.data() == nullptr) return;
+  for (const int level : {0, 1}) {
+    const std::size_t bytes = std::min(level == 0 ? caches.l1d : caches.l2, options.max_bytes);
+    resources->near[level] = Pages(std::max(bytes, caches.line * 16));
+  }
+  if (resources->chase.data() == nullptr || resources->near[0].data() == nullptr ||
+      resources->near[1].data() == nullptr) {
+    return;
+  }
   LinkLines(resources->chase.data(), chase / caches.line, caches.line, 1);
   if (options.memory) {
     resources->stream = Pages(std::min(4 * caches.llc, options.max_bytes));
@@ -453,21 +470,25 @@ void PrepareKernels(KernelResources* resources) {
   resources->file_reason = Reason::kNone;
 }
 
+void PrepareKernel(KernelResources* resources, const KernelJob& job) {
+  if (job.benchmark != Microbenchmark::kL1d && job.benchmark != Microbenchmark::kL2) return;
+  const int level = job.benchmark == Microbenchmark::kL1d ? 0 : 1;
+  const std::size_t lines = NearLines(*resources, job, level);
+  if (lines == resources->near_lines[level]) return;
+  LinkLines(resources->near[level].data(), lines, resources->options.caches.line, 1);
+  resources->near_lines[level] = lines;
+}
+
 void RunKernel(KernelResources* resources, KernelJob* job) {
-  const CacheSizes& caches = resources->options.caches;
-  const double share = job->intensity > 0 ? job->intensity : 0.5;
-  const auto part = [&](std::size_t bytes) {
-    return static_cast<std::size_t>(static_cast<double>(bytes) * share);
-  };
   switch (job->benchmark) {
     case Microbenchmark::kCpu:
       return RunCpu(*resources, job);
     case Microbenchmark::kL1i:
       return RunJumps(*resources, job);
     case Microbenchmark::kL1d:
-      return RunNear(resources, job, part(caches.l1d));
+      return RunNear(*resources, job, 0);
     case Microbenchmark::kL2:
-      return RunNear(resources, job, part(caches.l2));
+      return RunNear(*resources, job, 1);
     case Microbenchmark::kLlc:
       return RunLlc(resources, job);
     case Microbenchmark::kMemoryBandwidth:

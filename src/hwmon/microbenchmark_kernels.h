@@ -1,5 +1,5 @@
-// The ten loops. Each works in pieces of some ten to hundred microseconds and looks at the time and
-// at `stop` between them.
+// The ten loops. Each works in pieces of some ten microseconds and looks at the time and at `stop`
+// between them.
 #pragma once
 
 #include <atomic>
@@ -32,12 +32,13 @@ class Pages {
 
 struct KernelResources {
   MicrobenchmarkOptions options;
-  Pages chase;                 // for pointers: twice the second level, linked
-  Pages near;                  // for pointers: within the first and the second level
-  std::size_t near_lines = 0;  // of it, that are linked now
-  Pages stream;                // memory only
-  Pages code;                  // stubs of jumps
-  std::size_t stubs = 0;       // as many as the first level holds
+  Pages chase;  // for pointers: twice the second level, linked
+  // For pointers within the first and the second level, each with its lines that are linked now.
+  Pages near[2];
+  std::size_t near_lines[2] = {};
+  Pages stream;           // memory only
+  Pages code;             // stubs of jumps
+  std::size_t stubs = 0;  // as many as the first level holds
   Reason code_reason = Reason::kNotSupported;
   OwnedFd file;  // disk only, pre-made
   Reason file_reason = Reason::kNotObserved;
@@ -49,12 +50,19 @@ struct KernelJob {
   double intensity = 0;
   std::size_t memory_room = 0;
   const std::atomic<bool>* stop = nullptr;
+  // Gives way between two pieces, for runs in idle time. The kernel alone does not see to that: on
+  // Linux 6.18 a service that woke up beside such a run waited for up to a tick of 4 ms now and
+  // then, as if the scheduler (EEVDF) still owed the run some time; who gives way is owed nothing.
+  bool gives_way = false;
   // Results:
   Reason reason = Reason::kNone;
   std::uint64_t steps = 0;
   std::uint64_t step_ns = 0;  // in which the steps were made
   std::uint64_t processor_ns = 0;
 };
+// What takes a while before the run and needs no place: on the caller's thread, so that the
+// victim's processor is not kept busy with it.
+void PrepareKernel(KernelResources* resources, const KernelJob& job);
 // Runs for options.budget, on the calling thread.
 void RunKernel(KernelResources* resources, KernelJob* job);
 
