@@ -172,9 +172,11 @@ TrialRecord TrialBench::Run(Profile profile, Truth truth) {
   trial.healthy_p95_us = PercentileUs(healthy, 0.95);
   trial.p50_us = PercentileUs(contended, 0.5);
   trial.p95_us = PercentileUs(contended, 0.95);
-  // Until what piled up is done.
+  // Until what piled up is done: or the next trial's healthy time would be none.
   w.client->set_rate(1);
   SleepUntil(SteadyNs() + 300 * kMs);
+  constexpr int kMostWaits = 100;
+  for (int i = 0; i < kMostWaits && w.client->HasOpen(); ++i) SleepUntil(SteadyNs() + 50 * kMs);
   w.client->Forget();
   return record;
 }
@@ -208,7 +210,8 @@ void TrialBench::SetContention(Truth truth, Watched* w, bool on) {
       return;
     }
     case Truth::kMemory:
-      if (on) hogs_.Start(2, kClientCpu, ThrashMemory);
+      // In idle time: it takes no processor from the victim, but all of the core's cache.
+      if (on) hogs_.Start(1, kVictimCpu, ThrashCache, /*only_idle_time=*/true);
       return;
     case Truth::kMemoryCapacity:
       if (on) {

@@ -51,7 +51,7 @@ class TrialBench {
   std::string hog_file_;
   std::vector<std::unique_ptr<Watched>> watched_;
   SoftwareMonitor software_;
-  std::unique_ptr<Microbenchmarks> micro_;
+  std::unique_ptr<Microbenchmarks> micro_, weapons_;
   Placement placement_;
   std::unique_ptr<ProbeMonitor> monitor_;
 };

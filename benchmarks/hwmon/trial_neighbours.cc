@@ -51,14 +51,13 @@ void Spin() {
   }
 }
 
-void ThrashMemory() {
-  constexpr std::size_t kBytes = 256u << 20;
-  auto* const words = static_cast<std::uint64_t*>(::mmap(
+void ThrashCache() {
+  constexpr std::size_t kBytes = 8u << 20;  // some times what a core's own cache holds
+  auto* const words = static_cast<volatile std::uint64_t*>(::mmap(
       nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
   if (words == MAP_FAILED) return;
-  ::madvise(words, kBytes, MADV_HUGEPAGE);
   for (std::uint64_t round = 0;; ++round) {
-    for (std::size_t i = 0; i < kBytes / 8; i += 8) words[i] += round;
+    for (std::size_t i = 0; i < kBytes / 8; i += 8) words[i] = words[i] + round;
   }
 }
 

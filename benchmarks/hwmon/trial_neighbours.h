@@ -27,7 +27,7 @@ class Hogs {
 };
 
 [[noreturn]] void Spin();
-void ThrashMemory();
+void ThrashCache();
 void ReadDisk(const std::string& path);
 void FloodNetwork(const Victim& victim);
 

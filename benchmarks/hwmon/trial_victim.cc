@@ -32,8 +32,10 @@ constexpr std::uint16_t kPort = 7000;
 constexpr int kConnections = 4;
 constexpr std::size_t kRing = 1 << 16;
 constexpr std::size_t kFileBytes = 48u << 20;
-constexpr std::size_t kMemoryBytes = 24u << 20;
-constexpr int kSteps = 1500;                // through it, for a request
+// Of kMemory: it walks through all of it for each request, and finds it in the core's own cache
+// unless somebody else used that meanwhile.
+constexpr std::size_t kMemoryBytes = 256u << 10;
+constexpr int kSteps = static_cast<int>(kMemoryBytes / 64);
 constexpr std::size_t kReplyBytes = 16384;  // of kNetwork
 
 enum Op : std::uint32_t { kWork, kBlock, kWarm };
@@ -69,7 +71,7 @@ const char* ProfileName(Profile profile) {
 }
 
 double RequestsPerSecond(Profile profile) {
-  constexpr double kRates[kProfiles] = {1000, 600, 500, 250, 200};
+  constexpr double kRates[kProfiles] = {1000, 1000, 500, 250, 200};
   return kRates[static_cast<int>(profile)];
 }
 
@@ -329,6 +331,8 @@ void Client::Run() {
       {
         const std::lock_guard<std::mutex> lock(mutex_);
         open_[id % kRing] = message.op == kWarm ? 0 : next;
+        next_ = id + 1;
+        oldest_ = std::max(oldest_, next_ - std::min<std::uint64_t>(next_ - 1, kRing));
       }
       // A full socket loses the request's bytes: it stays open, as a client would see it.
       (void)::send(sockets_[id % sockets_.size()], &message, sizeof(message), MSG_NOSIGNAL);
@@ -356,6 +360,7 @@ void Client::Run() {
         std::int64_t& sent = open_[message.id % kRing];
         if (sent != 0) answered_.push_back({sent, now - sent});
         sent = 0;
+        while (oldest_ < next_ && open_[oldest_ % kRing] == 0) ++oldest_;
       }
       bytes.erase(0, at);
     }
@@ -370,15 +375,26 @@ std::vector<std::int64_t> Client::LatenciesIn(std::int64_t from_ns, std::int64_t
   for (const Latency& l : answered_) {
     if (l.sent_ns >= from_ns && l.sent_ns < to_ns) result.push_back(l.latency_ns);
   }
-  for (const std::int64_t sent : open_) {
+  // Not the whole ring: who asks every millisecond would keep the client waiting.
+  for (std::uint64_t id = oldest_; id < next_; ++id) {
+    const std::int64_t sent = open_[id % kRing];
     if (sent >= from_ns && sent < to_ns && sent != 0) result.push_back(now - sent);
   }
   return result;
 }
 
+bool Client::HasOpen() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (std::uint64_t id = oldest_; id < next_; ++id) {
+    if (open_[id % kRing] != 0) return true;
+  }
+  return false;
+}
+
 void Client::Forget() {
   const std::lock_guard<std::mutex> lock(mutex_);
   answered_.clear();
+  for (; oldest_ < next_; ++oldest_) open_[oldest_ % kRing] = 0;
 }
 
 }  // namespace seer::bench

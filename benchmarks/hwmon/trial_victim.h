@@ -82,7 +82,8 @@ class Client {
   // Of the requests that were to be sent in [from, to), and were answered by now; those that were
   // not count with the time that they wait already.
   std::vector<std::int64_t> LatenciesIn(std::int64_t from_ns, std::int64_t to_ns);
-  void Forget();  // all of them
+  bool HasOpen();  // requests without an answer
+  void Forget();   // all of them, those that are open, too
 
  private:
   void Run();
@@ -94,6 +95,7 @@ class Client {
   std::mutex mutex_;
   std::vector<Latency> answered_;   // under mutex_
   std::vector<std::int64_t> open_;  // under mutex_: ring by id, when it was to be sent; 0: none
+  std::uint64_t oldest_ = 1, next_ = 1;  // under mutex_: ids that may be open, [oldest_, next_)
   std::thread thread_;
 };
 

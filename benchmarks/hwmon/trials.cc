@@ -29,6 +29,7 @@ std::vector<std::pair<Profile, Truth>> Combinations() {
     all.emplace_back(Profile::kPageCache, Truth::kMemoryCapacity);
     all.emplace_back(Profile::kDisk, Truth::kDisk);
     all.emplace_back(Profile::kNetwork, Truth::kNetwork);
+    all.emplace_back(Profile::kMemory, Truth::kMemory);
   }
   return all;
 }
@@ -159,10 +160,12 @@ TrialResult RunTrials(const TrialOptions& options) {
   result.score = Score(result.trials);
   if (!options.probing) return result;
   result.cost = bench.MeasureProbing();
+  // Beside the victim where it hurts; on the other processor, where it does not.
   for (const int processor : {kVictimCpu, kClientCpu}) {
-    for (const Profile profile : {Profile::kCompute, Profile::kMemory}) {
-      result.live.push_back(
-          bench.TestLive(profile, Microbenchmark::kCpu, processor, options.live_tests));
+    for (const auto& [profile, benchmark] :
+         {std::make_pair(Profile::kCompute, Microbenchmark::kCpu),
+          std::make_pair(Profile::kMemory, Microbenchmark::kLlc)}) {
+      result.live.push_back(bench.TestLive(profile, benchmark, processor, options.live_tests));
     }
   }
   result.gauges = bench.Gauges();

@@ -65,7 +65,7 @@ struct LiveTest {
   std::string benchmark;
   bool beside_victim = true;  // on its processor; else on the client's, where it hurts nobody
   int tests = 0, affected = 0, undecided = 0;
-  double effect = 1;  // the victim's median with the benchmark, of that without: all pairs
+  double effect = 1;  // the victim's mean latency with the benchmark, of that without: all pairs
   double pairs = 0;   // of a test
 };
 
