@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/wire_io.h"
+#include "seer/core/internal/edge_columns.h"
 #include "seer/core/internal/strings.h"
 
 SEER_BEGIN_NAMESPACE
@@ -49,6 +50,14 @@ std::uint8_t PresenceBit(const std::vector<std::uint32_t>& column, std::uint8_t 
 
 // The only code beside ChannelTable and EdgeTable that knows their columns.
 struct SnapshotWire {
+  static EdgeColumns Columns(const EdgeTable& table) {
+    const auto column = [](const std::vector<std::uint32_t>& values) {
+      return values.empty() ? nullptr : values.data();
+    };
+    return {table.seen_.size(), table.seen_.data(), column(table.outstanding_),
+            column(table.width_), column(table.made_)};
+  }
+
   static void WriteChannels(const ChannelTable& table, WireWriter& w) {
     w.Number(static_cast<std::uint32_t>(table.size()));
     w.Numbers(table.coverage_.data(), table.size());
@@ -369,6 +378,9 @@ absl::Status ReadSnapshot(const WireSections& sections, Snapshot* snapshot) {
 }
 
 }  // namespace
+
+EdgeColumns ColumnsOf(const EdgeTable& table) { return SnapshotWire::Columns(table); }
+
 }  // namespace internal
 
 void EncodeTo(const Snapshot& snapshot, std::string* bytes) {

@@ -5,33 +5,73 @@
 #include <limits>
 #include <utility>
 
+#include "seer/core/internal/edge_columns.h"
+
 SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
 
+constexpr std::uint32_t kMost = std::numeric_limits<std::uint32_t>::max();
+
 std::uint32_t Narrow(std::uint64_t value) {
-  return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, kMost));
+}
+
+// What is too large stays the largest value.
+void AddTo(std::uint32_t* sum, std::uint32_t value) {
+  const std::uint32_t added = *sum + value;
+  *sum = added < value ? kMost : added;
 }
 
 // As the setters of ServiceTable: what was loaded may be anything.
 bool Valid(double value) { return std::isfinite(value) && value >= 0; }
+
+// More than the depths of all instances that a topology may have together.
+constexpr double kDeepest = 1e18;
+bool CanBeDepth(double value) { return value >= 0 && value <= kDeepest; }
 
 // An empty column stands for zeros.
 std::uint32_t ValueAt(absl::Span<const std::uint32_t> column, std::size_t i) {
   return column.empty() ? 0 : column[i];
 }
 
+template <typename T>
+void Zero(std::vector<T>* values) {
+  std::fill(values->begin(), values->end(), T());
+}
+
+// Those that were written, and zeros in the rest.
+template <typename T>
+void ZeroBehind(std::size_t written, std::vector<T>* values) {
+  std::fill(values->begin() + static_cast<std::ptrdiff_t>(written), values->end(), T());
+}
+
+// Those marked, by number; loading, those that were.
+std::vector<std::uint32_t> Marked(StateIo& io, const std::vector<std::uint8_t>& marks) {
+  std::vector<std::uint32_t> used;
+  for (std::size_t i = 0; i < marks.size() && !io.loading(); ++i) {
+    if (marks[i] != 0) used.push_back(static_cast<std::uint32_t>(i));
+  }
+  io(used);
+  return used;
+}
+
 }  // namespace
 
 void TickSums::Clear() {
   for (Column& column : columns_) {
-    if (column.has_cells) std::fill(column.cells.begin(), column.cells.end(), Cell());
-    if (column.has_timed) std::fill(column.timed.begin(), column.timed.end(), TimedCell());
-    if (column.has_missed) std::fill(column.missed.begin(), column.missed.end(), std::uint8_t{0});
-    column.has_cells = column.has_timed = column.has_missed = false;
+    if (!column.used) continue;
+    Zero(&column.depths);
+    Zero(&column.arrivals);
+    Zero(&column.departures);
+    Zero(&column.marks);
+    if (column.has_timed) Zero(&column.timed);
+    column.used = column.has_timed = column.has_holes = false;
   }
-  std::fill(edges_.begin(), edges_.end(), EdgeCell());
+  Zero(&edges_.depths);
+  Zero(&edges_.made);
+  Zero(&edges_.marks);
+  edges_.has_missed = false;
   for (ClassTick& row : classes_) {
     row.seen = false;
     row.count = row.over_target = 0;
@@ -41,16 +81,22 @@ void TickSums::Clear() {
 }
 
 void TickSums::Fit(const Topology& topology) {
-  const std::size_t services = topology.services().size();
+  const std::size_t services = topology.services().size(), edges = topology.edges().size();
   if (told_.size() < services) {
     for (Column& column : columns_) {
-      column.cells.resize(services);
+      column.depths.resize(services);
+      column.arrivals.resize(services);
+      column.departures.resize(services);
+      column.marks.resize(services);
       column.timed.resize(services);
-      column.missed.resize(services, 0);
     }
     told_.resize(services, 0);
   }
-  if (edges_.size() < topology.edges().size()) edges_.resize(topology.edges().size());
+  if (edges_.marks.size() < edges) {
+    edges_.depths.resize(edges);
+    edges_.made.resize(edges);
+    edges_.marks.resize(edges);
+  }
   if (classes_.size() < topology.classes().size()) classes_.resize(topology.classes().size());
   if (version_ != topology.version() || service_of_.size() != topology.instances().size()) {
     version_ = topology.version();
@@ -61,51 +107,68 @@ void TickSums::Fit(const Topology& topology) {
   }
 }
 
-// Where several instances see the same queue, it counts once.
-void TickSums::AddShared(Cell* cell, std::uint32_t service, Channel channel, double depth) {
+// Where several instances see the same queue, it counts once: what is new of it.
+double TickSums::OfShared(std::uint32_t service, Channel channel, double depth) {
   for (Shared& known : shared_) {
     if (known.service != service || known.channel != channel) continue;
-    cell->depth += std::max(0.0, depth - known.depth);
+    const double more = std::max(0.0, depth - known.depth);
     known.depth = std::max(known.depth, depth);
-    return;
+    return more;
   }
   shared_.push_back({service, channel, depth});
-  cell->depth += depth;
+  return depth;
 }
 
 // Of all of the snapshot's instances that were found, one channel.
-void TickSums::AddChannel(const Snapshot& snapshot, Channel channel) {
-  const ChannelTable& table = snapshot.instances;
+void TickSums::AddChannel(const ChannelTable& table, Channel channel) {
   Column& column = columns_[static_cast<std::size_t>(channel)];
-  column.has_cells = true;
+  column.used = true;
   const auto depths = table.depths(channel), widths = table.widths(channel);
   const auto arrivals = table.arrivals(channel), departures = table.departures(channel);
-  Cell* const cells = column.cells.data();
   for (const Found& found : found_) {
     if (!found.coverage.Has(channel)) continue;
-    const std::size_t i = found.local;
+    const std::size_t i = found.local, s = found.service;
     const InstanceId local(found.local);
-    Cell& cell = cells[found.service];
-    ++cell.told;
+    unsigned mark = kTold;
     if (table.counted(local).Has(channel)) {
-      ++cell.counted;
-      cell.arrivals += ValueAt(arrivals, i);
-      cell.departures += ValueAt(departures, i);
+      AddTo(&column.arrivals[s], ValueAt(arrivals, i));
+      AddTo(&column.departures[s], ValueAt(departures, i));
+    } else {
+      mark |= kUncounted;
+      column.has_holes = true;
     }
     if (table.timed(local).Has(channel)) {
       column.has_timed = true;
-      TimedCell& timed = column.timed[found.service];
-      ++timed.timed;
+      TimedCell& timed = column.timed[s];
       timed.mean += ValueAt(table.mean_depths_milli(channel), i) / 1000.0;
       timed.waited_us +=
           static_cast<double>(ValueAt(table.mean_waits_us(channel), i)) * ValueAt(departures, i);
-    }
-    const double depth = ValueAt(depths, i) + ValueAt(widths, i) / 2.0;
-    if (table.shared(local).Has(channel)) {
-      AddShared(&cell, found.service, channel, depth);
     } else {
-      cell.depth += depth;
+      mark |= kUntimed;
     }
+    column.marks[s] = static_cast<std::uint8_t>(column.marks[s] | mark);
+    const double depth = ValueAt(depths, i) + ValueAt(widths, i) / 2.0;
+    column.depths[s] +=
+        table.shared(local).Has(channel) ? OfShared(found.service, channel, depth) : depth;
+  }
+}
+
+void TickSums::AddPlainChannel(const ChannelTable& table, Channel channel) {
+  Column& column = columns_[static_cast<std::size_t>(channel)];
+  column.used = true;
+  const auto depths = table.depths(channel);
+  const auto arrivals = table.arrivals(channel), departures = table.departures(channel);
+  // By pointers of their own: a byte that is written might be part of anything.
+  double* const sums = column.depths.data();
+  std::uint32_t *const came = column.arrivals.data(), *const left = column.departures.data();
+  std::uint8_t* const marks = column.marks.data();
+  const Found* const end = found_.data() + found_.size();
+  for (const Found* found = found_.data(); found != end; ++found) {
+    const std::size_t i = found->local, s = found->service;
+    sums[s] += ValueAt(depths, i);
+    AddTo(&came[s], ValueAt(arrivals, i));
+    AddTo(&left[s], ValueAt(departures, i));
+    marks[s] = static_cast<std::uint8_t>(marks[s] | kTold | kUntimed);
   }
 }
 
@@ -113,16 +176,16 @@ std::uint64_t TickSums::Add(const Snapshot& snapshot, const TopologyMap& map,
                             const Topology& topology, NodeReport* report) {
   Fit(topology);
   shared_.clear();
-  report->services.clear();
-  report->edges.clear();
+  const ChannelTable& table = snapshot.instances;
+  const std::size_t instances = table.size();
   std::uint64_t unknown = 0;
-
-  const std::size_t instances = snapshot.instances.size();
-  found_.clear();
-  std::uint8_t channels = 0;
+  found_.resize(instances);
+  report->services.resize(instances);
+  std::size_t found = 0, services = 0;
+  unsigned channels = 0, plain = ~0u;  // of any of them; told and counted by all, and no more
   for (std::size_t i = 0; i < instances; ++i) {
     const InstanceId local(static_cast<std::uint32_t>(i));
-    const ChannelMask coverage = snapshot.instances.coverage(local);
+    const ChannelMask coverage = table.coverage(local);
     if (coverage.empty()) continue;
     const InstanceId ours = map[local];
     if (ours.value() >= service_of_.size()) {
@@ -131,36 +194,63 @@ std::uint64_t TickSums::Add(const Snapshot& snapshot, const TopologyMap& map,
     }
     const std::uint32_t service = service_of_[ours.index()];
     if (service >= told_.size()) continue;
-    found_.push_back({local.value(), service, coverage});
-    channels = static_cast<std::uint8_t>(channels | coverage.bits());
+    found_[found++] = {local.value(), service, coverage};
+    channels |= coverage.bits();
+    plain &= coverage.bits() & table.counted(local).bits() &
+             ~static_cast<unsigned>(table.shared(local).bits() | table.timed(local).bits());
     std::uint8_t& told = told_[service];
-    if (told == 0) report->services.push_back({service, 0});
+    if (told == 0) report->services[services++] = {service, 0};
     told = static_cast<std::uint8_t>(told | coverage.bits());
   }
+  found_.resize(found);
+  report->services.resize(services);
   for (const Channel channel : kAllChannels) {
-    if (ChannelMask(channels).Has(channel)) AddChannel(snapshot, channel);
+    if (!ChannelMask(static_cast<std::uint8_t>(channels)).Has(channel)) continue;
+    if (ChannelMask(static_cast<std::uint8_t>(plain)).Has(channel) &&
+        table.widths(channel).empty()) {
+      AddPlainChannel(table, channel);
+    } else {
+      AddChannel(table, channel);
+    }
   }
   for (NodeReport::ServiceChannels& row : report->services) {
     row.channels = told_[row.service];
     told_[row.service] = 0;
   }
+  return unknown + AddEdges(snapshot.edges, map, report) + AddClasses(snapshot, map);
+}
 
-  for (std::size_t i = 0; i < snapshot.edges.size(); ++i) {
-    const EdgeId local(static_cast<std::uint32_t>(i));
-    const auto sample = snapshot.edges.Get(local);
-    if (!sample) continue;
-    const EdgeId ours = map[local];
-    if (ours.value() >= edges_.size()) {
+std::uint64_t TickSums::AddEdges(const EdgeTable& table, const TopologyMap& map,
+                                 NodeReport* report) {
+  std::uint64_t unknown = 0;
+  const EdgeColumns columns = ColumnsOf(table);
+  report->edges.resize(columns.size);
+  std::uint32_t* const told = report->edges.data();
+  double* const depths = edges_.depths.data();
+  std::uint32_t* const made = edges_.made.data();
+  std::uint8_t* const marks = edges_.marks.data();
+  const std::size_t known = edges_.marks.size();
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < columns.size; ++i) {
+    if (columns.seen[i] == 0) continue;
+    const std::size_t e = map[EdgeId(static_cast<std::uint32_t>(i))].value();
+    if (e >= known) {
       unknown += i >= map.edges.size() ? 1 : 0;
       continue;
     }
-    EdgeCell& cell = edges_[ours.index()];
-    cell.told = 1;
-    cell.depth += sample->outstanding + sample->width / 2.0;
-    cell.made += sample->made;
-    report->edges.push_back(ours.value());
+    const std::uint32_t depth = columns.outstanding == nullptr ? 0 : columns.outstanding[i];
+    const std::uint32_t width = columns.width == nullptr ? 0 : columns.width[i];
+    depths[e] += depth + width / 2.0;
+    AddTo(&made[e], columns.made == nullptr ? 0 : columns.made[i]);
+    marks[e] = static_cast<std::uint8_t>(marks[e] | kTold);
+    told[count++] = static_cast<std::uint32_t>(e);
   }
+  report->edges.resize(count);
+  return unknown;
+}
 
+std::uint64_t TickSums::AddClasses(const Snapshot& snapshot, const TopologyMap& map) {
+  std::uint64_t unknown = 0;
   for (std::size_t i = 0; i < snapshot.classes.size(); ++i) {
     const ClassId ours = map[ClassId(static_cast<std::uint32_t>(i))];
     if (ours.value() >= classes_.size()) {
@@ -184,12 +274,15 @@ void TickSums::Miss(const NodeReport& report) {
     const ChannelMask channels(row.channels);
     for (std::size_t c = 0; c < kChannels; ++c) {
       if (!channels.Has(kAllChannels[c])) continue;
-      columns_[c].missed[row.service] = 1;
-      columns_[c].has_missed = true;
+      std::uint8_t& mark = columns_[c].marks[row.service];
+      mark = static_cast<std::uint8_t>(mark | kMissed);
+      columns_[c].used = columns_[c].has_holes = true;
     }
   }
   for (const std::uint32_t edge : report.edges) {
-    if (edge < edges_.size()) edges_[edge].missed = 1;
+    if (edge >= edges_.marks.size()) continue;
+    edges_.marks[edge] = static_cast<std::uint8_t>(edges_.marks[edge] | kMissed);
+    edges_.has_missed = true;
   }
 }
 
@@ -197,41 +290,25 @@ void TickSums::State(StateIo& io, const Topology& topology) {
   if (io.loading()) Fit(topology);
   // Only the cells in use: a tick is mostly put together from the nodes that told first.
   for (Column& column : columns_) {
-    const std::size_t services = column.cells.size();
-    std::vector<std::uint32_t> used;
-    for (std::size_t i = 0; i < services && !io.loading(); ++i) {
-      if (column.cells[i].told > 0 || column.missed[i] != 0) {
-        used.push_back(static_cast<std::uint32_t>(i));
-      }
-    }
-    io(used);
-    for (const std::uint32_t i : used) {
-      io.Require(i < services, "tick: a service that is not there");
+    for (const std::uint32_t i : Marked(io, column.marks)) {
+      io.Require(i < column.marks.size(), "tick: a service that is not there");
       if (!io.ok()) return;
-      Cell& cell = column.cells[i];
-      TimedCell& timed = column.timed[i];
-      bool missed = column.missed[i] != 0;
-      io(cell.depth), io(timed.mean), io(timed.waited_us);
-      io(cell.arrivals), io(cell.departures);
-      io(cell.told), io(timed.timed), io(cell.counted), io(missed);
-      column.missed[i] = missed ? 1 : 0;
-      column.has_missed = column.has_missed || missed;
+      CellState(io, i, &column);
+      if (!io.ok()) return;
     }
-    // What is loaded may be in any of them.
-    if (io.loading() && !used.empty()) column.has_cells = column.has_timed = true;
   }
-  std::vector<std::uint32_t> used;
-  for (std::size_t i = 0; i < edges_.size() && !io.loading(); ++i) {
-    if (edges_[i].told != 0 || edges_[i].missed != 0) used.push_back(static_cast<std::uint32_t>(i));
-  }
-  io(used);
-  for (const std::uint32_t i : used) {
-    io.Require(i < edges_.size(), "tick: an edge that is not there");
+  for (const std::uint32_t i : Marked(io, edges_.marks)) {
+    io.Require(i < edges_.marks.size(), "tick: an edge that is not there");
     if (!io.ok()) return;
-    bool told = edges_[i].told != 0, missed = edges_[i].missed != 0;
-    io(edges_[i].depth), io(edges_[i].made), io(told), io(missed);
-    edges_[i].told = told ? 1 : 0;
-    edges_[i].missed = missed ? 1 : 0;
+    std::uint8_t& mark = edges_.marks[i];
+    bool told = (mark & kTold) != 0, missed = (mark & kMissed) != 0;
+    std::uint64_t made = edges_.made[i];
+    io(edges_.depths[i]), io(made), io(told), io(missed);
+    io.Require(CanBeDepth(edges_.depths[i]) && (told || missed), "tick: an edge of nothing");
+    if (!io.ok()) return;
+    edges_.made[i] = Narrow(made);
+    mark = static_cast<std::uint8_t>((told ? kTold : 0) | (missed ? kMissed : 0));
+    edges_.has_missed = edges_.has_missed || missed;
   }
   std::uint32_t classes = static_cast<std::uint32_t>(classes_.size());
   io(classes);
@@ -249,64 +326,143 @@ void TickSums::State(StateIo& io, const Topology& topology) {
   }
 }
 
+// The bytes are of a time when instances were counted: told, those that keep times, those that
+// count. All or not all of them is what matters.
+void TickSums::CellState(StateIo& io, std::size_t i, Column* column) {
+  std::uint8_t& mark = column->marks[i];
+  TimedCell& cell = column->timed[i];
+  std::uint64_t arrivals = column->arrivals[i], departures = column->departures[i];
+  std::uint32_t told = (mark & kTold) != 0 ? 1 : 0;
+  std::uint32_t timed = (mark & kUntimed) != 0 ? 0 : told;
+  std::uint32_t counted = (mark & kUncounted) != 0 ? 0 : told;
+  bool missed = (mark & kMissed) != 0;
+  io(column->depths[i]), io(cell.mean), io(cell.waited_us);
+  io(arrivals), io(departures);
+  io(told), io(timed), io(counted), io(missed);
+  io.Require(CanBeDepth(column->depths[i]) && (told > 0 || missed), "tick: a cell of nothing");
+  if (!io.ok()) return;
+  column->arrivals[i] = Narrow(arrivals);
+  column->departures[i] = Narrow(departures);
+  mark = static_cast<std::uint8_t>((told > 0 ? kTold : 0) | (timed != told ? kUntimed : 0) |
+                                   (counted != told ? kUncounted : 0) | (missed ? kMissed : 0));
+  column->used = true;
+  column->has_timed = column->has_timed || cell.mean != 0 || cell.waited_us != 0 || timed > 0;
+  column->has_holes = column->has_holes || missed || counted != told;
+}
+
+// Where every cell that was told is told, counted by all and without times.
+void TickSums::WriteWhole(const Column& column, std::size_t services, ServiceTable::Columns* out) {
+  const double* const sums = column.depths.data();
+  const std::uint8_t* const marks = column.marks.data();
+  float* const depths = out->depth.data();
+  std::uint8_t* const knowns = out->known.data();
+  unsigned before = 0;
+  for (std::size_t i = 0; i < services; ++i) before |= knowns[i];
+  if ((before & (ServiceTable::kMean | ServiceTable::kMeanWait)) != 0) {
+    Zero(&out->mean);
+    Zero(&out->wait_us);
+  }
+  static_assert(kTold == 1, "a bit that can be multiplied with");
+  constexpr unsigned kBoth = ServiceTable::kDepth | ServiceTable::kFlow;
+  for (std::size_t i = 0; i < services; ++i) depths[i] = static_cast<float>(sums[i]);
+  for (std::size_t i = 0; i < services; ++i) {
+    knowns[i] = static_cast<std::uint8_t>((marks[i] & kTold) * kBoth);
+  }
+  std::copy_n(column.arrivals.begin(), services, out->arrivals.begin());
+  std::copy_n(column.departures.begin(), services, out->departures.begin());
+  ZeroBehind(services, &out->depth);
+  ZeroBehind(services, &out->arrivals);
+  ZeroBehind(services, &out->departures);
+  ZeroBehind(services, &out->known);
+}
+
 void TickSums::WriteChannel(const Column& column, std::size_t services,
                             ServiceTable::Columns* out) {
-  out->used = true;
   // By pointers of their own: a byte that is written might be part of anything.
-  const Cell* const cells = column.cells.data();
+  const std::uint8_t* const marks = column.marks.data();
   float* const depths = out->depth.data();
   std::uint32_t *const arrivals = out->arrivals.data(), *const left = out->departures.data();
   std::uint8_t* const knowns = out->known.data();
-  const std::uint8_t* const missed = column.has_missed ? column.missed.data() : nullptr;
-  const TimedCell* const timed = column.has_timed ? column.timed.data() : nullptr;
   for (std::size_t i = 0; i < services; ++i) {
-    const Cell& cell = cells[i];
-    if (cell.told == 0 || (missed != nullptr && missed[i] != 0)) continue;
-    std::uint8_t known = 0;
-    if (Valid(cell.depth)) {
-      known |= ServiceTable::kDepth;
-      depths[i] = static_cast<float>(cell.depth);
-    }
-    const bool counted = cell.counted == cell.told;
+    const unsigned mark = marks[i];
+    if ((mark & (kTold | kMissed)) != kTold) continue;
+    unsigned known = ServiceTable::kDepth;
+    depths[i] = static_cast<float>(column.depths[i]);
+    const bool counted = (mark & kUncounted) == 0;
     if (counted) {
       known |= ServiceTable::kFlow;
-      arrivals[i] = Narrow(cell.arrivals);
-      left[i] = Narrow(cell.departures);
+      arrivals[i] = column.arrivals[i];
+      left[i] = column.departures[i];
     }
-    if (timed != nullptr && timed[i].timed == cell.told) {
-      if (Valid(timed[i].mean)) {
+    if (column.has_timed && (mark & kUntimed) == 0) {
+      const TimedCell& timed = column.timed[i];
+      if (Valid(timed.mean)) {
         known |= ServiceTable::kMean;
-        out->mean[i] = static_cast<float>(timed[i].mean);
+        out->mean[i] = static_cast<float>(timed.mean);
       }
-      const double wait_us = timed[i].waited_us / static_cast<double>(cell.departures);
-      if (cell.departures > 0 && counted && Valid(wait_us)) {
+      const double wait_us = timed.waited_us / static_cast<double>(column.departures[i]);
+      if (column.departures[i] > 0 && counted && Valid(wait_us)) {
         known |= ServiceTable::kMeanWait;
         out->wait_us[i] = static_cast<float>(wait_us);
       }
     }
-    knowns[i] = known;
+    knowns[i] = static_cast<std::uint8_t>(known);
+  }
+}
+
+void TickSums::WriteEdges(EdgeTickTable* out) const {
+  const std::size_t edges = std::min(edges_.marks.size(), out->size());
+  const double* const sums = edges_.depths.data();
+  const std::uint8_t* const marks = edges_.marks.data();
+  float* const depths = out->depth_.data();
+  std::uint8_t* const knowns = out->known_.data();
+  constexpr unsigned kBoth = EdgeTickTable::kDepth | EdgeTickTable::kMade;
+  for (std::size_t i = 0; i < edges; ++i) depths[i] = static_cast<float>(sums[i]);
+  for (std::size_t i = 0; i < edges; ++i) {
+    knowns[i] = static_cast<std::uint8_t>((marks[i] & kTold) * kBoth);
+  }
+  std::copy_n(edges_.made.begin(), edges, out->made_.begin());
+  ZeroBehind(edges, &out->depth_);
+  ZeroBehind(edges, &out->made_);
+  ZeroBehind(edges, &out->known_);
+  for (std::size_t i = 0; i < edges && edges_.has_missed; ++i) {
+    if ((marks[i] & kMissed) == 0) continue;
+    depths[i] = 0;
+    out->made_[i] = 0;
+    knowns[i] = 0;
   }
 }
 
 void TickSums::Write(const Topology& topology, ClusterTick* out) const {
+  const std::size_t services = topology.services().size(), edges = topology.edges().size();
+  const std::size_t classes = topology.classes().size();
   out->topology_version = topology.version();
-  out->Reset(topology.services().size(), topology.edges().size(), topology.classes().size());
-  const std::size_t services = std::min(told_.size(), topology.services().size());
+  // What has its size is written over: clearing it first would be as much again.
+  if (out->services.size() != services || out->edges.size() != edges ||
+      out->classes.size() != classes) {
+    out->Reset(services, edges, classes);
+  }
+  const std::size_t known = std::min(told_.size(), services);
   for (std::size_t c = 0; c < kChannels; ++c) {
-    if (columns_[c].has_cells) WriteChannel(columns_[c], services, &out->services.columns_[c]);
+    const Column& column = columns_[c];
+    ServiceTable::Columns& to = out->services.columns_[c];
+    const bool whole = column.used && !column.has_holes && !column.has_timed;
+    if (to.used && !whole) {
+      for (auto* const values : {&to.depth, &to.mean, &to.wait_us}) Zero(values);
+      for (auto* const values : {&to.arrivals, &to.departures}) Zero(values);
+      Zero(&to.known);
+    }
+    to.used = column.used;
+    if (whole) {
+      WriteWhole(column, known, &to);
+    } else if (column.used) {
+      WriteChannel(column, known, &to);
+    }
   }
-  EdgeTickTable& edges = out->edges;
-  for (std::size_t i = 0; i < std::min(edges_.size(), topology.edges().size()); ++i) {
-    const EdgeCell& cell = edges_[i];
-    if (cell.told == 0 || cell.missed != 0) continue;
-    edges.made_[i] = Narrow(cell.made);
-    edges.known_[i] = EdgeTickTable::kMade;
-    if (!Valid(cell.depth)) continue;
-    edges.depth_[i] = static_cast<float>(cell.depth);
-    edges.known_[i] |= EdgeTickTable::kDepth;
-  }
-  for (std::size_t i = 0; i < std::min(classes_.size(), out->classes.size()); ++i) {
-    out->classes[i] = classes_[i];
+  WriteEdges(&out->edges);
+  const ClassTick none;
+  for (std::size_t i = 0; i < classes; ++i) {
+    out->classes[i] = i < classes_.size() ? classes_[i] : none;
   }
 }
 
