@@ -171,30 +171,13 @@ absl::StatusOr<ModelScore> Judge(const JudgedModel& model, const ReplayBuffer& w
     score.ahead_loss /= static_cast<double>(score.ahead);
     score.culprits /= static_cast<double>(score.ahead);
   }
-  if (score.ahead == 0 || score.calm == 0) return score;
-  // Mann and Whitney; those that look alike share their ranks.
-  std::sort(suspicion.begin(), suspicion.end());
-  double ranks = 0;
-  for (std::size_t i = 0; i < suspicion.size();) {
-    std::size_t end = i, ahead = 0;
-    while (end < suspicion.size() && suspicion[end].first == suspicion[i].first) {
-      ahead += suspicion[end++].second ? 1 : 0;
-    }
-    ranks += static_cast<double>(ahead) * (static_cast<double>(i + end) + 1) / 2;
-    i = end;
-  }
-  const auto n = static_cast<double>(score.ahead);
-  score.auc = (ranks - n * (n + 1) / 2) / (n * static_cast<double>(score.calm));
+  score.auc = AreaUnderCurve(std::move(suspicion));
   return score;
 }
 
 std::string WhyWorse(const ModelScore& serving, const ModelScore& candidate, std::size_t fewest,
                      bool only_scales) {
-  if (candidate.violations < fewest) {
-    if (!only_scales) {
-      return absl::StrFormat("%d held-back violations: %d are needed", candidate.violations,
-                             fewest);
-    }
+  if (only_scales && candidate.violations < fewest) {
     if (candidate.calm == 0) return "no windows to compare on";
     // Where the depths are others than it was trained with, that a model is silent says nothing for
     // it. One that takes them for usual need not be as silent, but may not cry wolf either.
@@ -207,22 +190,8 @@ std::string WhyWorse(const ModelScore& serving, const ModelScore& candidate, std
     }
     return "";
   }
-  if (candidate.calm == 0) return "no held-back windows without a violation ahead";
-  // Chance gives 0.5, with a deviation of 1 / sqrt(12 n).
-  const double chance = 0.5 + 2.5 / std::sqrt(12.0 * static_cast<double>(candidate.violations));
-  if (candidate.auc < chance) {
-    return absl::StrFormat(
-        "the labels say nothing: area under the curve %.2f, chance gives up to "
-        "%.2f with %d violations",
-        candidate.auc, chance, candidate.violations);
-  }
-  if (candidate.auc < serving.auc - 0.005) {
-    return absl::StrFormat("area under the curve %.3f, was %.3f", candidate.auc, serving.auc);
-  }
-  if (candidate.culprits < serving.culprits - 0.02) {
-    return absl::StrFormat("culprits right in %.1f %%, was %.1f %%", 100 * candidate.culprits,
-                           100 * serving.culprits);
-  }
+  std::string reason = WhyBlinder(serving, candidate, fewest);
+  if (!reason.empty()) return reason;
   if (candidate.loss() > serving.loss()) {
     return absl::StrFormat("loss %.4f, was %.4f", candidate.loss(), serving.loss());
   }

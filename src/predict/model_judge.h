@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "predict/judged_score.h"
 #include "seer/core/config.h"
 #include "seer/nn/checkpoint.h"
 #include "seer/predict/model_inputs.h"
@@ -29,13 +30,10 @@ struct JudgedModel {
   void FindSlots(const std::vector<std::string>& names);
 };
 
-struct ModelScore {
-  std::size_t ahead = 0, calm = 0;  // windows with and without a violation ahead
-  std::size_t violations = 0;       // that the first kind are ahead of
-  double ahead_loss = 0;            // mean of -log P of who initiates it
-  double calm_loss = 0;             // mean of -log P(no violation)
-  double auc = 0.5;                 // P(a window of the first kind looks more like one)
-  double culprits = 0;              // of the first kind: whose most likely initiator is right
+// Of windows.
+struct ModelScore : JudgedScore {
+  double ahead_loss = 0;  // mean of -log P of who initiates it
+  double calm_loss = 0;   // mean of -log P(no violation)
 
   // Log-odds of an alarm in windows of the second kind, before calibration; sorted.
   std::vector<double> calm_odds;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "predict/forecast_state.h"
+#include "predict/heir.h"
 #include "predict/tick_order.h"
 #include "seer/core/internal/mutex.h"
 #include "seer/core/internal/state_io.h"
@@ -20,6 +21,7 @@ SEER_BEGIN_NAMESPACE
 namespace {
 
 constexpr std::size_t kMaxKeptTicks = 65536;
+constexpr std::uint32_t kMostLooksOn = 600;  // ticks above warm_ticks, for one that says too little
 constexpr std::int64_t kSecond = 1'000'000'000;
 
 absl::Status Validate(const PredictorOptions& options) {
@@ -156,8 +158,18 @@ class Predictor::Impl {
   void UseModel(std::unique_ptr<TickPredictor> model) {
     std::unique_ptr<TickPredictor> old;  // destroyed without the lock: it may be large
     internal::MutexLock lock(&mutex_);
+    // One of the same kind is ready at once. Else it is as far as the one that looks on, so that
+    // however often there is a new one, one of them takes over.
+    std::uint32_t ticks = 0;
+    if (auto* const heir = dynamic_cast<internal::Heir*>(model.get()); heir != nullptr) {
+      if (heir->Inherit(model_.get(), topology_)) {
+        ticks = options_.warm_ticks;
+      } else if (next_ != nullptr && heir->Inherit(next_.get(), topology_)) {
+        ticks = next_ticks_;
+      }
+    }
     old = std::exchange(next_, std::move(model));
-    next_ticks_ = 0;
+    next_ticks_ = ticks;
     health_.next_model = next_ != nullptr ? std::string(next_->name()) : "";
     health_.next_model_status = absl::OkStatus();
   }
@@ -341,7 +353,7 @@ class Predictor::Impl {
 
     if (next_ != nullptr) {
       health_.next_model_status = next_->Observe(tick, topology_, &next_forecast_);
-      if (health_.next_model_status.ok() && ++next_ticks_ > options_.warm_ticks) {
+      if (health_.next_model_status.ok() && ++next_ticks_ > options_.warm_ticks && NextSpeaks()) {
         model_ = std::move(next_);
         health_.model = std::exchange(health_.next_model, "");
         health_.model_since_ns = last_end_ns_;
@@ -355,6 +367,12 @@ class Predictor::Impl {
     // One that refuses a tick leaves the forecast as it was: it says of which tick it is.
     health_.model_status = model_->Observe(tick, topology_, &forecast_);
     ++(health_.model_status.ok() ? health_.ticks : health_.refused_ticks);
+  }
+
+  // Whether nobody falls silent when it takes over; for ever is not waited for that.
+  bool NextSpeaks() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return next_forecast_.classes.size() >= forecast_.classes.size() ||
+           next_ticks_ - options_.warm_ticks > kMostLooksOn;
   }
 
   void Keep(const ClusterTick& tick) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {

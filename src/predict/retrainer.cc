@@ -103,28 +103,14 @@ class NetworkRetrainer final : public internal::RetrainerCore {
         replay_(std::move(replay)),
         held_back_(std::move(held_back)) {}
 
-  absl::Status Observe(const ClusterTick& tick, const Topology& topology) override {
-    internal::MutexLock lock(&mutex_);
+ private:
+  absl::Status TakeTick(const ClusterTick& tick, const Topology& topology) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return intake_.Observe(tick, topology);
   }
-  void Add(const SpanInterval& interval) override {
-    internal::MutexLock lock(&mutex_);
-    intake_.events().Add(interval);
+  internal::EventLog& events() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return intake_.events();
   }
-  void NoteViolation(const Violation& violation) override {
-    internal::MutexLock lock(&mutex_);
-    intake_.events().NoteViolation(violation);
-  }
-  void NoteForecast(const Forecast& forecast) override {
-    internal::MutexLock lock(&mutex_);
-    intake_.events().NoteForecast(forecast);
-  }
-  void NoteAction(const ActionTaken& action) override {
-    internal::MutexLock lock(&mutex_);
-    intake_.events().NoteAction(action);
-  }
-
- private:
   void GiveUp() override { job_.reset(); }
   absl::StatusOr<bool> DoStep(std::int64_t now_ns) override {
     TakeIn();

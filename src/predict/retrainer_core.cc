@@ -1,8 +1,12 @@
 #include "predict/retrainer_core.h"
 
+#include <cstring>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "seer/core/internal/crc32c.h"
+#include "seer/core/internal/status_macros.h"
 #include "seer/nn/counter_rng.h"
 
 SEER_BEGIN_NAMESPACE
@@ -10,6 +14,8 @@ namespace internal {
 namespace {
 
 constexpr std::size_t kMostDecisions = 256;
+constexpr char kStateMark[] = "SEERRET1";  // the last letter is the version
+constexpr std::size_t kMarkBytes = 8;
 
 }  // namespace
 
@@ -22,6 +28,31 @@ RetrainerCore::RetrainerCore(const RetrainerOptions& options, std::string model,
     version_ = number;
   }
   health_.version = version_;
+}
+
+absl::Status RetrainerCore::Observe(const ClusterTick& tick, const Topology& topology) {
+  MutexLock lock(&mutex_);
+  return TakeTick(tick, topology);
+}
+
+void RetrainerCore::Add(const SpanInterval& interval) {
+  MutexLock lock(&mutex_);
+  events().Add(interval);
+}
+
+void RetrainerCore::NoteViolation(const Violation& violation) {
+  MutexLock lock(&mutex_);
+  events().NoteViolation(violation);
+}
+
+void RetrainerCore::NoteForecast(const Forecast& forecast) {
+  MutexLock lock(&mutex_);
+  events().NoteForecast(forecast);
+}
+
+void RetrainerCore::NoteAction(const ActionTaken& action) {
+  MutexLock lock(&mutex_);
+  events().NoteAction(action);
 }
 
 void RetrainerCore::NoteMajorChange() {
@@ -66,6 +97,60 @@ std::string RetrainerCore::serving() const {
 std::vector<RetrainDecision> RetrainerCore::TakeDecisions() {
   MutexLock lock(&mutex_);
   return std::exchange(decisions_, {});
+}
+
+absl::Status RetrainerCore::SaveState(std::string* bytes) const {
+  std::string own;
+  StateIo io(&own);
+  std::string model = serving();
+  std::uint64_t version = version_, steps = steps_;
+  io(version), io(steps), io(model);
+  SEER_RETURN_IF_ERROR(SaveOwn(io));
+  const std::uint32_t crc = Crc32c(own);
+  bytes->append(kStateMark, kMarkBytes);
+  bytes->append(reinterpret_cast<const char*>(&crc), sizeof(crc));
+  bytes->append(own);
+  return absl::OkStatus();
+}
+
+absl::Status RetrainerCore::LoadState(std::string_view bytes) {
+  if (bytes.substr(0, kMarkBytes) != kStateMark) {
+    return absl::InvalidArgumentError(
+        "retrainer state: does not begin with its mark: is it one, and of this version?");
+  }
+  bytes.remove_prefix(kMarkBytes);
+  std::uint32_t crc = 0;
+  if (bytes.size() < sizeof(crc)) {
+    return absl::DataLossError("retrainer state: cut off: take another copy");
+  }
+  std::memcpy(&crc, bytes.data(), sizeof(crc));
+  bytes.remove_prefix(sizeof(crc));
+  if (Crc32c(bytes) != crc) {
+    return absl::DataLossError("retrainer state: its checksum is wrong: take another copy");
+  }
+  StateIo io(bytes);
+  std::uint64_t version = 0, steps = 0;
+  std::string model;
+  io(version), io(steps), io(model);
+  io.Require(version > 0, "a version of 0");
+  if (!io.ok()) return io.status();
+  SEER_RETURN_IF_ERROR(LoadOwn(io, model));
+  version_ = version;
+  steps_ = steps;
+  MutexLock lock(&mutex_);
+  shown_ = std::move(model);
+  fresh_ = false;
+  health_.version = version;
+  health_.steps = steps;
+  Publish(&health_);
+  return absl::OkStatus();
+}
+
+absl::Status RetrainerCore::SaveOwn(StateIo&) const {
+  return absl::UnimplementedError("retrainer: the state of a network's is not kept: collect anew");
+}
+absl::Status RetrainerCore::LoadOwn(StateIo&, std::string_view) {
+  return absl::UnimplementedError("retrainer: the state of a network's is not kept: collect anew");
 }
 
 RetrainerHealth RetrainerCore::health() const {

@@ -13,6 +13,7 @@
 #include "predict/event_log.h"
 #include "seer/core/config.h"
 #include "seer/core/internal/mutex.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/predict/retrainer.h"
 
 SEER_BEGIN_NAMESPACE
@@ -22,12 +23,19 @@ using Provenance = std::map<std::string, std::string>;
 
 class RetrainerCore : public Retrainer {
  public:
+  absl::Status Observe(const ClusterTick& tick, const Topology& topology) final;
+  void Add(const SpanInterval& interval) final;
+  void NoteViolation(const Violation& violation) final;
+  void NoteForecast(const Forecast& forecast) final;
+  void NoteAction(const ActionTaken& action) final;
   void NoteMajorChange() final;
   bool LeaveAlone(std::uint64_t recommendation_id) const final;
   absl::StatusOr<bool> Step(std::int64_t now_ns) final;
   std::optional<std::string> TakeModel() final;
   std::string serving() const final;
   std::vector<RetrainDecision> TakeDecisions() final;
+  absl::Status SaveState(std::string* bytes) const final;
+  absl::Status LoadState(std::string_view bytes) final;
   RetrainerHealth health() const final;
 
  protected:
@@ -38,9 +46,18 @@ class RetrainerCore : public Retrainer {
   // `model`: its bytes; its version goes on from what its provenance says.
   RetrainerCore(const RetrainerOptions& options, std::string model, const Provenance& provenance);
 
+  // What the ticks come to, and what happened.
+  virtual absl::Status TakeTick(const ClusterTick& tick, const Topology& topology)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
+  virtual EventLog& events() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
+
   virtual absl::StatusOr<bool> DoStep(std::int64_t now_ns) = 0;
   // After an error.
   virtual void GiveUp() = 0;
+  // What a restart goes on with, but for the model that serves; loading, all of it or nothing, and
+  // `serving` becomes the model. Unimplemented unless it is done.
+  virtual absl::Status SaveOwn(StateIo& io) const;
+  virtual absl::Status LoadOwn(StateIo& io, std::string_view serving);
   // What only Step() knows.
   virtual void Publish(RetrainerHealth* health) const = 0;
 

@@ -16,150 +16,164 @@ namespace {
 constexpr std::int64_t kJudgeNs = 1'000'000'000;  // of the horizons the largest that is not above
 constexpr double kLeast = 1e-4;  // of a probability: one that was impossible and came costs 9
 
-std::size_t JudgeHorizon(const TreeModel& model) {
+std::size_t AlarmHorizon(const std::vector<std::int64_t>& horizons_ns,
+                         const ModelCalibration& calibration) {
   std::size_t h = 0;
-  while (h + 1 < model.horizons_ns.size() && model.horizons_ns[h + 1] <= kJudgeNs) ++h;
+  while (h + 1 < horizons_ns.size() && horizons_ns[h] < calibration.alarm_horizon_ns) ++h;
   return h;
 }
 
-std::size_t AlarmHorizon(const TreeModel& model, const ModelCalibration& calibration) {
-  std::size_t h = 0;
-  while (h + 1 < model.horizons_ns.size() && model.horizons_ns[h] < calibration.alarm_horizon_ns) {
-    ++h;
-  }
-  return h;
-}
-
-bool RightlyBlamed(const TreeModel& model, const TreeLook& look) {
+// Of candidates of which `scores` were said.
+bool RightlyBlamed(const TreeLook& look, const float* scores) {
   std::size_t best = 0;
-  float most = 0;
-  for (std::size_t i = 0; i < look.candidate_count(); ++i) {
-    // Without trees the most conspicuous one, which stands first.
-    float score = -static_cast<float>(i);
-    if (model.initiators.size() > 0) {
-      model.initiators.Score({&look.candidates[i * TreeFeatures::kServiceColumns],
-                              std::size_t{TreeFeatures::kServiceColumns}},
-                             {&score, 1});
-    }
-    if (i == 0 || score > most) best = i, most = score;
+  for (std::size_t i = 1; i < look.candidate_count(); ++i) {
+    if (scores[i] > scores[best]) best = i;
   }
   return static_cast<std::int32_t>(best) == look.blamed;
 }
 
-// Mann and Whitney; those that look alike share their ranks.
-double AreaUnderCurve(std::vector<std::pair<float, bool>> said) {
-  std::sort(said.begin(), said.end());
-  double ranks = 0, ahead = 0;
-  for (std::size_t i = 0; i < said.size();) {
-    std::size_t end = i, of_these = 0;
-    while (end < said.size() && said[end].first == said[i].first) {
-      of_these += said[end++].second ? 1 : 0;
-    }
-    ranks += static_cast<double>(of_these) * (static_cast<double>(i + end) + 1) / 2;
-    ahead += static_cast<double>(of_these);
-    i = end;
+void AddTreesFrom(const BoostedTrees& trees, const TreeHeldBack::Track& track, std::size_t first,
+                  TreeSaid* said) {
+  std::array<float, BoostedTrees::kMaxOutputs> scores;
+  const std::size_t outputs = trees.outputs();
+  for (std::size_t i = first; i < track.looks.size(); ++i) {
+    trees.Score(track.looks[i].row, {scores.data(), outputs});
+    for (std::size_t k = 0; k < outputs; ++k) said->scores[i * outputs + k] += scores[k];
   }
-  const double calm = static_cast<double>(said.size()) - ahead;
-  if (!(ahead > 0) || !(calm > 0)) return 0.5;
-  return (ranks - ahead * (ahead + 1) / 2) / (ahead * calm);
+}
+
+void AddBlamesFrom(const BoostedTrees& trees, const TreeHeldBack::Track& track, std::size_t first,
+                   std::size_t at, TreeSaid* said) {
+  std::vector<float> scores;
+  for (std::size_t i = first; i < track.looks.size(); ++i) {
+    const TreeLook& look = track.looks[i];
+    if (look.blamed < 0) continue;
+    scores.assign(look.candidate_count(), 0.0f);
+    if (trees.size() > 0) trees.ScoreRows(look.candidates, absl::MakeSpan(scores));
+    for (std::size_t c = 0; c < scores.size(); ++c) {
+      // Without trees the most conspicuous one is blamed, which stands first.
+      said->blames[at++] += trees.size() > 0 ? scores[c] : -static_cast<float>(c);
+    }
+  }
 }
 
 }  // namespace
 
-TreeVerdict::TreeVerdict(const TreeModel& model, const TreeHeldBack& held, std::int64_t from_ns)
-    : model_(model) {
-  std::size_t blamed = 0, rightly = 0;
-  std::array<float, BoostedTrees::kMaxOutputs> scores;
-  for (TreeHeldBack::Track& track : held.Tracks(from_ns)) {
-    Said& said = said_.emplace_back();
-    said.block = track.block;
-    bool before = true;  // one that had begun before is none of this track
-    for (const TreeLook* const look : track.looks) {
-      said.track.times_ns.push_back(look->end_ns);
-      said.track.near.push_back(look->near ? 1 : 0);
-      model.violations.Score(look->row, absl::MakeSpan(scores));
-      for (std::size_t h = 0; h < model.horizons_ns.size(); ++h) {
-        said.track.probabilities.push_back(
-            static_cast<float>(1 / (1 + std::exp(-static_cast<double>(scores[h])))));
-      }
-      if (look->in_violation && !before) {
-        said.track.violations.push_back({look->end_ns, look->end_ns});
-      }
-      if (look->in_violation && said.track.violations.empty()) {
-        said.track.violations.push_back({look->end_ns, look->end_ns});
-      }
-      if (look->in_violation) said.track.violations.back().end_ns = look->end_ns;
-      before = look->in_violation;
-      if (look->blamed < 0) continue;
-      ++blamed;
-      rightly += RightlyBlamed(model, *look) ? 1 : 0;
-    }
-    said.looks = std::move(track.looks);
-    violations_ += said.track.violations.size();
+void SayMore(const TreeModel& model, const TreeHeldBack::Track& track, TreeSaid* said) {
+  const std::size_t first = said->looks, blames = said->blames.size();
+  if (first == track.looks.size()) return;
+  std::size_t more = 0;
+  for (std::size_t i = first; i < track.looks.size(); ++i) {
+    more += track.looks[i].blamed < 0 ? 0 : track.looks[i].candidate_count();
   }
-  if (blamed > 0) culprits_ = static_cast<double>(rightly) / static_cast<double>(blamed);
+  said->looks = track.looks.size();
+  said->scores.resize(track.looks.size() * model.violations.outputs());
+  said->blames.resize(blames + more);
+  AddTreesFrom(model.violations, track, first, said);
+  AddBlamesFrom(model.initiators, track, first, blames, said);
 }
 
-TreeScore TreeVerdict::Score(const ModelCalibration& even, const ModelCalibration& odd) const {
+void AddTrees(const BoostedTrees& violations, const TreeHeldBack::Track& track, TreeSaid* said) {
+  AddTreesFrom(violations, track, 0, said);
+}
+
+void AddBlames(const BoostedTrees& initiators, const TreeHeldBack::Track& track, TreeSaid* said) {
+  AddBlamesFrom(initiators, track, 0, 0, said);
+}
+
+TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, const Tracks& tracks,
+                         const std::vector<const TreeSaid*>& said)
+    : horizons_ns_(horizons_ns) {
+  const std::size_t horizons = horizons_ns.size();
+  while (judge_ + 1 < horizons && horizons_ns[judge_ + 1] <= kJudgeNs) ++judge_;
+  std::size_t blamed = 0, rightly = 0, half = 1;
+  std::vector<std::pair<double, bool>> ranked;
+  for (std::size_t t = 0; t < tracks.size(); ++t) {
+    const TreeHeldBack::Track& own = *tracks[t];
+    if (t == 0 || tracks[t - 1]->block != own.block) {
+      half = 1 - half;  // by turns
+      hours_[half] +=
+          static_cast<double>(own.looks.back().end_ns - own.looks.front().end_ns) / 3.6e12;
+    }
+    Heard& heard = heard_.emplace_back();
+    heard.half = half;
+    ForecastTrack& track = heard.track;
+    std::size_t at = 0;
+    bool before = false;
+    for (std::size_t i = 0; i < own.looks.size(); ++i) {
+      const TreeLook& look = own.looks[i];
+      if (!look.known) continue;
+      heard.looks.push_back(&look);
+      track.times_ns.push_back(look.end_ns);
+      track.near.push_back(look.near ? 1 : 0);
+      for (std::size_t h = 0; h < horizons; ++h) {
+        const auto z = static_cast<double>(said[t]->scores[i * horizons + h]);
+        track.probabilities.push_back(static_cast<float>(1 / (1 + std::exp(-z))));
+      }
+      // One that had begun before the track is none to be foreseen: alarms in it are late.
+      if (look.in_violation && !before) track.violations.push_back({look.end_ns, look.end_ns});
+      if (look.in_violation) track.violations.back().end_ns = look.end_ns;
+      before = look.in_violation;
+      if (!look.in_violation) {
+        const bool ahead = look.ahead_ns <= horizons_ns[judge_];
+        ++(ahead ? score_.ahead : score_.calm);
+        ranked.emplace_back(static_cast<double>(said[t]->scores[i * horizons + judge_]), ahead);
+      }
+      if (look.blamed < 0) continue;
+      ++blamed;
+      rightly += RightlyBlamed(look, &said[t]->blames[at]) ? 1 : 0;
+      at += look.candidate_count();
+    }
+    score_.violations += own.violations;
+    if (heard.looks.empty()) heard_.pop_back();
+  }
+  if (blamed > 0) score_.culprits = static_cast<double>(rightly) / static_cast<double>(blamed);
+  score_.auc = AreaUnderCurve(std::move(ranked));
+}
+
+TreeScore TreeVerdict::Score(const std::array<const ModelCalibration*, 2>& of_half) const {
   TreeScore score;
-  score.violations = violations_;
-  score.culprits = culprits_;
-  const std::size_t horizons = model_.horizons_ns.size(), judge = JudgeHorizon(model_);
-  std::vector<std::pair<float, bool>> ranked;
+  static_cast<JudgedScore&>(score) = score_;
+  score.hours = hours_[0] + hours_[1];
   double loss = 0;
-  std::int64_t last_block = -1;
-  for (const Said& said : said_) {
-    const ModelCalibration& calibration = said.block % 2 == 0 ? even : odd;
-    const std::size_t alarm = AlarmHorizon(model_, calibration);
+  for (const Heard& heard : heard_) {
+    const ModelCalibration& calibration = *of_half[heard.half];
+    const std::size_t alarm = AlarmHorizon(horizons_ns_, calibration);
+    const std::size_t horizons = horizons_ns_.size();
     AlarmTrack track;
-    track.times_ns = said.track.times_ns;
-    track.near = said.track.near;
-    track.violations = said.track.violations;
+    track.times_ns = heard.track.times_ns;
+    track.near = heard.track.near;
+    track.violations = heard.track.violations;
     AlarmLatch latch;
-    for (std::size_t t = 0; t < said.looks.size(); ++t) {
-      const TreeLook& look = *said.looks[t];
-      const float* const raw = &said.track.probabilities[t * horizons];
+    for (std::size_t t = 0; t < heard.looks.size(); ++t) {
+      const TreeLook& look = *heard.looks[t];
+      const float* const raw = &heard.track.probabilities[t * horizons];
       const double at_alarm = calibration.Apply(static_cast<double>(raw[alarm]));
       track.alarms.push_back(
           latch.Observe(at_alarm / calibration.threshold, look.end_ns, calibration.alarm) ? 1 : 0);
-      if (look.in_violation || !look.known || look.weight < 1) continue;
-      const bool ahead = look.ahead_ns <= model_.horizons_ns[judge];
+      if (look.in_violation) continue;
+      const bool ahead = look.ahead_ns <= horizons_ns_[judge_];
       const double p =
-          std::clamp(calibration.Apply(static_cast<double>(raw[judge])), kLeast, 1 - kLeast);
+          std::clamp(calibration.Apply(static_cast<double>(raw[judge_])), kLeast, 1 - kLeast);
       loss -= std::log(ahead ? p : 1 - p);
-      ++(ahead ? score.ahead : score.calm);
-      ranked.emplace_back(raw[judge], ahead);
     }
     const AlarmScore alarms = ScoreAlarms(track);
     score.hits += alarms.hits;
     score.false_alarms += alarms.false_alarms - alarms.near_misses;
-    if (said.block != last_block) {  // tracks stand by block
-      score.hours +=
-          static_cast<double>(said.track.times_ns.back() - said.track.times_ns.front()) / 3.6e12;
-    }
-    last_block = said.block;
   }
-  if (!ranked.empty()) score.loss = loss / static_cast<double>(ranked.size());
-  score.auc = AreaUnderCurve(std::move(ranked));
+  const std::size_t counted = score.ahead + score.calm;
+  if (counted > 0) score.loss = loss / static_cast<double>(counted);
   return score;
 }
 
 absl::StatusOr<ModelCalibration> TreeVerdict::FitHalf(const FitAlarmOptions& options,
                                                       int half) const {
   std::vector<ForecastTrack> tracks;
-  double hours = 0;
-  std::int64_t last_block = -1;
-  for (const Said& said : said_) {
-    if (half >= 0 && said.block % 2 != half) continue;
-    tracks.push_back(said.track);
-    if (said.block != last_block) {
-      hours +=
-          static_cast<double>(said.track.times_ns.back() - said.track.times_ns.front()) / 3.6e12;
-    }
-    last_block = said.block;
+  for (const Heard& heard : heard_) {
+    if (half < 0 || heard.half == static_cast<std::size_t>(half)) tracks.push_back(heard.track);
   }
-  SEER_ASSIGN_OR_RETURN(const FittedAlarm fitted,
-                        FitAlarm(tracks, model_.horizons_ns, hours, options));
+  const double hours = half < 0 ? hours_[0] + hours_[1] : hours_[half];
+  SEER_ASSIGN_OR_RETURN(const FittedAlarm fitted, FitAlarm(tracks, horizons_ns_, hours, options));
   return fitted.calibration;
 }
 
@@ -167,7 +181,7 @@ absl::StatusOr<TreeScore> TreeVerdict::ByHalves(const FitAlarmOptions& options) 
   // Of each half by what the other one gave.
   SEER_ASSIGN_OR_RETURN(const ModelCalibration even, FitHalf(options, 0));
   SEER_ASSIGN_OR_RETURN(const ModelCalibration odd, FitHalf(options, 1));
-  return Score(odd, even);
+  return Score({&odd, &even});
 }
 
 absl::StatusOr<ModelCalibration> TreeVerdict::Fit(const FitAlarmOptions& options) const {
@@ -176,25 +190,8 @@ absl::StatusOr<ModelCalibration> TreeVerdict::Fit(const FitAlarmOptions& options
 
 std::string WhyWorse(const TreeScore& serving, const TreeScore& candidate, std::size_t fewest,
                      double false_alarms_per_hour) {
-  if (candidate.violations < fewest) {
-    return absl::StrFormat("%d held-back violations: %d are needed", candidate.violations, fewest);
-  }
-  if (candidate.calm == 0) return "nothing held back without a violation ahead";
-  // Chance gives 0.5, with a deviation of 1 / sqrt(12 n).
-  const double chance = 0.5 + 2.5 / std::sqrt(12.0 * static_cast<double>(candidate.violations));
-  if (candidate.auc < chance) {
-    return absl::StrFormat(
-        "the labels say nothing: area under the curve %.2f, chance gives up to %.2f with %d "
-        "violations",
-        candidate.auc, chance, candidate.violations);
-  }
-  if (candidate.auc < serving.auc - 0.005) {
-    return absl::StrFormat("area under the curve %.3f, was %.3f", candidate.auc, serving.auc);
-  }
-  if (candidate.culprits < serving.culprits - 0.02) {
-    return absl::StrFormat("culprits right in %.1f %%, was %.1f %%", 100 * candidate.culprits,
-                           100 * serving.culprits);
-  }
+  std::string reason = WhyBlinder(serving, candidate, fewest);
+  if (!reason.empty()) return reason;
   const double allowed =
       std::max(static_cast<double>(serving.false_alarms), false_alarms_per_hour * candidate.hours);
   if (static_cast<double>(candidate.false_alarms) > allowed) {

@@ -2,12 +2,14 @@
 // to the retrainer.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "predict/judged_score.h"
 #include "predict/tree_replay.h"
 #include "seer/core/config.h"
 #include "seer/predict/fit_alarm.h"
@@ -16,45 +18,52 @@
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
-struct TreeScore {
-  std::size_t ahead = 0, calm = 0;  // looks with and without a violation ahead, within a second
-  std::size_t violations = 0;
-  double loss = 0;      // mean of -log P of what came, calibrated
-  double auc = 0.5;     // P(a look of the first kind looks more like one)
-  double culprits = 0;  // of the first kind, where somebody is blamed: who is so rightly
+struct TreeScore : JudgedScore {             // ahead: within a second
+  double loss = 0;                           // mean of -log P of what came, calibrated
   std::uint64_t hits = 0, false_alarms = 0;  // of the alarm; near misses not counted
   double hours = 0;
 };
 
-// What a model says of what was held back, not calibrated.
+// What trees say of a track. An empty ensemble of initiators blames the most conspicuous one.
+void SayMore(const TreeModel& model, const TreeHeldBack::Track& track, TreeSaid* said);
+// Adds what more trees say of all that was said.
+void AddTrees(const BoostedTrees& violations, const TreeHeldBack::Track& track, TreeSaid* said);
+void AddBlames(const BoostedTrees& initiators, const TreeHeldBack::Track& track, TreeSaid* said);
+
+// What a model says of what was held back, not calibrated. Where somebody acted, and it is not
+// known what would have come, alarms are neither hits nor false.
 class TreeVerdict {
  public:
-  TreeVerdict(const TreeModel& model, const TreeHeldBack& held, std::int64_t from_ns);
+  using Tracks = std::vector<TreeHeldBack::Track*>;
 
-  // With the model's own calibration.
-  TreeScore Own() const { return With(model_.calibration); }
+  // `said` of each track, which is of all its looks.
+  TreeVerdict(const std::vector<std::int64_t>& horizons_ns, const Tracks& tracks,
+              const std::vector<const TreeSaid*>& said);
+
   TreeScore With(const ModelCalibration& calibration) const {
-    return Score(calibration, calibration);
+    return Score({&calibration, &calibration});
   }
-  // With one that was fitted to the other half of the blocks, for each half. InvalidArgument: too
-  // few violations for that.
+  // With a calibration that was fitted to the other half of the blocks, for each half.
+  // InvalidArgument: too few violations for that.
   absl::StatusOr<TreeScore> ByHalves(const FitAlarmOptions& options) const;
   // Fitted to all of it.
   absl::StatusOr<ModelCalibration> Fit(const FitAlarmOptions& options) const;
 
  private:
-  struct Said {
-    std::int64_t block = 0;
+  // One track.
+  struct Heard {
+    std::size_t half = 0;
     ForecastTrack track;
     std::vector<const TreeLook*> looks;
   };
-  TreeScore Score(const ModelCalibration& even, const ModelCalibration& odd) const;
+  TreeScore Score(const std::array<const ModelCalibration*, 2>& of_half) const;
   absl::StatusOr<ModelCalibration> FitHalf(const FitAlarmOptions& options, int half) const;
 
-  const TreeModel& model_;
-  std::vector<Said> said_;
-  std::size_t violations_ = 0;
-  double culprits_ = 0;
+  const std::vector<std::int64_t>& horizons_ns_;
+  std::size_t judge_ = 0;  // the horizon that is judged
+  std::vector<Heard> heard_;
+  JudgedScore score_;  // what does not depend on the calibration
+  double hours_[2] = {0, 0};
 };
 
 // Empty: the candidate is no worse. Else why it is.

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "predict/alarm_state.h"
+#include "predict/heir.h"
 #include "predict/predictor_state.h"
 #include "predict/tick_order.h"
 #include "predict/tree_features.h"
@@ -25,7 +26,7 @@ constexpr std::size_t kMaskedServices = 4;
 constexpr float kAbnormal = 1;     // spreads above usual, from which a depth is evidence
 constexpr double kRankFrom = 0.1;  // of the threshold
 
-class TreePredictor final : public TickPredictor {
+class TreePredictor final : public TickPredictor, public internal::Heir {
  public:
   TreePredictor(TreeModel model, const TreePredictorOptions& options)
       : options_(options), model_(std::move(model)), features_(model_.inputs) {}
@@ -76,6 +77,17 @@ class TreePredictor final : public TickPredictor {
     order_.Reset();
     features_.Reset();
     latches_.clear();
+  }
+
+  // What is usual does not depend on the trees.
+  bool Inherit(TickPredictor* from, const Topology& topology) override {
+    auto* const other = dynamic_cast<TreePredictor*>(from);
+    if (other == nullptr || other->model_.period != model_.period ||
+        !(other->model_.inputs == model_.inputs)) {
+      return false;
+    }
+    std::string bytes;
+    return other->SaveState(&bytes).ok() && LoadState(bytes, topology).ok();
   }
 
   absl::Status SaveState(std::string* bytes) override {

@@ -1,7 +1,6 @@
 #include "predict/tree_replay.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 SEER_BEGIN_NAMESPACE
@@ -10,7 +9,44 @@ namespace {
 
 constexpr std::uint64_t kStride[] = {20, 2, 1};  // of each group, every so many are kept
 constexpr double kShare[] = {0.25, 0.25, 0.5};
-constexpr int kTries = 8;  // for one of an old version
+constexpr int kTries = 8;                // for one of an old version
+constexpr std::size_t kEnough = 30'000;  // looks, to judge by
+constexpr std::size_t kSaidBytes = 64;   // of what is said of a look
+
+// With which probability one is drawn, so that about `most` are: half of them fresh ones, if there
+// are so many.
+struct Shares {
+  Shares(std::size_t old, std::size_t fresh, double most) {
+    const auto n_old = static_cast<double>(old), n_fresh = static_cast<double>(fresh);
+    const double of_fresh = std::min(n_fresh, std::max(most / 2, most - n_old));
+    const double of_old = std::min(n_old, most - of_fresh);
+    share_fresh = of_fresh / std::max(1.0, n_fresh);
+    share_old = of_old / std::max(1.0, n_old);
+    drawn = of_fresh + of_old;
+  }
+  double Of(bool fresh) const { return fresh ? share_fresh : share_old; }
+  double share_fresh = 0, share_old = 0;
+  double drawn = 0;  // of both
+};
+
+constexpr std::size_t kLeastLook = 48 + sizeof(TreeLook::row);  // bytes of a saved one
+
+void LookState(StateIo& io, TreeLook& look) {
+  io(look.end_ns), io(look.version), io(look.ahead_ns), io(look.request_class);
+  io(look.weight), io(look.blame_weight);
+  io(look.in_violation), io(look.near), io(look.stirs), io(look.known), io(look.blamed);
+  for (float& value : look.row) io.AnyFloat(value);
+  io.AnyFloats(look.candidates);
+  constexpr std::int64_t kMost = std::int64_t{1} << 62;
+  io.Require(look.end_ns >= 0 && look.end_ns < kMost && look.ahead_ns >= 0, "a time of nobody's");
+  io.Require(
+      look.weight >= 0 && look.weight <= 1 && look.blame_weight >= 0 && look.blame_weight <= 1,
+      "a weight of nobody's");
+  const std::size_t count = look.candidate_count();
+  io.Require(count * TreeFeatures::kServiceColumns == look.candidates.size() && look.blamed >= -1 &&
+                 look.blamed < static_cast<std::int32_t>(count),
+             "somebody blamed who is not there");
+}
 
 }  // namespace
 
@@ -27,6 +63,21 @@ void TreeReplay::Add(TreeLook look) {
   bytes_ += look.bytes();
   kept.looks.push_back(std::move(look));
   while (bytes_ > options_.bytes) MakeRoom();
+}
+
+void TreeReplay::State(StateIo& io) {
+  io(drawn_), io(newest_version_);
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    Kept& kept = groups_[g];
+    io(kept.seen), io(kept.came);
+    io.List(kept.looks, kLeastLook, [&](TreeLook& look) { LookState(io, look); });
+    if (!io.loading()) continue;
+    const auto least = static_cast<double>(kept.looks.size());
+    io.Require(kept.came >= least && kept.came < 1e18, "a sample of fewer than it has");
+    for (const TreeLook& look : kept.looks) kept.bytes += look.bytes();
+    bytes_ += kept.bytes;
+  }
+  while (io.loading() && bytes_ > options_.bytes) MakeRoom();
 }
 
 void TreeReplay::MakeRoom() {
@@ -63,7 +114,7 @@ std::size_t TreeReplay::AheadSince(std::int64_t from_ns) const {
 }
 
 TreeRows TreeReplay::Rows(absl::Span<const std::int64_t> horizons_ns, std::size_t most,
-                          std::int64_t from_ns, std::uint64_t seed) const {
+                          std::int64_t from_ns, std::int64_t fresh_ns, std::uint64_t seed) const {
   TreeRows rows;
   rows.columns = TreeFeatures::kClassColumns;
   rows.outputs = horizons_ns.size();
@@ -71,15 +122,17 @@ TreeRows TreeReplay::Rows(absl::Span<const std::int64_t> horizons_ns, std::size_
   std::uint64_t drawn = 0;
   for (std::size_t g = 0; g < kGroups; ++g) {
     const Kept& kept = groups_[g];
-    std::size_t there = 0;
-    for (const TreeLook& look : kept.looks) there += look.end_ns > from_ns ? 1 : 0;
-    if (there == 0) continue;
-    const double drawn_share =
-        std::min(1.0, kShare[g] * static_cast<double>(most) / static_cast<double>(there));
-    const double each = kept.came / static_cast<double>(kept.looks.size()) / drawn_share;
+    std::size_t old = 0, fresh = 0;
+    for (const TreeLook& look : kept.looks) {
+      if (look.end_ns > from_ns) ++(look.end_ns > fresh_ns ? fresh : old);
+    }
+    const Shares shares(old, fresh, kShare[g] * static_cast<double>(most));
+    if (!(shares.drawn > 0)) continue;
+    const double each = kept.came / static_cast<double>(kept.looks.size()) *
+                        static_cast<double>(old + fresh) / shares.drawn;
     for (const TreeLook& look : kept.looks) {
       if (look.end_ns <= from_ns) continue;
-      if (static_cast<double>(rng.Uniform(drawn++)) >= drawn_share) continue;
+      if (static_cast<double>(rng.Uniform(drawn++)) >= shares.Of(look.end_ns > fresh_ns)) continue;
       const auto put = [&](bool ahead, double weight) {
         rows.values.insert(rows.values.end(), look.row.begin(), look.row.end());
         rows.weights.push_back(static_cast<float>(weight));
@@ -104,20 +157,22 @@ TreeRows TreeReplay::Rows(absl::Span<const std::int64_t> horizons_ns, std::size_
   return none;
 }
 
-TreeRows TreeReplay::Blames(std::size_t most, std::int64_t from_ns, std::uint64_t seed) const {
+TreeRows TreeReplay::Blames(std::size_t most, std::int64_t from_ns, std::int64_t fresh_ns,
+                            std::uint64_t seed) const {
   TreeRows rows;
   rows.columns = TreeFeatures::kServiceColumns;
   const CounterRng rng(seed, CounterRng::StreamOf("blames"));
   std::uint64_t drawn = 0;
   std::uint32_t group = 0;
-  std::size_t there = 0;
-  for (const TreeLook& look : groups_[kAhead].looks) {
-    there += look.blamed >= 0 && look.end_ns > from_ns ? look.candidate_count() : 0;
-  }
-  const double share = there == 0 ? 1 : static_cast<double>(most) / static_cast<double>(there);
+  std::size_t old = 0, fresh = 0;
   for (const TreeLook& look : groups_[kAhead].looks) {
     if (look.blamed < 0 || look.end_ns <= from_ns) continue;
-    if (static_cast<double>(rng.Uniform(drawn++)) >= share) continue;
+    (look.end_ns > fresh_ns ? fresh : old) += look.candidate_count();
+  }
+  const Shares shares(old, fresh, static_cast<double>(most));
+  for (const TreeLook& look : groups_[kAhead].looks) {
+    if (look.blamed < 0 || look.end_ns <= from_ns) continue;
+    if (static_cast<double>(rng.Uniform(drawn++)) >= shares.Of(look.end_ns > fresh_ns)) continue;
     rows.values.insert(rows.values.end(), look.candidates.begin(), look.candidates.end());
     for (std::size_t i = 0; i < look.candidate_count(); ++i) {
       rows.labels.push_back(static_cast<std::int32_t>(i) == look.blamed ? 1.0f : 0.0f);
@@ -130,35 +185,90 @@ TreeRows TreeReplay::Blames(std::size_t most, std::int64_t from_ns, std::uint64_
 }
 
 void TreeHeldBack::Add(TreeLook look) {
-  bytes_ += look.bytes();
+  const std::int64_t block = look.end_ns / block_ns_;
+  Track* track = nullptr;
+  for (auto t = tracks_.rbegin(); t != tracks_.rend() && t->block == block; ++t) {
+    if (t->request_class == look.request_class) track = &*t;
+  }
+  if (track == nullptr) {
+    for (auto t = tracks_.rbegin(); t != tracks_.rend() && tracks_.back().block != block; ++t) {
+      if (t->block != tracks_.back().block) break;
+      t->looks.shrink_to_fit();  // nothing more comes to them
+    }
+    track = &tracks_.emplace_back();
+    track->block = block;
+    track->request_class = look.request_class;
+  }
+  const std::size_t bytes = look.bytes() + kSaidBytes;
+  const bool starts =
+      look.in_violation && !track->looks.empty() && !track->looks.back().in_violation;
+  track->violations += starts ? 1 : 0;
+  track->bytes += bytes;
+  bytes_ += bytes;
+  ++looks_;
   ahead_ += look.ahead_ns != TreeLook::kNever ? 1 : 0;
-  looks_.push_back(std::move(look));
-  while (bytes_ > most_ && looks_.size() > 1) {
-    bytes_ -= looks_.front().bytes();
-    ahead_ -= looks_.front().ahead_ns != TreeLook::kNever ? 1 : 0;
-    looks_.pop_front();
+  track->looks.push_back(std::move(look));
+  while (bytes_ > most_) MakeRoom();
+}
+
+void TreeHeldBack::State(StateIo& io) {
+  std::size_t count = looks_;
+  if (!io.Count(&count, kLeastLook)) return;
+  if (!io.loading()) {
+    for (Track& track : tracks_) {
+      for (TreeLook& look : track.looks) LookState(io, look);
+    }
+    return;
+  }
+  for (std::size_t i = 0; i < count && io.ok(); ++i) {
+    TreeLook look;
+    LookState(io, look);
+    // Tracks stand by block.
+    const bool later = tracks_.empty() || look.end_ns / block_ns_ >= tracks_.back().block;
+    io.Require(later, "held-back looks that are not in order");
+    if (io.ok()) Add(std::move(look));
   }
 }
 
-std::vector<TreeHeldBack::Track> TreeHeldBack::Tracks(std::int64_t from_ns) const {
-  std::map<std::pair<std::int64_t, std::uint32_t>, std::vector<const TreeLook*>> found;
-  for (const TreeLook& look : looks_) {
-    if (look.end_ns <= from_ns) continue;
-    found[{look.end_ns / block_ns_, look.request_class}].push_back(&look);
+void TreeHeldBack::MakeRoom() {
+  Track& oldest = tracks_.front();
+  bytes_ -= oldest.bytes;
+  looks_ -= oldest.looks.size();
+  for (const TreeLook& look : oldest.looks) ahead_ -= look.ahead_ns != TreeLook::kNever ? 1 : 0;
+  tracks_.pop_front();
+}
+
+std::vector<TreeHeldBack::Track*> TreeHeldBack::Recent(std::int64_t from_ns, std::size_t violations,
+                                                       std::size_t fewest) {
+  std::vector<Track*> tracks;
+  std::size_t found = 0, looks = 0;
+  for (auto t = tracks_.rbegin(); t != tracks_.rend(); ++t) {
+    if (t->looks.front().end_ns <= from_ns) break;
+    const bool next_block = tracks.empty() || tracks.back()->block != t->block;
+    if (next_block && found >= (looks < kEnough ? violations : fewest)) break;
+    found += t->violations;
+    looks += t->looks.size();
+    tracks.push_back(&*t);
   }
-  std::vector<Track> tracks;
-  for (auto& [key, looks] : found) tracks.push_back({key.first, std::move(looks)});
+  std::reverse(tracks.begin(), tracks.end());
   return tracks;
 }
 
 std::size_t TreeHeldBack::Violations(std::int64_t from_ns) const {
   std::size_t count = 0;
-  for (const Track& track : Tracks(from_ns)) {
-    for (std::size_t i = 1; i < track.looks.size(); ++i) {
-      count += track.looks[i]->in_violation && !track.looks[i - 1]->in_violation ? 1 : 0;
-    }
+  for (auto t = tracks_.rbegin(); t != tracks_.rend(); ++t) {
+    if (t->looks.front().end_ns <= from_ns) break;
+    count += t->violations;
   }
   return count;
+}
+
+void TreeHeldBack::Forget(Teller teller) {
+  for (Track& track : tracks_) track.said[teller] = TreeSaid();
+}
+
+void TreeHeldBack::ServingIsBefore() {
+  for (Track& track : tracks_) track.said[kBefore] = track.said[kServing];
 }
 
 }  // namespace internal

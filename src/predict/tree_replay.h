@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "predict/tree_intake.h"
 #include "seer/core/config.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/nn/counter_rng.h"
 #include "seer/predict/boosted_trees.h"
 #include "seer/predict/replay_buffer.h"
@@ -33,12 +34,16 @@ class TreeReplay {
   std::size_t ahead() const { return groups_[kAhead].looks.size(); }
   std::size_t bytes() const { return bytes_; }
   std::size_t AheadSince(std::int64_t from_ns) const;
+  std::uint64_t newest_version() const { return newest_version_; }
+  // All of it, saved or loaded; loading, into one without looks.
+  void State(StateIo& io);
 
-  // To learn from: at most about `most` of those that came after `from_ns`, drawn by chance.
-  // Without labels of both kinds none.
+  // To learn from: at most about `most` of those that came after `from_ns`, drawn by chance; half
+  // of them of those after `fresh_ns`, if there are so many. Without labels of both kinds none.
   TreeRows Rows(absl::Span<const std::int64_t> horizons_ns, std::size_t most, std::int64_t from_ns,
-                std::uint64_t seed) const;
-  TreeRows Blames(std::size_t most, std::int64_t from_ns, std::uint64_t seed) const;
+                std::int64_t fresh_ns, std::uint64_t seed) const;
+  TreeRows Blames(std::size_t most, std::int64_t from_ns, std::int64_t fresh_ns,
+                  std::uint64_t seed) const;
 
  private:
   enum Group : std::size_t { kStill, kStirring, kAhead, kGroups };
@@ -50,36 +55,57 @@ class TreeReplay {
   };
   void MakeRoom();
 
-  const ReplayOptions options_;
-  const CounterRng rng_;
+  ReplayOptions options_;
+  CounterRng rng_;
   std::uint64_t drawn_ = 0, newest_version_ = 0;
   std::array<Kept, kGroups> groups_;
   std::size_t bytes_ = 0;
 };
 
-// All that was seen in some blocks of time, as the predictor saw it; the oldest goes first.
+// What trees say of a track: log-odds by look and output, and of each candidate of each look of
+// which it is known who is to blame.
+struct TreeSaid {
+  std::size_t looks = 0;  // from the first one on
+  std::vector<float> scores, blames;
+};
+
+// All that was seen in some blocks of time, as the predictor saw it; the oldest goes first. Beside
+// it stands what the model that serves says of it, and the one before: trees that are added to them
+// are judged by what they add.
 class TreeHeldBack {
  public:
-  // One class in one block, without a gap.
+  enum Teller : std::size_t { kServing, kBefore, kTellers };
+  // One class in one block.
   struct Track {
     std::int64_t block = 0;
-    std::vector<const TreeLook*> looks;
+    std::uint32_t request_class = 0;
+    std::vector<TreeLook> looks;
+    std::size_t bytes = 0, violations = 0;  // that start in it
+    std::array<TreeSaid, kTellers> said;
   };
 
   TreeHeldBack(std::size_t bytes, std::int64_t block_ns) : most_(bytes), block_ns_(block_ns) {}
   void Add(TreeLook look);
-  std::size_t looks() const { return looks_.size(); }
+  std::size_t looks() const { return looks_; }
   std::size_t ahead() const { return ahead_; }
   // Violations that start after that.
   std::size_t Violations(std::int64_t from_ns) const;
-  // Until the next Add().
-  std::vector<Track> Tracks(std::int64_t from_ns) const;
+  // The newest blocks that begin after that, oldest first: so many that there are `violations` in
+  // them, or that it costs enough, if `fewest` are. Until the next Add().
+  std::vector<Track*> Recent(std::int64_t from_ns, std::size_t violations, std::size_t fewest);
+  // What one of them says is not known any more; what serves is what is kept as the one before.
+  void Forget(Teller teller);
+  // But for what was said of it; loading, into one without looks.
+  void State(StateIo& io);
+  void ServingIsBefore();
 
  private:
-  const std::size_t most_;
-  const std::int64_t block_ns_;
-  std::deque<TreeLook> looks_;
-  std::size_t bytes_ = 0, ahead_ = 0;
+  void MakeRoom();
+
+  std::size_t most_;
+  std::int64_t block_ns_;
+  std::deque<Track> tracks_;  // by block
+  std::size_t bytes_ = 0, looks_ = 0, ahead_ = 0;
 };
 
 }  // namespace internal

@@ -11,64 +11,40 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "predict/retrainer_core.h"
-#include "predict/tree_ensemble.h"
 #include "predict/tree_intake.h"
 #include "predict/tree_judge.h"
-#include "predict/tree_replay.h"
+#include "predict/tree_memory.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/predict/boosted_trees.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
 
+using internal::GrowingTrees;
 using internal::TreeHeldBack;
 using internal::TreeIntake;
 using internal::TreeIntakeOptions;
 using internal::TreeLook;
-using internal::TreeReplay;
+using internal::TreeMemory;
+using internal::TreeSaid;
 using internal::TreeScore;
 using internal::TreeVerdict;
 
 constexpr std::uint32_t kFruitless = 3, kFruitlessAgain = 12;  // boosts of no use: from scratch
 constexpr std::size_t kFewestBlames = 200;                     // rows, to learn from whom to blame
 constexpr std::size_t kBoostDepth = 4;
+constexpr std::int64_t kFresh = 600'000'000'000;  // of which half of what is learnt is
+constexpr std::size_t kJudging = 40;              // violations that are enough to judge by
+constexpr std::uint64_t kWidely = 4;              // rounds, of which one looks at all horizons
+constexpr std::size_t kPruneParts = 4;            // of the added trees one part goes at once
 constexpr char kOriginal[] = "retrain.original_trees",
                kOriginalBlames[] = "retrain.original_blames";
-
-// An ensemble that grows.
-struct Growing {
-  std::vector<BoostedTrees> parts;  // the first is what there was before; none from scratch
-  TreeRows rows;
-
-  bool any() const { return rows.rows() > 0; }
-  // What `trees` say of the rows is said before anything that grows now.
-  void Say(const BoostedTrees& trees) {
-    if (rows.scores.empty()) rows.scores.assign(rows.labels.size(), 0.0f);
-    std::vector<float> scores(rows.outputs);
-    for (std::size_t r = 0; r < rows.rows(); ++r) {
-      trees.Score({&rows.values[r * rows.columns], rows.columns}, absl::MakeSpan(scores));
-      for (std::size_t k = 0; k < rows.outputs; ++k) rows.scores[r * rows.outputs + k] += scores[k];
-    }
-  }
-  absl::Status Grow(const TreeFitOptions& options) {
-    if (!any()) return absl::OkStatus();
-    SEER_ASSIGN_OR_RETURN(BoostedTrees more, BoostedTrees::Fit(rows, nullptr, options));
-    Say(more);
-    parts.push_back(std::move(more));
-    return absl::OkStatus();
-  }
-  absl::Status Take(BoostedTrees* trees) const {
-    if (parts.empty()) return absl::OkStatus();
-    SEER_ASSIGN_OR_RETURN(*trees, internal::JoinTrees(parts));
-    return absl::OkStatus();
-  }
-};
 
 struct Job {
   RetrainStage stage = RetrainStage::kIdle;
   TreeModel model;
   std::int64_t from_ns = 0;
-  Growing violations, initiators;
+  GrowingTrees violations, initiators;
   std::size_t trees = 0, grown = 0;
 };
 
@@ -80,37 +56,51 @@ class TreeRetrainer final : public internal::RetrainerCore {
         reach_ns_(intake.reach_ns),
         intake_(intake),
         serving_(serving),
-        replay_(options.replay),
-        held_back_(options.held_back_bytes, kBlock) {
+        memory_(options, kBlock) {
     // From the library's defaults, but for what costs.
     alarm_.false_alarms_per_hour = options.false_alarms_per_hour;
-    alarm_.candidates = 60;
+    alarm_.candidates = 40;
     alarm_.alarm = serving.calibration.alarm;
   }
 
-  absl::Status Observe(const ClusterTick& tick, const Topology& topology) override {
-    internal::MutexLock lock(&mutex_);
+ private:
+  absl::Status TakeTick(const ClusterTick& tick, const Topology& topology) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return intake_.Observe(tick, topology);
   }
-  void Add(const SpanInterval& interval) override {
-    internal::MutexLock lock(&mutex_);
-    intake_.events().Add(interval);
+  internal::EventLog& events() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return intake_.events();
   }
-  void NoteViolation(const Violation& violation) override {
-    internal::MutexLock lock(&mutex_);
-    intake_.events().NoteViolation(violation);
-  }
-  void NoteForecast(const Forecast& forecast) override {
-    internal::MutexLock lock(&mutex_);
-    intake_.events().NoteForecast(forecast);
-  }
-  void NoteAction(const ActionTaken& action) override {
-    internal::MutexLock lock(&mutex_);
-    intake_.events().NoteAction(action);
-  }
-
- private:
   void GiveUp() override { job_.reset(); }
+
+  absl::Status SaveOwn(internal::StateIo& io) const override {
+    std::string before = before_ ? EncodeTreeModel(*before_) : "";
+    io(before);
+    memory_.State(io);
+    return io.status();
+  }
+  absl::Status LoadOwn(internal::StateIo& io, std::string_view serving) override {
+    SEER_ASSIGN_OR_RETURN(TreeModel model, DecodeTreeModel(serving));
+    if (model.period != serving_.period || !(model.inputs == serving_.inputs)) {
+      return absl::InvalidArgumentError(
+          "retrainer state: of a model with other inputs: load it into one made with such");
+    }
+    std::string before_bytes;
+    io(before_bytes);
+    TreeMemory memory(options_, kBlock);
+    memory.State(io);
+    SEER_RETURN_IF_ERROR(io.status());
+    std::optional<TreeModel> before;
+    if (!before_bytes.empty()) {
+      SEER_ASSIGN_OR_RETURN(before, DecodeTreeModel(before_bytes));
+    }
+    serving_ = std::move(model);
+    before_ = std::move(before);
+    memory_ = std::move(memory);
+    versions_before_ = memory_.replay.newest_version();
+    job_.reset();
+    return absl::OkStatus();
+  }
 
   absl::StatusOr<bool> DoStep(std::int64_t now_ns) override {
     TakeIn();
@@ -133,100 +123,120 @@ class TreeRetrainer final : public internal::RetrainerCore {
     {
       internal::MutexLock lock(&mutex_);
       looks = intake_.Take();
-      newest_ns_ = intake_.newest_ns();
+      memory_.newest_ns = intake_.newest_ns();
       way_ = intake_.on_the_way();
       way_since_ns_ = intake_.on_the_way_since_ns();
       if (TakeMajorChange()) ChangedInAMajorWay();
       TakeCounts(intake_.events().alarms(), intake_.dropped());
     }
     for (TreeLook& look : looks) {
+      look.version += versions_before_;
       const bool ahead = look.ahead_ns != TreeLook::kNever;
       const bool held = HeldBack(look.end_ns);
       if (held) {
-        unjudged_ += ahead ? 1 : 0;
-        held_back_.Add(std::move(look));
+        memory_.unjudged += ahead ? 1 : 0;
+        memory_.held_back.Add(std::move(look));
         continue;
       }
       // What a look's truth rests on is held back or not, all of it.
       if (HeldBack(look.end_ns + reach_ns_)) continue;
-      unlearnt_ += ahead && !look.in_violation ? 1 : 0;
-      replay_.Add(std::move(look));
+      memory_.unlearnt += ahead && !look.in_violation ? 1 : 0;
+      memory_.replay.Add(std::move(look));
     }
   }
 
   void ChangedInAMajorWay() {
-    wants_scratch_ = true;
-    changed_ns_ = newest_ns_;
+    memory_.wants_scratch = true;
+    memory_.changed_ns = memory_.newest_ns;
   }
 
   // Who is new, who is gone, of those that requests wait for?
   void LookAtServices() {
-    if (way_.empty() || newest_ns_ - way_since_ns_ < options_.settle_ns || way_ == settled_way_) {
+    if (way_.empty() || memory_.newest_ns - way_since_ns_ < options_.settle_ns ||
+        way_ == memory_.settled_way) {
       return;
     }
     std::vector<std::string> other;
-    std::set_symmetric_difference(way_.begin(), way_.end(), settled_way_.begin(),
-                                  settled_way_.end(), std::back_inserter(other));
-    const std::size_t all = (way_.size() + settled_way_.size() + other.size()) / 2;
+    std::set_symmetric_difference(way_.begin(), way_.end(), memory_.settled_way.begin(),
+                                  memory_.settled_way.end(), std::back_inserter(other));
+    const std::size_t all = (way_.size() + memory_.settled_way.size() + other.size()) / 2;
     const bool major =
-        !settled_way_.empty() &&
+        !memory_.settled_way.empty() &&
         static_cast<double>(other.size()) >= options_.major_change * static_cast<double>(all);
-    settled_way_ = way_;
+    memory_.settled_way = way_;
     if (major) ChangedInAMajorWay();
   }
 
   absl::Status BeginRound(std::int64_t now_ns) {
-    if (newest_ns_ < round_ns_ + options_.retrain_every_ns) return absl::OkStatus();
+    if (memory_.newest_ns < memory_.round_ns + options_.retrain_every_ns) return absl::OkStatus();
+    const bool learn = memory_.unlearnt >= options_.new_windows;
+    if (!learn && memory_.unjudged < options_.new_windows) return absl::OkStatus();
     // What could not be judged is not worth its training.
-    if (held_back_.Violations(0) < options_.fewest_held_back) return absl::OkStatus();
-    const bool learn = unlearnt_ >= options_.new_windows;
-    if (!learn && unjudged_ < options_.new_windows) return absl::OkStatus();
-    round_ns_ = newest_ns_;
-    if (std::exchange(unjudged_, 0) > 0) SEER_RETURN_IF_ERROR(FitTheAlarm(now_ns));
-    if (!learn) return absl::OkStatus();
-    unlearnt_ = 0;
-    if (wants_scratch_ && replay_.AheadSince(changed_ns_) >= 5 * options_.new_windows &&
-        held_back_.Violations(changed_ns_) >= options_.fewest_held_back) {
-      wants_scratch_ = false;
-      return BeginScratch(changed_ns_, now_ns);
+    if (memory_.held_back.Violations(0) < options_.fewest_held_back) return absl::OkStatus();
+    memory_.round_ns = memory_.newest_ns;
+    memory_.unjudged = 0;
+    ++memory_.rounds;
+    if (!learn) {
+      Judged judged = JudgeServing(/*from_ns=*/0, /*widely=*/memory_.rounds % kWidely == 0);
+      return FitTheAlarm(&judged, now_ns);
     }
-    if (fruitless_ % kFruitlessAgain == kFruitless) {
-      ++fruitless_;
+    memory_.unlearnt = 0;
+    if (memory_.wants_scratch &&
+        memory_.replay.AheadSince(memory_.changed_ns) >= 5 * options_.new_windows &&
+        memory_.held_back.Violations(memory_.changed_ns) >= options_.fewest_held_back) {
+      memory_.wants_scratch = false;
+      return BeginScratch(memory_.changed_ns, now_ns);
+    }
+    if (memory_.fruitless % kFruitlessAgain == kFruitless) {
+      ++memory_.fruitless;
       return BeginScratch(0, now_ns);
     }
     return BeginBoost(now_ns);
   }
 
-  absl::Status FitTheAlarm(std::int64_t now_ns) {
-    Job job;
-    job.stage = RetrainStage::kAlarm;
-    job.model = serving_;
-    return Finish(&job, now_ns);
-  }
-
-  std::uint64_t NewSeed() { return options_.seed + 1000 * ++jobs_; }
+  std::uint64_t NewSeed() { return options_.seed + 1000 * ++memory_.jobs; }
 
   absl::Status BeginBoost(std::int64_t now_ns) {
     auto job = std::make_unique<Job>();
     job->stage = RetrainStage::kBoost;
     job->model = serving_;
-    SEER_RETURN_IF_ERROR(Prune(kOriginal, &job->model.violations, &job->model.provenance));
-    SEER_RETURN_IF_ERROR(Prune(kOriginalBlames, &job->model.initiators, &job->model.provenance));
     const std::uint64_t seed = NewSeed();
-    job->violations.rows =
-        replay_.Rows(serving_.horizons_ns, options_.boost_rows, /*from_ns=*/0, seed);
+    const std::int64_t fresh_ns = memory_.newest_ns - kFresh;
+    job->violations.rows = memory_.replay.Rows(serving_.horizons_ns, options_.boost_rows,
+                                               /*from_ns=*/0, fresh_ns, seed);
     if (serving_.initiators.size() > 0) {
-      TreeRows rows = replay_.Blames(options_.boost_rows, 0, seed);
+      TreeRows rows = memory_.replay.Blames(options_.boost_rows, 0, fresh_ns, seed);
       if (rows.rows() >= kFewestBlames) job->initiators.rows = std::move(rows);
     }
-    for (auto [growing, trees] : {std::pair{&job->violations, &job->model.violations},
-                                  std::pair{&job->initiators, &job->model.initiators}}) {
-      if (!growing->any()) continue;
-      growing->Say(*trees);
-      growing->parts.push_back(*trees);
-    }
+    SEER_RETURN_IF_ERROR(GrowUpon(kOriginal, serving_.violations, job.get(), &job->violations));
+    SEER_RETURN_IF_ERROR(
+        GrowUpon(kOriginalBlames, serving_.initiators, job.get(), &job->initiators));
     job->trees = options_.boost_trees;
     return Begin(std::move(job), now_ns);
+  }
+
+  // Where more were added than may be, with those to come, the oldest of them go.
+  absl::Status GrowUpon(const char* original, const BoostedTrees& trees, Job* job,
+                        GrowingTrees* growing) const {
+    if (!growing->any()) return absl::OkStatus();
+    std::size_t first = trees.size(), told = 0;
+    const auto note = job->model.provenance.find(original);
+    if (note != job->model.provenance.end() && absl::SimpleAtoi(note->second, &told)) {
+      first = std::min(first, told);
+    }
+    job->model.provenance[original] = absl::StrCat(first);
+    growing->before = trees;
+    const std::size_t added = trees.size() - first + options_.boost_trees;
+    if (added > options_.added_trees) {
+      // Some more at once, so that it need not be done each time.
+      const std::size_t over =
+          std::max(added - options_.added_trees, options_.added_trees / kPruneParts);
+      SEER_ASSIGN_OR_RETURN(
+          growing->before, internal::DropTrees(trees, first, std::min(over, trees.size() - first)));
+      growing->pruned = true;
+    }
+    growing->Say(growing->before);
+    return absl::OkStatus();
   }
 
   absl::Status BeginScratch(std::int64_t from_ns, std::int64_t now_ns) {
@@ -237,8 +247,9 @@ class TreeRetrainer final : public internal::RetrainerCore {
     job->model.provenance.erase(kOriginal);
     job->model.provenance.erase(kOriginalBlames);
     const std::uint64_t seed = NewSeed();
-    job->violations.rows = replay_.Rows(serving_.horizons_ns, options_.scratch_rows, from_ns, seed);
-    TreeRows rows = replay_.Blames(options_.scratch_rows, from_ns, seed);
+    job->violations.rows =
+        memory_.replay.Rows(serving_.horizons_ns, options_.scratch_rows, from_ns, from_ns, seed);
+    TreeRows rows = memory_.replay.Blames(options_.scratch_rows, from_ns, from_ns, seed);
     if (rows.rows() >= kFewestBlames) job->initiators.rows = std::move(rows);
     job->trees = options_.scratch_trees;
     return Begin(std::move(job), now_ns);
@@ -257,101 +268,172 @@ class TreeRetrainer final : public internal::RetrainerCore {
     return absl::OkStatus();
   }
 
-  // Where more were added than may be, with those to come, the oldest of them go.
-  absl::Status Prune(const char* original, BoostedTrees* trees,
-                     internal::Provenance* provenance) const {
-    std::size_t first = trees->size();
-    const auto note = provenance->find(original);
-    std::size_t told = 0;
-    if (note != provenance->end() && absl::SimpleAtoi(note->second, &told)) {
-      first = std::min(first, told);
-    }
-    (*provenance)[original] = absl::StrCat(first);
-    const std::size_t added = trees->size() - first + options_.boost_trees;
-    if (added <= options_.added_trees) return absl::OkStatus();
-    const std::size_t over = std::min(added - options_.added_trees, trees->size() - first);
-    SEER_ASSIGN_OR_RETURN(*trees, internal::DropTrees(*trees, first, over));
-    return absl::OkStatus();
-  }
-
   // A few trees.
   absl::Status Grow() {
     Job& job = *job_;
     const bool boost = job.stage == RetrainStage::kBoost;
     TreeFitOptions options;
     options.rounds = std::min<std::size_t>(options_.trees_a_step, job.trees - job.grown);
-    options.seed = options_.seed + 1000 * jobs_ + job.grown;
+    options.seed = options_.seed + 1000 * memory_.jobs + job.grown;
     options.learning_rate = boost ? options_.boost_learning_rate : options_.scratch_learning_rate;
     if (boost) options.depth = kBoostDepth;
-    SEER_RETURN_IF_ERROR(job.violations.Grow(options));
-    SEER_RETURN_IF_ERROR(job.initiators.Grow(options));
     job.grown += options.rounds;
+    SEER_RETURN_IF_ERROR(job.violations.Grow(options, job.grown >= job.trees));
+    SEER_RETURN_IF_ERROR(job.initiators.Grow(options, job.grown >= job.trees));
     ++steps_;
     return absl::OkStatus();
   }
 
-  // Does it replace the model that serves?
-  absl::Status Finish(Job* job, std::int64_t now_ns) {
-    SEER_RETURN_IF_ERROR(job->violations.Take(&job->model.violations));
-    SEER_RETURN_IF_ERROR(job->initiators.Take(&job->model.initiators));
+  // What serves, on what is held back.
+  struct Judged {
+    TreeVerdict::Tracks tracks;
+    std::optional<TreeVerdict> verdict;  // on the serving model
+    TreeScore own;
+    FitAlarmOptions alarm;
+    absl::StatusOr<TreeScore> halves;  // with an alarm fitted anew
+  };
+
+  // By the newest blocks alone: what is long past says nothing of the application as it is now.
+  TreeVerdict::Tracks RecentTracks(std::int64_t from_ns) {
+    return memory_.held_back.Recent(from_ns, kJudging, options_.fewest_held_back);
+  }
+  TreeVerdict Hear(const TreeModel& model, TreeHeldBack::Teller teller,
+                   const TreeVerdict::Tracks& tracks) const {
+    std::vector<const TreeSaid*> said;
+    for (TreeHeldBack::Track* const track : tracks) {
+      internal::SayMore(model, *track, &track->said[teller]);
+      said.push_back(&track->said[teller]);
+    }
+    return TreeVerdict(serving_.horizons_ns, tracks, said);
+  }
+  // `widely`: the alarm may be at any horizon; else at the one where it is, which costs a sixth.
+  Judged JudgeServing(std::int64_t from_ns, bool widely) {
+    Judged judged{RecentTracks(from_ns), std::nullopt, {}, alarm_, absl::UnknownError("")};
+    judged.verdict.emplace(Hear(serving_, TreeHeldBack::kServing, judged.tracks));
+    judged.own = judged.verdict->With(serving_.calibration);
+    const std::vector<std::int64_t>& horizons = serving_.horizons_ns;
+    if (!widely && std::binary_search(horizons.begin(), horizons.end(),
+                                      serving_.calibration.alarm_horizon_ns)) {
+      judged.alarm.least_horizon_ns = judged.alarm.most_horizon_ns =
+          serving_.calibration.alarm_horizon_ns;
+    }
+    judged.halves = judged.verdict->ByHalves(judged.alarm);
+    return judged;
+  }
+
+  // An alarm fitted anew for the trees that serve.
+  absl::Status FitTheAlarm(Judged* judged, std::int64_t now_ns) {
     RetrainDecision decision;
-    decision.stage = job->stage;
+    decision.stage = RetrainStage::kAlarm;
     decision.at_ns = now_ns;
-    const TreeVerdict of_serving(serving_, held_back_, job->from_ns);
-    const TreeVerdict verdict(job->model, held_back_, job->from_ns);
-    const TreeScore own = of_serving.Own();
-    decision.serving_loss = own.loss;
-    const absl::StatusOr<TreeScore> candidate = verdict.ByHalves(alarm_);
-    const absl::StatusOr<ModelCalibration> calibration = verdict.Fit(alarm_);
-    if (candidate.ok() && calibration.ok()) {
-      TreeScore serving = own;
-      if (job->stage != RetrainStage::kAlarm) {
-        // Half of what is held back chooses an alarm badly, whatever the trees: so for both.
-        const absl::StatusOr<TreeScore> halves = of_serving.ByHalves(alarm_);
-        if (halves.ok()) {
-          serving.hits = std::min(own.hits, halves->hits);
-          serving.false_alarms = std::max(own.false_alarms, halves->false_alarms);
-        }
-      }
-      decision.candidate_loss = candidate->loss;
-      decision.held_back = candidate->ahead + candidate->calm;
-      decision.held_back_ahead = candidate->ahead;
-      decision.reason = internal::WhyWorse(serving, *candidate, options_.fewest_held_back,
-                                           options_.false_alarms_per_hour);
-      const TreeScore fitted = verdict.With(*calibration);
-      if (decision.reason.empty() && fitted.hits < own.hits &&
-          fitted.false_alarms >= own.false_alarms) {
-        decision.reason = absl::StrFormat("%d hits of %d with its own alarm, were %d", fitted.hits,
-                                          fitted.violations, own.hits);
-      }
-      // As good is no reason to change.
-      if (decision.reason.empty() && candidate->hits == serving.hits &&
-          candidate->false_alarms >= serving.false_alarms &&
-          candidate->loss > 0.995 * serving.loss) {
-        decision.reason = absl::StrFormat("as good as what serves: loss %.5f, is %.5f",
-                                          candidate->loss, serving.loss);
-      }
-    } else {
-      decision.reason =
-          std::string((candidate.ok() ? calibration.status() : candidate.status()).message());
-    }
+    TreeModel model;
+    decision.reason = Decide(judged->own, judged->own, judged->halves, *judged->verdict,
+                             judged->alarm, &decision, &model.calibration);
     if (decision.reason.empty()) {
-      job->model.calibration = *calibration;
-      Replace(std::move(job->model), decision, /*keep_before=*/true);
+      const ModelCalibration calibration = model.calibration;
+      model = serving_;
+      model.calibration = calibration;
+      Replace(std::move(model), decision, /*keep_before=*/true);
       decision.replaced = true;
-      replaced_ns_ = probed_ns_ = newest_ns_;
+      memory_.replaced_ns = memory_.probed_ns = memory_.newest_ns;
     }
-    if (job->stage == RetrainStage::kBoost) fruitless_ = decision.replaced ? 0 : fruitless_ + 1;
     Tell(decision);
     return absl::OkStatus();
   }
 
+  // Why the candidate should not serve; empty: it should, with this calibration.
+  std::string Decide(const TreeScore& own, const TreeScore& serving,
+                     const absl::StatusOr<TreeScore>& candidate, const TreeVerdict& verdict,
+                     const FitAlarmOptions& alarm, RetrainDecision* decision,
+                     ModelCalibration* calibration) const {
+    decision->serving_loss = own.loss;
+    if (!candidate.ok()) return std::string(candidate.status().message());
+    decision->candidate_loss = candidate->loss;
+    decision->held_back = candidate->ahead + candidate->calm;
+    decision->held_back_ahead = candidate->ahead;
+    std::string reason = internal::WhyWorse(serving, *candidate, options_.fewest_held_back,
+                                            options_.false_alarms_per_hour);
+    if (!reason.empty()) return reason;
+    // As good is no reason to change.
+    if (candidate->hits == serving.hits && candidate->false_alarms >= serving.false_alarms &&
+        candidate->loss > 0.995 * serving.loss) {
+      return absl::StrFormat("as good as what serves: loss %.5f, is %.5f", candidate->loss,
+                             serving.loss);
+    }
+    const absl::StatusOr<ModelCalibration> fit = verdict.Fit(alarm);
+    if (!fit.ok()) return std::string(fit.status().message());
+    const TreeScore fitted = verdict.With(*fit);
+    if (fitted.hits < own.hits && fitted.false_alarms >= own.false_alarms) {
+      return absl::StrFormat("%d hits of %d with its own alarm, were %d", fitted.hits,
+                             fitted.violations, own.hits);
+    }
+    *calibration = *fit;
+    return "";
+  }
+
+  // What the candidate says of a track: where it grew upon all that serves, that and what it adds.
+  TreeSaid SaidBy(const Job& job, const TreeHeldBack::Track& track) const {
+    TreeSaid said = track.said[TreeHeldBack::kServing];
+    const auto add = [&](const GrowingTrees& growing, std::vector<float> TreeSaid::*what,
+                         const auto& add_trees) {
+      if (growing.added.empty()) return;
+      if (growing.before.columns() == 0 || growing.pruned) {
+        std::fill((said.*what).begin(), (said.*what).end(), 0.0f);
+        if (growing.before.columns() > 0) add_trees(growing.before, track, &said);
+      }
+      for (const BoostedTrees& more : growing.added) add_trees(more, track, &said);
+    };
+    add(job.violations, &TreeSaid::scores, internal::AddTrees);
+    add(job.initiators, &TreeSaid::blames, internal::AddBlames);
+    return said;
+  }
+
+  // Does it replace the model that serves? If not, would another alarm do it?
+  absl::Status Finish(Job* job, std::int64_t now_ns) {
+    const bool boost = job->stage == RetrainStage::kBoost;
+    Judged judged = JudgeServing(job->from_ns, !boost || memory_.rounds % kWidely == 0);
+    std::vector<TreeSaid> said;
+    std::vector<const TreeSaid*> pointers;
+    for (const TreeHeldBack::Track* const track : judged.tracks) {
+      said.push_back(SaidBy(*job, *track));
+    }
+    for (const TreeSaid& one : said) pointers.push_back(&one);
+    const TreeVerdict verdict(serving_.horizons_ns, judged.tracks, pointers);
+    RetrainDecision decision;
+    decision.stage = job->stage;
+    decision.at_ns = now_ns;
+    // Half of what is held back chooses an alarm badly, whatever the trees: so for both.
+    TreeScore serving = judged.own;
+    if (judged.halves.ok()) {
+      serving.hits = std::min(serving.hits, judged.halves->hits);
+      serving.false_alarms = std::max(serving.false_alarms, judged.halves->false_alarms);
+    }
+    decision.reason = Decide(judged.own, serving, verdict.ByHalves(judged.alarm), verdict,
+                             judged.alarm, &decision, &job->model.calibration);
+    if (decision.reason.empty()) {
+      SEER_RETURN_IF_ERROR(job->violations.Take(&job->model.violations));
+      SEER_RETURN_IF_ERROR(job->initiators.Take(&job->model.initiators));
+      Replace(std::move(job->model), decision, /*keep_before=*/true);
+      for (std::size_t t = 0; t < said.size(); ++t) {
+        judged.tracks[t]->said[TreeHeldBack::kServing] = std::move(said[t]);
+      }
+      decision.replaced = true;
+      memory_.replaced_ns = memory_.probed_ns = memory_.newest_ns;
+    }
+    if (boost) memory_.fruitless = decision.replaced ? 0 : memory_.fruitless + 1;
+    Tell(decision);
+    return decision.replaced ? absl::OkStatus() : FitTheAlarm(&judged, now_ns);
+  }
+
   // Would the model before have done better since?
   absl::Status Probe(std::int64_t now_ns) {
-    if (!before_ || newest_ns_ < probed_ns_ + kProbeEvery) return absl::OkStatus();
-    probed_ns_ = newest_ns_;
-    const TreeScore serving = TreeVerdict(serving_, held_back_, replaced_ns_).Own();
-    const TreeScore before = TreeVerdict(*before_, held_back_, replaced_ns_).Own();
+    if (!before_ || memory_.newest_ns < memory_.probed_ns + kProbeEvery) return absl::OkStatus();
+    memory_.probed_ns = memory_.newest_ns;
+    const TreeVerdict::Tracks tracks = RecentTracks(memory_.replaced_ns);
+    const TreeScore serving =
+        Hear(serving_, TreeHeldBack::kServing, tracks).With(serving_.calibration);
+    const TreeScore before =
+        Hear(*before_, TreeHeldBack::kBefore, tracks).With(before_->calibration);
     const bool loss = serving.loss > 1.1 * before.loss && serving.auc <= before.auc + 0.005;
     if (serving.violations >= options_.fewest_held_back && serving.calm > 0 && loss &&
         serving.hits <= before.hits) {
@@ -369,8 +451,9 @@ class TreeRetrainer final : public internal::RetrainerCore {
       TreeModel back = *std::move(before_);
       Replace(std::move(back), decision, /*keep_before=*/false);
       Tell(decision);
-    } else if (newest_ns_ - replaced_ns_ > options_.probation_ns) {
+    } else if (memory_.newest_ns - memory_.replaced_ns > options_.probation_ns) {
       before_.reset();
+      memory_.held_back.Forget(TreeHeldBack::kBefore);
     }
     return absl::OkStatus();
   }
@@ -379,21 +462,24 @@ class TreeRetrainer final : public internal::RetrainerCore {
     // The model from before the first change stays the one to go back to while it is on trial.
     if (!keep_before) {
       before_.reset();
+      memory_.held_back.Forget(TreeHeldBack::kBefore);
     } else if (!before_) {
-      before_ = std::move(serving_);
+      before_ = serving_;
+      memory_.held_back.ServingIsBefore();
     }
-    NextVersion(decision, replay_.looks(), &model.provenance);
+    if (decision.stage != RetrainStage::kAlarm) memory_.held_back.Forget(TreeHeldBack::kServing);
+    NextVersion(decision, memory_.replay.looks(), &model.provenance);
     serving_ = std::move(model);
     Show(EncodeTreeModel(serving_));
   }
 
   void Publish(RetrainerHealth* health) const override {
     health->stage = job_ != nullptr ? job_->stage : RetrainStage::kIdle;
-    health->replay_windows = replay_.looks();
-    health->replay_ahead = replay_.ahead();
-    health->replay_bytes = replay_.bytes();
-    health->held_back_windows = held_back_.looks();
-    health->held_back_ahead = held_back_.ahead();
+    health->replay_windows = memory_.replay.looks();
+    health->replay_ahead = memory_.replay.ahead();
+    health->replay_bytes = memory_.replay.bytes();
+    health->held_back_windows = memory_.held_back.looks();
+    health->held_back_ahead = memory_.held_back.ahead();
   }
 
   const std::int64_t reach_ns_;
@@ -402,17 +488,12 @@ class TreeRetrainer final : public internal::RetrainerCore {
   // Of Step() alone.
   TreeModel serving_;
   std::optional<TreeModel> before_;
-  TreeReplay replay_;
-  TreeHeldBack held_back_;
+  mutable TreeMemory memory_;  // saving it changes nothing
   FitAlarmOptions alarm_;
   std::unique_ptr<Job> job_;
-  std::vector<std::string> way_, settled_way_;
-  std::int64_t way_since_ns_ = 0, newest_ns_ = 0, round_ns_ = 0;
-  std::int64_t replaced_ns_ = 0, probed_ns_ = 0, changed_ns_ = 0;
-  bool wants_scratch_ = false;
-  std::size_t unlearnt_ = 0, unjudged_ = 0;
-  std::uint64_t jobs_ = 0;
-  std::uint32_t fruitless_ = 0;
+  std::vector<std::string> way_;
+  std::int64_t way_since_ns_ = 0;
+  std::uint64_t versions_before_ = 0;  // of the application, before the restart
 };
 
 }  // namespace

@@ -14,12 +14,15 @@
 #include "seer/predict/model_inputs.h"
 #include "seer/predict/model_predictor.h"
 #include "seer/predict/training_set.h"
+#include "tests/predict/retrain_text.h"
 #include "tests/predict/small_cluster.h"
 
 namespace seer {
 namespace {
 
 using testing::SmallCluster;
+using testing::StepAll;
+using testing::Text;
 
 constexpr std::size_t kTicks = 6;
 const std::vector<std::string>& Names() {
@@ -130,11 +133,7 @@ void Live(Retrainer* retrainer, Shop* shop, int ticks, bool sick = true, bool te
       retrainer->NoteViolation(shop->violations[told]);
     }
     if (i % 10 != 0) continue;
-    for (bool more = true; more;) {
-      const auto step = retrainer->Step(tick.period.EndNs(tick.tick));
-      ASSERT_TRUE(step.ok()) << step.status();
-      more = *step;
-    }
+    StepAll(retrainer, tick.period.EndNs(tick.tick));
   }
 }
 
@@ -156,17 +155,6 @@ std::pair<double, double> Says(const Checkpoint& model, double load) {
     if (since < 0) calm += p, ++n_calm;
   }
   return {ahead / n_ahead, calm / n_calm};
-}
-
-std::string Text(const std::vector<RetrainDecision>& decisions) {
-  std::string text;
-  for (const RetrainDecision& each : decisions) {
-    text += std::string(RetrainStageName(each.stage)) + (each.replaced ? " yes " : " no: ") +
-            each.reason + " " + std::to_string(each.serving_loss) + " " +
-            std::to_string(each.candidate_loss) + " of " + std::to_string(each.held_back_ahead) +
-            "/" + std::to_string(each.held_back) + "\n";
-  }
-  return text;
 }
 
 bool Replaced(const std::vector<RetrainDecision>& decisions, RetrainStage stage) {

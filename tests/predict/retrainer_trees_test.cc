@@ -14,12 +14,15 @@
 #include "seer/predict/retrainer.h"
 #include "seer/predict/tree_trainer.h"
 #include "tests/predict/faulty_cluster.h"
+#include "tests/predict/retrain_text.h"
 
 namespace seer {
 namespace {
 
 using testing::FaultyRun;
 using testing::SmallTraining;
+using testing::StepAll;
+using testing::Text;
 
 // Trained once for all tests of a process.
 const TreeModel& Trained() {
@@ -57,11 +60,7 @@ void Live(Retrainer* retrainer, const FaultyRun& run, bool tell = true) {
       retrainer->NoteViolation(run.violations[told++]);
     }
     if (i % 10 != 0) continue;
-    for (bool more = true; more;) {
-      const auto step = retrainer->Step(now_ns);
-      ASSERT_TRUE(step.ok()) << step.status();
-      more = *step;
-    }
+    StepAll(retrainer, now_ns);
   }
 }
 
@@ -79,17 +78,6 @@ Found Score(const std::string& model, double ms_each) {
     found.false_alarms += score.false_alarms - score.near_misses;
   }
   return found;
-}
-
-std::string Text(const std::vector<RetrainDecision>& decisions) {
-  std::string text;
-  for (const RetrainDecision& each : decisions) {
-    text += std::string(RetrainStageName(each.stage)) + (each.replaced ? " yes " : " no: ") +
-            each.reason + " " + std::to_string(each.serving_loss) + " " +
-            std::to_string(each.candidate_loss) + " of " + std::to_string(each.held_back_ahead) +
-            "/" + std::to_string(each.held_back) + "\n";
-  }
-  return text;
 }
 
 std::size_t Count(const std::vector<RetrainDecision>& decisions, RetrainStage stage,
@@ -220,7 +208,7 @@ TEST(RetrainerTrees, AfterAMajorChangeTheyGrowFromScratch) {
   ASSERT_NE(scratch, decisions.end());
   EXPECT_EQ(Count({decisions.begin(), scratch}, RetrainStage::kBoost, false), 0u)
       << "not because boosting was of no use";
-  EXPECT_GT(retrainer->health().steps, 7u);
+  EXPECT_GE(retrainer->health().steps, 3u) << "30 trees, 12 a step";
 }
 
 TEST(RetrainerTrees, NewServicesOnTheWayAreAMajorChange) {

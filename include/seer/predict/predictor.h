@@ -13,8 +13,10 @@
 // Without a model that is the rival of the options, which learns while it runs what is usual.
 // Predict() gives the forecast of the newest tick that is complete or overdue.
 //
-// Another model. UseModel() hands over a predictor that is to take over: for `warm_ticks` ticks it
-// looks on beside the present one, and then speaks for the first time with the very next tick, so
+// Another model. UseModel() hands over a predictor that is to take over. Trees after trees of the
+// same inputs do so with the very next tick, as they go on from what the present ones have learnt
+// of what is usual. Any other looks on beside the present one for `warm_ticks` ticks, and until it
+// has a forecast for as many classes, or 600 ticks more; then it speaks with the very next tick, so
 // that no tick goes without a forecast. One that refuses ticks does not take over.
 //
 // The clock. Nodes and control plane need clocks that agree to within a tick. When this machine's

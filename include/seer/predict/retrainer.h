@@ -26,16 +26,19 @@
 //               new network for the services that there are now. Meanwhile the old one serves,
 //               mapped onto the new services where it can be (nn/topology_map.h).
 // And with trees, which learn what is usual while they run and do not care who is there:
-//   alarm       calibration, horizon and threshold are fitted anew to what is held back
-//               (fit_alarm.h), by halves: each half is judged by what the other one gave.
+//   alarm       calibration and threshold are fitted anew to what is held back (fit_alarm.h), each
+//               fourth time its horizon too; by halves: each half is judged by what the other one
+//               gave. Nothing but what was said of it is needed, which is kept.
 //   boost       `boost_trees` more trees are grown upon those there are, `added_trees` at most:
-//               then the oldest of the added ones go.
+//               then the oldest of the added ones go. From `boost_rows` rows, half of them of the
+//               last ten minutes. Where that is of no use, the alarm alone is tried.
 //   scratch     new trees from what is in the buffer: after a major change from what came since,
 //               and where boosting was of no use three times. The old ones serve meanwhile.
 // Something is tried when there are `new_windows` windows ahead of violations that it has not
 // learnt from, and at most every `retrain_every_ns`.
 //
-// What replaces the model that serves. Only one that is no worse on what is held back: not less
+// What replaces the model that serves. Only one that is no worse on what is held back (of trees: on
+// the newest blocks of it that have 40 violations): not less
 // able to tell what is ahead of violations from the rest, nor to name who initiates them, and with
 // no larger loss; trees also not with fewer hits, or more false alarms than
 // `false_alarms_per_hour` and the old one. Labels by which nobody does better than chance are not
@@ -49,8 +52,10 @@
 // share of them for which LeaveAlone() says so. Off unless set.
 //
 // A restart. A model says itself which version it is and what it came of (provenance), and the
-// count goes on from there. What is not kept are the buffers: it begins to collect anew, and does
-// nothing before `fewest_held_back` violations are held back again.
+// count goes on from there. SaveState() of one with trees has all that it learns from and judges by
+// too; without it, it begins to collect anew, and does nothing before `fewest_held_back` violations
+// are held back again. What is lost in any case are the ticks of the last `label_delay_ns`, what is
+// being trained, and for half a minute what is usual at present.
 //
 // Threads: Observe(), Note...(), TakeModel() and the rest from any; Step() from one at a time, and
 // it holds no lock while it trains. The same calls give the same model, whatever the clock was.
@@ -109,10 +114,10 @@ struct RetrainerOptions {
   float head_rate = 1e-3f, whole_rate = 3e-4f, scratch_rate = 1e-3f;     // learning rates
 
   double false_alarms_per_hour = 1;  // of trees' alarms, near misses not counted
-  std::uint32_t trees_a_step = 4;    // that one Step() grows
-  std::uint32_t boost_trees = 12, added_trees = 96, scratch_trees = 120;
-  double boost_learning_rate = 0.05, scratch_learning_rate = 0.1;  // shrinkage
-  std::size_t boost_rows = 8'000, scratch_rows = 100'000;          // drawn from the buffer, at most
+  std::uint32_t trees_a_step = 12;   // that one Step() grows
+  std::uint32_t boost_trees = 8, added_trees = 96, scratch_trees = 120;
+  double boost_learning_rate = 0.08, scratch_learning_rate = 0.1;  // shrinkage
+  std::size_t boost_rows = 3'000, scratch_rows = 100'000;          // drawn from the buffer, at most
 
   std::int64_t recent_ns = 60'000'000'000;  // of which the normaliser takes what is usual
   double drift_shift = 1;                   // in spreads, from which on it is something else
@@ -190,6 +195,14 @@ class Retrainer {
   // As it is now.
   virtual std::string serving() const = 0;
   virtual std::vector<RetrainDecision> TakeDecisions() = 0;
+
+  // What it would go on with after a restart, behind what is in `bytes`; between two Step()s.
+  // Unimplemented: of a network.
+  [[nodiscard]] virtual absl::Status SaveState(std::string* bytes) const = 0;
+  // Into one that was just made, with any model: it then serves what that one did (serving()).
+  // DataLoss: not whole. InvalidArgument: no such state, or of another version. After an error it
+  // is as it was.
+  [[nodiscard]] virtual absl::Status LoadState(std::string_view bytes) = 0;
   virtual RetrainerHealth health() const = 0;
 
  protected:
