@@ -57,10 +57,15 @@ class Run {
   ~Run() { job_.processor_ns = ThreadNs() - began_ns_; }
 
   bool Goes() const {
+    if (job_.stop->load(std::memory_order_relaxed) || WallNs() >= end_ns_) {  // orders nothing
+      return false;
+    }
+    // After the look at the clock: beside another that takes idle time it may come back late, and
+    // is to make its piece all the same.
     if (job_.gives_way) ::sched_yield();
-    return !job_.stop->load(std::memory_order_relaxed) && WallNs() < end_ns_;  // orders nothing
+    return true;
   }
-  bool IsFirstHalf() const { return Goes() && WallNs() < half_ns_; }
+  bool IsFirstHalf() const { return WallNs() < half_ns_ && Goes(); }
   std::uint64_t step_ns() const { return job_.step_ns; }
   // A piece by the clock that counts: the thread's own for what only the core and the memory do.
   template <typename Piece>
