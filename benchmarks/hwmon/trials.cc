@@ -130,6 +130,11 @@ TrialResult RunTrials(const TrialOptions& options) {
   std::mt19937_64 random(options.seed);
   while (static_cast<int>(order.size()) < options.trials) {
     auto more = Combinations();
+    const auto is_other = [&](const auto& c) {
+      return !options.only.empty() && options.only != TruthName(c.second);
+    };
+    more.erase(std::remove_if(more.begin(), more.end(), is_other), more.end());
+    if (more.empty()) break;
     std::shuffle(more.begin(), more.end(), random);
     order.insert(order.end(), more.begin(), more.end());
   }

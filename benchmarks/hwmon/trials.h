@@ -74,6 +74,7 @@ struct TrialOptions {
   std::uint64_t seed = 1;
   std::string directory = "/var/tmp";  // of the disk that is meant
   std::string record;                  // the file that the readings are written to; empty: none
+  std::string only;                    // this truth alone, to look at it; empty: all
   bool busy = false;    // go on where the machine is too busy to calibrate: to see that it runs
   bool probing = true;  // measure what the probes do and see, too
   int live_tests = 20;  // of each kind

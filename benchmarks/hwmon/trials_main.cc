@@ -1,7 +1,8 @@
-// hwmon_trials [--trials N] [--seed S] [--directory D] [--record FILE] [--no-probing] [--busy]: the
-// live trials by themselves, each as a line while they run, then the table. Needs root, cgroup v1
-// with an empty v2 beside it, ip and tc, and two processors that nobody else uses: 2.5 s for each
-// trial, and a minute for what the probes do (--no-probing leaves that out).
+// hwmon_trials [--trials N] [--seed S] [--only TRUTH] [--directory D] [--record FILE]
+// [--no-probing]
+// [--busy]: the live trials by themselves, each as a line while they run, then the table. Needs
+// root, cgroup v1 with an empty v2 beside it, ip and tc, and two processors that nobody else uses:
+// 2.5 s for each trial, and a minute for what the probes do (--no-probing leaves that out).
 //
 // hwmon_trials --replay FILE: judges a recording again, by the rules of now. Needs nothing.
 #include <cstdio>
@@ -24,6 +25,7 @@ int main(int argc, char** argv) {
     }
     if (std::strcmp(argv[i], "--directory") == 0) options.directory = argv[i + 1];
     if (std::strcmp(argv[i], "--record") == 0) options.record = argv[i + 1];
+    if (std::strcmp(argv[i], "--only") == 0) options.only = argv[i + 1];
     if (std::strcmp(argv[i], "--replay") == 0) replay = argv[i + 1];
     if (std::strcmp(argv[i], "--live-tests") == 0) options.live_tests = std::atoi(argv[i + 1]);
   }
