@@ -41,6 +41,27 @@ void AnyPosition(const ConvShape& s, std::size_t p, const float* in, const float
   }
 }
 
+// Half a vector of channels: two positions at once fill it, their weights side by side between
+// zeros. taps + step products for both instead of taps for each of them in half a vector.
+struct Pair {
+  static constexpr std::size_t kRoom = 32;
+  float weights[kRoom * kLanes], bias[kLanes];
+
+  static bool Pays(std::size_t taps, std::size_t step, std::size_t channels) {
+    return 2 * channels == std::size_t{kLanes} && step < taps && taps + step <= kRoom;
+  }
+  Pair(std::size_t taps, std::size_t step, std::size_t channels, const float* w, const float* b) {
+    for (std::size_t u = 0; u < channels; ++u) bias[u] = bias[channels + u] = b[u];
+    for (std::size_t j = 0; j < taps + step; ++j) {
+      float* const row = weights + j * 2 * channels;
+      for (std::size_t u = 0; u < channels; ++u) {
+        row[u] = j < taps ? w[j * channels + u] : 0.0f;
+        row[channels + u] = j < step ? 0.0f : w[(j - step) * channels + u];
+      }
+    }
+  }
+};
+
 template <std::size_t channels>
 struct Fixed {
   static constexpr std::size_t kWidth = channels < kLanes ? channels : kLanes;
@@ -83,6 +104,16 @@ struct Fixed {
     const std::size_t taps = s.kernel * s.in_channels, step = s.stride * s.in_channels;
     std::size_t p = interior.first;
     const auto at = [&](std::size_t q) { return in + (q * s.stride - s.padding) * s.in_channels; };
+    if constexpr (2 * channels == kLanes) {
+      if (Pair::Pays(taps, step, channels)) {
+        using Both = Fixed<2 * channels>;
+        const Pair pair(taps, step, channels, w, bias);
+        for (; p + 2 * Both::kAtOnce <= interior.end; p += 2 * Both::kAtOnce) {
+          Both::template Forward<Both::kAtOnce>(taps + step, 2 * step, at(p), pair.weights,
+                                                pair.bias, out + p * channels);
+        }
+      }
+    }
     for (; p + kAtOnce <= interior.end; p += kAtOnce) {
       Forward<kAtOnce>(taps, step, at(p), w, bias, out + p * channels);
     }

@@ -101,39 +101,85 @@ void Product(const PackedMatrix& w, std::size_t first, std::size_t depth, std::s
   for (std::size_t i = 0; i < rows; ++i) Activate(activation, w.columns, out + i * ld_out);
 }
 
-template <typename Weight>
-void SparseRowOf(const Weight* weights, const PackedMatrix& w, std::size_t first, std::size_t depth,
-                 const float* in, bool add, std::uint32_t* list, float* out) {
-  std::size_t count = 0;
-  for (std::size_t k = 0; k < depth; ++k) {
-    list[count] = static_cast<std::uint32_t>(k);
-    count += in[k] != 0 ? 1 : 0;
-  }
+// Panels of which a row of weights is read at once: their sums fit the registers. Side by side they
+// are as many streams for the processor to fetch ahead.
+constexpr std::size_t kSide = kLanes == 16 ? 4 : 2;
+
+// out = the sum of in[i] * row i of weights, for each i of the list; panels are `stride` apart.
+template <std::size_t panels, typename Weight>
+void SparseRows(const Weight* weights, std::size_t stride, const float* in,
+                const std::uint32_t* list, std::size_t count, float* out) {
   // The processor does not guess which rows come next: they are fetched as early as it can have so
   // many on their way.
-  constexpr std::size_t kAhead = 16;
-  for (std::size_t i = 0; i < kAhead && count > 0; ++i) list[count + i] = list[count - 1];
-  for (std::size_t p = 0; p < w.columns / kPanel; ++p) {
-    const Weight* const from = weights + (p * w.rows + first) * kPanel;
-    RowPanel(
-        count, [&](std::size_t i) { return in[list[i]]; },
-        [&](std::size_t i) SEER_NN_INLINE {
-          const Weight* const later = from + std::size_t{list[i + kAhead]} * kPanel;
-          for (std::size_t at = 0; at < kPanel; at += kLineOf<Weight>) {
-            __builtin_prefetch(later + at, 0, 3);
-          }
-          return from + std::size_t{list[i]} * kPanel;
-        },
-        (add ? out : w.bias) + p * kPanel, out + p * kPanel);
+  constexpr std::size_t kAhead = kListRoom / panels;
+  Vector sum[panels][4];
+  const auto each = [&](const auto& body) SEER_NN_INLINE {
+    Repeat<panels>([&](auto p) SEER_NN_INLINE {
+      Repeat<4>([&](auto v) SEER_NN_INLINE { body(p.value, v.value); });
+    });
+  };
+  each([&](std::size_t p, std::size_t v) SEER_NN_INLINE { sum[p][v] = Vector{}; });
+  for (std::size_t i = 0; i < count; ++i) {
+    const Weight* const later = weights + std::size_t{list[i + kAhead]} * kPanel;
+    Repeat<panels>([&](auto p) SEER_NN_INLINE {
+      for (std::size_t at = 0; at < kPanel; at += kLineOf<Weight>) {
+        __builtin_prefetch(later + p.value * stride + at, 0, 3);
+      }
+    });
+    const float x = in[list[i]];
+    const Weight* const row = weights + std::size_t{list[i]} * kPanel;
+    each([&](std::size_t p, std::size_t v)
+             SEER_NN_INLINE { sum[p][v] += x * LoadWeights(row + p * stride + v * kWide); });
+  }
+  each([&](std::size_t p, std::size_t v)
+           SEER_NN_INLINE { Store(out + p * kPanel + v * kWide, sum[p][v]); });
+}
+
+template <std::size_t panels, typename Weight>
+void SparseRowsOf(std::size_t left, const Weight* weights, std::size_t stride, const float* in,
+                  const std::uint32_t* list, std::size_t count, float* out) {
+  if constexpr (panels > 1) {
+    if (left < panels) {
+      return SparseRowsOf<panels - 1>(left, weights, stride, in, list, count, out);
+    }
+  }
+  SparseRows<panels>(weights, stride, in, list, count, out);
+}
+
+template <typename Weight>
+void SparseRowOf(const Weight* weights, const PackedMatrix& w, const float* in, bool backwards,
+                 SparseScratch scratch, float* out) {
+  const std::size_t panels = w.columns / kPanel, stride = w.rows * kPanel;
+  const std::size_t blocks = Least((w.rows + kSparseRows - 1) / kSparseRows, kSparseBlocks);
+  for (std::size_t i = 0; i < blocks; ++i) {
+    const std::size_t block = backwards ? blocks - 1 - i : i;
+    const std::size_t first = block * w.rows / blocks;
+    const std::size_t depth = (block + 1) * w.rows / blocks - first;
+    std::uint32_t* const list = scratch.list;
+    std::size_t count = 0;
+    for (std::size_t k = 0; k < depth; ++k) {
+      list[count] = static_cast<std::uint32_t>(k);
+      count += in[first + k] != 0 ? 1 : 0;
+    }
+    for (std::size_t r = 0; r < kListRoom; ++r) list[count + r] = count > 0 ? list[count - 1] : 0;
+    for (std::size_t p = 0; p < panels; p += kSide) {
+      SparseRowsOf<kSide>(panels - p, weights + p * stride + first * kPanel, stride, in + first,
+                          list, count, scratch.sums + block * w.columns + p * kPanel);
+    }
+  }
+  for (std::size_t at = 0; at < w.columns; at += kWide) {
+    Vector sum = Load<Vector>(w.bias + at);
+    for (std::size_t b = 0; b < blocks; ++b) sum += Load<Vector>(scratch.sums + b * w.columns + at);
+    Store(out + at, sum);
   }
 }
 
-void SparseRow(const PackedMatrix& w, std::size_t first, std::size_t depth, const float* in,
-               bool add, std::uint32_t* list, float* out) {
+void SparseRow(const PackedMatrix& w, const float* in, bool backwards, SparseScratch scratch,
+               float* out) {
   if (w.halves == nullptr) {
-    SparseRowOf(w.weights, w, first, depth, in, add, list, out);
+    SparseRowOf(w.weights, w, in, backwards, scratch, out);
   } else {
-    SparseRowOf(w.halves, w, first, depth, in, add, list, out);
+    SparseRowOf(w.halves, w, in, backwards, scratch, out);
   }
 }
 
@@ -332,6 +378,17 @@ void FewChannels(const PackedConv& s, std::size_t positions, const float* in, fl
 }
 
 void PackedConvolution(const PackedConv& s, std::size_t positions, const float* in, float* out) {
+  if (positions > 1 && Pair::Pays(s.taps, s.step, s.channels)) {
+    const Pair pair(s.taps, s.step, s.channels, s.weights, s.bias);
+    const std::size_t pairs = positions / 2;
+    const PackedConv both = {s.taps + s.step, 2 * s.step, 2 * s.channels,
+                             pair.weights,    pair.bias,  s.activation};
+    PackedConvolution(both, pairs, in, out);
+    if (positions % 2 == 0) return;
+    in += pairs * 2 * s.step;
+    out += pairs * 2 * s.channels;
+    positions = 1;
+  }
   auto* convolve = FewChannels;
   if (s.channels >= kWide) {
     convolve = ConvAll<Vector>;

@@ -69,9 +69,10 @@ class NativeSession : public TickSession {
 class NativeInference : public InferenceEngine {
  public:
   NativeInference(const Network& network, const NativeKernels& kernels,
-                  absl::Span<const float> parameters, const InferenceOptions& options)
+                  absl::Span<const float> parameters, const InferenceOptions& options,
+                  std::vector<float>* taken)
       : InferenceEngine(network, options),
-        model_(this->network(), kernels, parameters, options.bfloat16_weights) {}
+        model_(this->network(), kernels, parameters, options.bfloat16_weights, taken) {}
   std::string_view backend() const override { return "native"; }
   absl::StatusOr<std::unique_ptr<Workspace>> NewWorkspace(std::size_t max_windows) const override {
     // Windows are computed a few at a time: what they need does not grow with their number.
@@ -210,10 +211,12 @@ class NativeBackendImpl : public Backend {
   absl::StatusOr<std::unique_ptr<InferenceEngine>> NewInference(
       const Network& network, absl::Span<const float> parameters,
       const InferenceOptions& options) const override {
-    SEER_RETURN_IF_ERROR(CheckParameters(network, parameters));
-    SEER_RETURN_IF_ERROR(CheckOptions(network, options, /*bfloat16=*/true));
-    return std::unique_ptr<InferenceEngine>(
-        std::make_unique<NativeInference>(network, kernels_, parameters, options));
+    return New(network, parameters, options, nullptr);
+  }
+  absl::StatusOr<std::unique_ptr<InferenceEngine>> NewInferenceTaking(
+      const Network& network, std::vector<float> parameters,
+      const InferenceOptions& options) const override {
+    return New(network, parameters, options, &parameters);
   }
   absl::StatusOr<std::unique_ptr<TrainingEngine>> NewTraining(
       const Network& network, std::size_t max_windows) const override {
@@ -224,6 +227,15 @@ class NativeBackendImpl : public Backend {
   }
 
  private:
+  absl::StatusOr<std::unique_ptr<InferenceEngine>> New(const Network& network,
+                                                       absl::Span<const float> parameters,
+                                                       const InferenceOptions& options,
+                                                       std::vector<float>* taken) const {
+    SEER_RETURN_IF_ERROR(CheckParameters(network, parameters));
+    SEER_RETURN_IF_ERROR(CheckOptions(network, options, /*bfloat16=*/true));
+    return std::unique_ptr<InferenceEngine>(
+        std::make_unique<NativeInference>(network, kernels_, parameters, options, taken));
+  }
   const NativeKernels& kernels_;
 };
 

@@ -33,6 +33,14 @@ struct PackedConv {
   KernelActivation activation;
 };
 
+// A row is multiplied in blocks, whose sums are added up in their order: kSparseBlocks at most, of
+// kSparseRows rows or more.
+inline constexpr std::size_t kSparseBlocks = 32, kSparseRows = 128, kListRoom = 16;
+struct SparseScratch {
+  std::uint32_t* list;  // room for as many as rows of w, and kListRoom
+  float* sums;          // kSparseBlocks x w.columns
+};
+
 struct NativeKernels {
   const char* name;
   std::size_t lanes;        // floats of a vector
@@ -44,10 +52,11 @@ struct NativeKernels {
   void (*product)(const PackedMatrix& w, std::size_t first, std::size_t depth, std::size_t rows,
                   const float* in, std::size_t ld_in, bool add, KernelActivation activation,
                   float* out, std::size_t ld_out);
-  // The same for one row many of whose values are 0: what those would be multiplied with is not
-  // read. w.columns is a multiple of a panel's. list: room for depth + kListRoom numbers.
-  void (*sparse_row)(const PackedMatrix& w, std::size_t first, std::size_t depth, const float* in,
-                     bool add, std::uint32_t* list, float* out);
+  // out = bias + the product of one row, many of whose values are 0, with all of w: what those
+  // would be multiplied with is not read. w.columns is a multiple of a panel's. backwards: what was
+  // read last is read first, while a cache still has it; the result is the same to the last bit.
+  void (*sparse_row)(const PackedMatrix& w, const float* in, bool backwards, SparseScratch scratch,
+                     float* out);
 
   void (*conv)(const PackedConv& conv, std::size_t positions, const float* in, float* out);
 
@@ -66,7 +75,7 @@ struct NativeKernels {
   void (*softmax)(std::size_t n, float* z);
 };
 
-inline constexpr std::size_t kMostWindowsAtOnce = 5, kListRoom = 16;
+inline constexpr std::size_t kMostWindowsAtOnce = 5;
 
 const NativeKernels* NativeBaseline();
 const NativeKernels* NativeV3();  // null where the compiler or the architecture has it not

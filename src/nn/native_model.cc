@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "nn/pass.h"
 #include "nn/prefault.h"
@@ -14,6 +16,8 @@ namespace {
 
 // Of the last convolution, at once: with 20 ticks of 16 channels 120 KB.
 constexpr std::size_t kPiecePositions = 96;
+// Floats of a matrix, whose pages cost more than to move it within them.
+constexpr std::size_t kWorthTaking = 4096;
 
 std::size_t RoundUp(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -56,6 +60,18 @@ std::size_t NativeModel::PanelsSize(std::size_t rows, std::size_t columns,
 
 const float* NativeModel::PackPanels(const float* w, std::size_t rows, std::size_t columns,
                                      std::size_t units_of_lstm) {
+  const std::size_t size = rows * columns;
+  const float* const begin = taken_.data();
+  if (!taken_.empty() && size >= kWorthTaking && PanelsSize(rows, columns, units_of_lstm) == size &&
+      w >= begin && w < begin + taken_.size()) {
+    const std::size_t line = reinterpret_cast<std::uintptr_t>(w) % kCacheLine / sizeof(float);
+    const auto at = static_cast<std::size_t>(w - begin);
+    if (line <= at) {
+      float* const from = taken_.data() + at;
+      in_place_.push_back({from, from - line, rows, columns, units_of_lstm});
+      return from - line;
+    }
+  }
   float* const packed = Take(PanelsSize(rows, columns, units_of_lstm));
   PackPanels(w, rows, columns, units_of_lstm, packed);
   return packed;
@@ -78,6 +94,41 @@ void NativeModel::PackPanels(const float* w, std::size_t rows, std::size_t colum
       for (std::size_t r = 0; r < rows; ++r) {
         std::copy_n(w + r * columns + from, count, packed + (i * rows + r) * panel + v * lanes);
       }
+    }
+  }
+}
+
+// In each row the vectors are put in the order of the panels; then a row is as many blocks as there
+// are panels, and block (row, panel) goes to (panel, row): from place to place until the circle is
+// closed.
+void NativeModel::PackInPlace(const InPlace& what) const {
+  const std::size_t lanes = kernels.lanes, block = 4 * lanes;
+  const std::size_t rows = what.rows, panels = what.columns / block;
+  float* const w = what.to;
+  if (w != what.from) std::memmove(w, what.from, rows * what.columns * sizeof(float));
+  if (panels == 1) return;
+  if (what.units_of_lstm != 0) {
+    std::vector<float> row(what.columns);
+    for (std::size_t r = 0; r < rows; ++r) {
+      float* const at = w + r * what.columns;
+      std::copy_n(at, what.columns, row.begin());
+      for (std::size_t i = 0; i < panels; ++i) {
+        for (std::size_t v = 0; v < 4; ++v) {
+          std::copy_n(&row[v * what.units_of_lstm + i * lanes], lanes, at + i * block + v * lanes);
+        }
+      }
+    }
+  }
+  std::vector<bool> done(rows * panels);
+  std::vector<float> moved(block);
+  for (std::size_t begin = 0; begin < done.size(); ++begin) {
+    if (done[begin]) continue;
+    std::copy_n(w + begin * block, block, moved.begin());
+    for (std::size_t at = begin; !done[at];) {
+      at = at % panels * rows + at / panels;
+      std::swap_ranges(moved.begin(), moved.end(), w + at * block);
+      done[at] = true;
+      if (at == begin) break;
     }
   }
 }
@@ -153,8 +204,13 @@ void NativeModel::InitChain(const std::vector<Stage>& from, const float* p,
 }
 
 NativeModel::NativeModel(const Network& shape, const NativeKernels& table,
-                         absl::Span<const float> parameters, bool halves)
+                         absl::Span<const float> parameters, bool halves, std::vector<float>* taken)
     : network(shape), kernels(table), stages(shape.trunk().size()), halves_(halves) {
+  // What is larger stands in large pages, which a vector does not (floats.h).
+  if (taken != nullptr && !halves && parameters.size() * sizeof(float) < kManyPages) {
+    taken_ = std::move(*taken);
+    parameters = taken_;
+  }
   const float* const p = parameters.data();
   const ModelConfig& config = network.config();
   const std::size_t services = network.services();
@@ -204,6 +260,11 @@ NativeModel::NativeModel(const Network& shape, const NativeKernels& table,
   if (network.hazards() > 0) {
     Pack(p, head.hazard, head.hazard_bias, in, network.hazards(), 0, &hazard);
   }
+  // Each may begin where the one before it in memory ended: that one has moved as far or farther.
+  std::sort(in_place_.begin(), in_place_.end(),
+            [](const InPlace& a, const InPlace& b) { return a.from < b.from; });
+  for (const InPlace& what : in_place_) PackInPlace(what);
+  if (in_place_.empty()) taken_ = {};
 }
 
 }  // namespace internal

@@ -1,8 +1,8 @@
 // The weights of a network as the native kernels want them, and the shapes around them. Made once;
 // where weights change a new one is made.
 //
-// Threads: immutable. Cost: the weights once more, or half of it, padded to whole vectors; packing
-// reads and writes each of them once.
+// Threads: immutable. Cost: the weights once more, or half of it, padded to whole vectors, unless
+// they may be packed where they are; packing reads and writes each of them once or twice.
 #pragma once
 
 #include <cstddef>
@@ -54,9 +54,10 @@ struct NativeChain {
 
 class NativeModel {
  public:
-  // halves: weights of products in 16 bits each, but for those of a recurrence.
+  // halves: weights of products in 16 bits each, but for those of a recurrence. taken: null, or
+  // where the parameters are; then the large ones are packed where they stand, and it is empty.
   NativeModel(const Network& network, const NativeKernels& kernels,
-              absl::Span<const float> parameters, bool halves);
+              absl::Span<const float> parameters, bool halves, std::vector<float>* taken);
   NativeModel(const NativeModel&) = delete;
   NativeModel& operator=(const NativeModel&) = delete;
 
@@ -85,12 +86,20 @@ class NativeModel {
                   float* into) const;
   const float* PackPanels(const float* w, std::size_t rows, std::size_t columns,
                           std::size_t units_of_lstm);
+  // Weights that are packed in place once all others have been read, in their order in memory.
+  struct InPlace {
+    float *from, *to;  // to: at a cache line's beginning, not behind `from`
+    std::size_t rows, columns, units_of_lstm;
+  };
+  void PackInPlace(const InPlace& what) const;
   const std::uint16_t* UpperHalves(const float* values, std::size_t size);
   void InitChain(const std::vector<Stage>& from, const float* p, std::size_t in_positions,
                  std::size_t in_channels, NativeChain* chain);
 
   const bool halves_;
   std::vector<Floats> memory_;
+  std::vector<float> taken_;
+  std::vector<InPlace> in_place_;
 };
 
 }  // namespace internal

@@ -23,6 +23,12 @@ std::size_t FrontRow(const NativeModel& model) {
   return most;
 }
 
+// Whether the first product of a tick that comes alone passes over what is 0.
+bool SparseTicks(const NativeModel& model) {
+  return model.trunk.sparse && !model.tick_stages.empty() &&
+         model.stages[model.tick_stages[0]].padded != 0;
+}
+
 }  // namespace
 
 std::size_t NativePass::Values(const NativeModel& model, std::size_t at_once) {
@@ -44,10 +50,14 @@ NativePass::NativePass(const NativeModel& model, std::size_t at_once)
   MakeBuffers(model.local, &local_buffers_);
   reach_.resize(std::max(model.trunk.layers.size(), model.local.layers.size()));
   if (!network.trunk().empty()) {
-    features_ = Floats(rows * FrontRow(model));
+    const bool sparse = SparseTicks(model);
+    features_ = Floats(std::max(rows * FrontRow(model), sparse ? model.trunk.features : 0));
     values_ = Floats(rows * model.tick_values);
     if (model.trunk.pool) pooled_ = Floats(model.trunk.conv_features);
-    list_.resize(FrontRow(model) + kListRoom);
+    if (sparse) {
+      list_.resize(model.trunk.features + kListRoom);
+      sums_ = Floats(kSparseBlocks * model.stages[model.tick_stages[0]].ld);
+    }
   }
   std::size_t gates = 0, states = 0;
   for (std::size_t i = 0; i < network.trunk().size(); ++i) {
@@ -79,8 +89,8 @@ NativePass::NativePass(const NativeModel& model, std::size_t at_once)
 
 std::size_t NativePass::bytes() const {
   std::size_t floats = list_.size();
-  for (const Floats* one :
-       {&pooled_, &features_, &values_, &gates_, &states_, &stacked_, &local_, &hidden_, &base_}) {
+  for (const Floats* one : {&pooled_, &features_, &values_, &gates_, &states_, &stacked_, &local_,
+                            &hidden_, &base_, &sums_}) {
     floats += one->size();
   }
   for (const auto* list : {&trunk_buffers_, &local_buffers_, &outs_, &ticks_}) {
@@ -209,6 +219,11 @@ void NativePass::TickRows(const Rows& rows, float* values) {
   if (chain.layers.empty() || chain.pool) {
     Front(rows, features_.get());
     Multiply(first, rows.count(), features_.get(), last, first.ld);
+  } else if (rows.count() == 1 && SparseTicks(model_)) {
+    Front(rows, features_.get());
+    model_.kernels.sparse_row(first.matrix, features_.get(), backwards_,
+                              {list_.data(), sums_.get()}, last);
+    backwards_ = !backwards_;
   } else {
     for (const NativeChain::Piece& piece : chain.pieces) {
       const std::size_t depth = (piece.end - piece.begin) * chain.channels;
@@ -218,11 +233,6 @@ void NativePass::TickRows(const Rows& rows, float* values) {
         RunPiece(chain, rows.At(r), &trunk_buffers_, features_.get() + r * depth);
       }
       const bool add = piece.feature > 0;
-      if (rows.count() == 1 && chain.sparse && first.padded != 0) {
-        model_.kernels.sparse_row(first.matrix, piece.feature, depth, features_.get(), add,
-                                  list_.data(), last);
-        continue;
-      }
       model_.kernels.product(first.matrix, piece.feature, depth, rows.count(), features_.get(),
                              depth, add, end ? first.activation : KernelActivation::kNone, last,
                              first.ld);

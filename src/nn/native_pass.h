@@ -80,13 +80,15 @@ class NativePass {
   std::vector<Reach> reach_;                           // of the piece that was planned last
   std::vector<Floats> trunk_buffers_, local_buffers_;  // inputs of each convolution
   Floats pooled_;                                      // what the convolutions give the pool
-  Floats features_;  // rows x what comes out of the front, or x a piece of it
+  Floats features_;  // rows x what comes out of the front, or x a piece of it; or one row
   Floats values_;    // rows x tick_values
   Floats gates_, states_;
   std::vector<Floats> outs_;   // by stage
   std::vector<Floats> ticks_;  // of dense layers ahead of tick_end
   Floats stacked_, local_, hidden_, base_;
-  std::vector<std::uint32_t> list_;
+  std::vector<std::uint32_t> list_;  // of a sparse row, and the sums of its blocks
+  Floats sums_;
+  bool backwards_ = false;       // how it was read the last time
   std::size_t state_size_ = 0;   // of one window
   const float* last_ = nullptr;  // windows x context
   const float no_context_ = 0;

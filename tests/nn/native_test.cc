@@ -149,6 +149,59 @@ std::vector<std::string> Streams() {
       "pool\nlast_tick\nhead kind=dense output=softmax extras=1\n"};
 }
 
+TEST(Native, TicksAreTheSameBitsWhicheverWayTheWeightsAreRead) {
+  for (const Network& network : Shapes()) {
+    SCOPED_TRACE(network.config().ToText());
+    const std::size_t ticks = network.config().ticks;
+    const auto tick = testing::Uniform(network.window_values() / ticks, 3, -1, 1);
+    for (const auto& backend : Sets()) {
+      SCOPED_TRACE(backend->Description());
+      auto engine = *backend->NewInference(network, Weights(network));
+      auto session = *engine->NewSession(RunMode::kSlide);
+      // Once all ticks of the window are the same, an even and an odd number of them are.
+      std::vector<float> even(network.outputs()), odd(even);
+      for (std::size_t t = 0; t < 2 * ticks; ++t) {
+        ASSERT_TRUE(session->Push(tick, absl::MakeSpan(even)).ok());
+      }
+      ASSERT_TRUE(session->Push(tick, absl::MakeSpan(odd)).ok());
+      EXPECT_EQ(even, odd);
+    }
+  }
+}
+
+TEST(Native, WeightsPackedWhereTheyStandGiveTheSameBits) {
+  std::vector<Network> shapes = Shapes();
+  // Products of whole panels; one that begins with the first weight; one that is too large.
+  const std::string end = "lstm units=64\nlast_tick\nhead kind=dense output=softmax extras=0\n";
+  shapes.push_back(testing::MakeNetwork(
+      "conv units=16 kernel=5 stride=3 padding=2 activation=relu\ndense units=192 "
+      "activation=tanh\nlstm units=128\n" +
+          end,
+      "192", 4, 1));
+  shapes.push_back(testing::MakeNetwork("lstm units=64\n" + end, "128", 4, 1));
+  shapes.push_back(testing::MakeNetwork("dense units=256 activation=relu\n" + end, "4160", 2, 1));
+  for (const Network& network : shapes) {
+    SCOPED_TRACE(network.config().ToText());
+    const auto inputs = testing::Uniform(network.window_values(), 3, -1, 1);
+    for (const auto& backend : Sets()) {
+      SCOPED_TRACE(backend->Description());
+      for (const bool halves : {false, true}) {
+        InferenceOptions options;
+        options.bfloat16_weights = halves;
+        std::vector<float> out[2];
+        for (const bool taken : {false, true}) {
+          auto engine = taken ? *backend->NewInferenceTaking(network, Weights(network), options)
+                              : *backend->NewInference(network, Weights(network), options);
+          auto workspace = *engine->NewWorkspace(1);
+          out[taken].resize(network.outputs());
+          ASSERT_TRUE(engine->Run(inputs, 1, workspace.get(), absl::MakeSpan(out[taken])).ok());
+        }
+        EXPECT_EQ(out[0], out[1]) << halves;
+      }
+    }
+  }
+}
+
 TEST(Native, StreamEqualsOneWindowOfAllTicks) {
   for (const std::string& layers : Streams()) {
     const Network network = testing::MakeNetwork(layers, "9 4", 3, 2);

@@ -174,6 +174,14 @@ class Backend {
   virtual absl::StatusOr<std::unique_ptr<InferenceEngine>> NewInference(
       const Network& network, absl::Span<const float> parameters,
       const InferenceOptions& options = {}) const = 0;
+  // The same, for weights that nobody else needs (std::move(checkpoint.parameters)): native packs
+  // the large ones where they stand, so that there is no second copy of them, nor the time that the
+  // kernel takes to give the memory. They are gone, also after an error.
+  virtual absl::StatusOr<std::unique_ptr<InferenceEngine>> NewInferenceTaking(
+      const Network& network, std::vector<float> parameters,
+      const InferenceOptions& options = {}) const {
+    return NewInference(network, parameters, options);
+  }
   // ResourceExhausted above 2^30 values.
   virtual absl::StatusOr<std::unique_ptr<TrainingEngine>> NewTraining(
       const Network& network, std::size_t max_windows) const = 0;
