@@ -56,16 +56,19 @@ class Run {
         began_ns_(ThreadNs()) {}
   ~Run() { job_.processor_ns = ThreadNs() - began_ns_; }
 
-  bool Goes() const {
-    if (job_.stop->load(std::memory_order_relaxed) || WallNs() >= end_ns_) {  // orders nothing
-      return false;
+  bool Goes() {
+    const std::uint64_t now_ns = WallNs();
+    if (job_.stop->load(std::memory_order_relaxed) || now_ns >= end_ns_) return false;  // no order
+    // After the look at the clock: beside another that takes idle time it comes back late, and is
+    // to make a turn all the same. The first time at once.
+    constexpr std::uint64_t kTurnNs = 500'000;
+    if (job_.gives_way && now_ns - turn_ns_ >= kTurnNs) {
+      ::sched_yield();
+      turn_ns_ = WallNs();
     }
-    // After the look at the clock: beside another that takes idle time it may come back late, and
-    // is to make its piece all the same.
-    if (job_.gives_way) ::sched_yield();
     return true;
   }
-  bool IsFirstHalf() const { return WallNs() < half_ns_ && Goes(); }
+  bool IsFirstHalf() { return WallNs() < half_ns_ && Goes(); }
   std::uint64_t step_ns() const { return job_.step_ns; }
   // A piece by the clock that counts: the thread's own for what only the core and the memory do.
   template <typename Piece>
@@ -88,6 +91,7 @@ class Run {
   KernelJob& job_;
   const std::uint64_t end_ns_, half_ns_;
   const std::uint64_t began_ns_;
+  std::uint64_t turn_ns_ = 0;  // when it gave way last
 };
 
 void Multiply(std::uint64_t rounds) {
