@@ -22,6 +22,7 @@ constexpr char kUsage[] =
     "                 [--full] [--only series|churn|feedback] [--scale X]\n"
     "  --full     phases of 40 minutes instead of 15, and an hour to train from\n"
     "  --scale X  all times times X: for a look\n"
+    "  --models FOLDER  models of the series that were trained before, and where they are kept\n"
     "Writes retrain.md and retrain.svg into the folder.\n";
 
 int Fail(std::string_view what) {
@@ -83,8 +84,8 @@ void Loss(std::string_view id, const RetrainCounts& before, const RetrainCounts&
 void Tell(const RetrainSeries& series, Out* out) {
   out->report +=
       "## Updates\n\nMisses, and false alarms an hour (near misses among them), after each "
-      "update.\n"
-      "\n| update | frozen | " +
+      "update; in the second line those from " +
+      Number(series.late_minutes, 1) + " minutes after it on.\n\n| update | frozen | " +
       series.rival + " | from scratch | retrained |\n|---|---|---|---|---|\n";
   std::vector<RetrainCounts> ceiling, late, rival, all;
   Curve curves[4] = {
@@ -93,7 +94,11 @@ void Tell(const RetrainSeries& series, Out* out) {
   for (const RetrainPhase& phase : series.phases) {
     out->report += "| " + phase.update + " |" + Cells(phase.frozen.all, phase.minutes) +
                    Cells(phase.rival.all, phase.minutes) + Cells(phase.ceiling.all, phase.minutes) +
-                   Cells(phase.retrained.all, phase.minutes) + "\n";
+                   Cells(phase.retrained.all, phase.minutes) + "\n| |" +
+                   Cells(phase.frozen.late, phase.late_minutes) +
+                   Cells(phase.rival.late, phase.late_minutes) +
+                   Cells(phase.ceiling.late, phase.late_minutes) +
+                   Cells(phase.retrained.late, phase.late_minutes) + "\n";
     const RetrainOf* const of[4] = {&phase.frozen, &phase.rival, &phase.ceiling, &phase.retrained};
     for (int i = 0; i < 4; ++i) {
       curves[i].points.push_back({x, of[i]->all.Recall()});
@@ -112,7 +117,8 @@ void Tell(const RetrainSeries& series, Out* out) {
   const double speedup = series.round_cpu_s > 0 ? series.scratch_cpu_s / series.round_cpu_s : 0;
   out->Figure("retrain.speedup", "x", speedup, speedup, speedup);
   out->report += "\nFrom scratch " + Number(series.scratch_cpu_s, 2) + " s, a round " +
-                 Number(series.round_cpu_s, 3) + " s of processor time (" +
+                 Number(series.round_cpu_s, 3) + " s of processor time, and " +
+                 Number(series.observe_cpu_s, 3) + " s to look at the ticks since the last one (" +
                  std::to_string(series.rounds) + " rounds, " + std::to_string(series.versions) +
                  " new models).\n\n";
   for (const std::string& line : series.decisions) out->report += "    " + line + "\n";
@@ -136,7 +142,8 @@ int Main(int argc, char** argv) {
                                                           {"--figures", &figures},
                                                           {"--only", &only},
                                                           {"--scale", &scale_text},
-                                                          {"--seed", &seed}};
+                                                          {"--seed", &seed},
+                                                          {"--models", &options.models}};
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--full") {
       options.phase_minutes = 40;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -22,7 +23,6 @@ namespace seer::evaluation {
 namespace {
 
 constexpr double kMinute = 60;
-constexpr int kWarmTicks = 400;  // until a new model has seen what is usual
 
 double CpuSeconds() {
   timespec t;
@@ -147,22 +147,17 @@ class Judged {
  public:
   explicit Judged(std::unique_ptr<TickPredictor> predictor) : predictor_(std::move(predictor)) {}
 
-  // Another model looks on, and takes over when it knows what is usual.
-  void Next(std::unique_ptr<TickPredictor> predictor) {
-    next_ = std::move(predictor);
-    looked_on_ = 0;
+  // Another model of the same kind goes on from what this one knows, as in a Predictor.
+  absl::Status Next(std::unique_ptr<TickPredictor> predictor, const Topology& topology) {
+    std::string state;
+    if (absl::Status status = predictor_->SaveState(&state); !status.ok()) return status;
+    if (absl::Status status = predictor->LoadState(state, topology); !status.ok()) return status;
+    predictor_ = std::move(predictor);
+    return absl::OkStatus();
   }
   absl::Status Observe(const ClusterTick& tick, const Topology& topology) {
     absl::Status status = predictor_->Observe(tick, topology, &forecast_);
     if (!status.ok()) return status;
-    if (next_ != nullptr) {
-      status = next_->Observe(tick, topology, &spare_);
-      if (!status.ok()) return status;
-      if (++looked_on_ >= kWarmTicks) {
-        predictor_ = std::move(next_);
-        std::swap(forecast_, spare_);
-      }
-    }
     for (const ClassForecast& row : forecast_.classes) {
       tracks_.resize(std::max<std::size_t>(tracks_.size(), row.request_class.index() + 1));
       AlarmTrack& track = tracks_[row.request_class.index()];
@@ -198,11 +193,38 @@ class Judged {
   }
 
  private:
-  std::unique_ptr<TickPredictor> predictor_, next_;
-  int looked_on_ = 0;
-  Forecast forecast_, spare_;
+  std::unique_ptr<TickPredictor> predictor_;
+  Forecast forecast_;
   std::vector<AlarmTrack> tracks_;
 };
+
+constexpr char kNoteCpu[] = "evaluate.cpu_s", kNoteRival[] = "evaluate.rival";
+
+// A model for one version of the application, with notes of what it cost, and of the best rival
+// there; from `options.models` where it was made before.
+absl::StatusOr<TreeModel> TrainOnce(const RetrainOptions& options, std::size_t updates) {
+  const std::string path = options.models + "/" + std::to_string(options.seed) + "-" +
+                           std::to_string(static_cast<int>(options.train_minutes * 60)) + "-" +
+                           std::to_string(updates) + ".model";
+  if (!options.models.empty()) {
+    auto made = LoadTreeModel(path);
+    if (made.ok() || !absl::IsNotFound(made.status())) return made;
+  }
+  auto trained = Train(options, updates);
+  if (!trained.ok()) return trained.status();
+  trained->model.provenance[kNoteCpu] = std::to_string(trained->cpu_s);
+  if (updates == 0) {
+    const auto best = BestRival(options, trained->validation->run);
+    if (!best.ok()) return best.status();
+    trained->model.provenance[kNoteRival] =
+        std::to_string(static_cast<int>(best->kind)) + " " + std::to_string(best->threshold);
+  }
+  if (!options.models.empty()) {
+    const absl::Status saved = SaveTreeModel(trained->model, path);
+    if (!saved.ok()) return saved;
+  }
+  return trained->model;
+}
 
 RetrainerOptions OptionsOf(const RetrainOptions& options) {
   RetrainerOptions own;
@@ -213,26 +235,39 @@ RetrainerOptions OptionsOf(const RetrainOptions& options) {
 // A retrainer beside a predictor, with what its rounds cost.
 struct Learning {
   std::unique_ptr<Retrainer> retrainer;
-  double cpu_s = 0;  // of Step()s
-  std::uint64_t versions = 0;
+  double cpu_s = 0;  // of Step()s, but for those below
+  double scratch_cpu_s =
+      0;  // of those between the beginning and the end of a training from scratch
+  double observe_cpu_s = 0;  // of Observe(): what the ticks look like to the model
+  std::uint64_t versions = 0, rounds = 0;
+  std::vector<RetrainDecision> decisions = {};
 
   absl::Status Observe(const ClusterTick& tick, const Topology& topology, Judged* judged) {
+    const double begin = CpuSeconds();
     absl::Status status = retrainer->Observe(tick, topology);
     if (!status.ok()) return status;
+    observe_cpu_s += CpuSeconds() - begin;
     retrainer->NoteForecast(judged->forecast());
     if (tick.tick % 10 != 0) return status;
     const double before = CpuSeconds();
+    bool scratch = false, round = false;
     for (bool more = true; more;) {
       const auto step = retrainer->Step(tick.period.EndNs(tick.tick));
       if (!step.ok()) return step.status();
       more = *step;
     }
-    cpu_s += CpuSeconds() - before;
+    for (RetrainDecision& each : retrainer->TakeDecisions()) {
+      scratch = scratch || each.stage == RetrainStage::kScratch;
+      round = round || !each.rolled_back;
+      decisions.push_back(std::move(each));
+    }
+    (scratch ? scratch_cpu_s : cpu_s) += CpuSeconds() - before;
+    rounds += round && !scratch ? 1 : 0;
     if (const auto bytes = retrainer->TakeModel()) {
       ++versions;
       auto model = DecodeTreeModel(*bytes);
       if (!model.ok()) return model.status();
-      judged->Next(Quiet(*model));
+      return judged->Next(Quiet(*model), topology);
     }
     return status;
   }
@@ -278,20 +313,25 @@ absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options) {
   if (!spec.ok()) return spec.status();
   const std::size_t updates = spec->updates.size();
   RetrainSeries series;
+  series.late_minutes = options.late_minutes;
   std::vector<TreeModel> versions;  // trained on each version of the application
   Rival rival;
   for (std::size_t v = 0; v <= updates; ++v) {
     options.say("training from scratch on version " + std::to_string(v));
-    auto trained = Train(options, v);
+    auto trained = TrainOnce(options, v);
     if (!trained.ok()) return trained.status();
-    series.scratch_cpu_s += trained->cpu_s / static_cast<double>(updates + 1);
+    double cpu_s = 0;
+    std::sscanf(trained->provenance[kNoteCpu].c_str(), "%lf", &cpu_s);
+    series.scratch_cpu_s += cpu_s / static_cast<double>(updates + 1);
     ++series.scratches;
-    versions.push_back(trained->model);
-    if (v > 0) continue;
-    const auto best = BestRival(options, trained->validation->run);
-    if (!best.ok()) return best.status();
-    rival = *best;
-    series.rival = std::string(RivalName(rival.kind));
+    if (v == 0) {
+      int kind = 0;
+      std::sscanf(trained->provenance[kNoteRival].c_str(), "%d %lf", &kind, &rival.threshold);
+      rival.kind = static_cast<RivalKind>(kind);
+      series.rival = std::string(RivalName(rival.kind));
+    }
+    for (const char* const note : {kNoteCpu, kNoteRival}) trained->provenance.erase(note);
+    versions.push_back(*std::move(trained));
   }
   RivalOptions rival_options;
   rival_options.threshold = rival.threshold;
@@ -351,17 +391,22 @@ absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options) {
     phase.retrained = count(retrained);
   }
   series.versions = learning.versions;
-  for (const RetrainDecision& each : learning.retrainer->TakeDecisions()) {
-    series.rounds += each.stage == RetrainStage::kBoost || each.stage == RetrainStage::kScratch;
-    const double at_min = static_cast<double>(each.at_ns - start_ns) / 6e10;
-    series.decisions.push_back(std::to_string(at_min) + " min " +
-                               std::string(RetrainStageName(each.stage)) +
+  series.rounds = learning.rounds;
+  for (const RetrainDecision& each : learning.decisions) {
+    char at_min[32];
+    std::snprintf(at_min, sizeof(at_min), "%6.2f min ",
+                  static_cast<double>(each.at_ns - start_ns) / 6e10);
+    series.decisions.push_back(at_min + std::string(RetrainStageName(each.stage)) +
                                (each.rolled_back ? " back: "
                                 : each.replaced  ? " yes "
                                                  : " no: ") +
                                each.reason);
   }
-  if (series.rounds > 0) series.round_cpu_s = learning.cpu_s / static_cast<double>(series.rounds);
+  if (series.rounds > 0) {
+    const auto rounds = static_cast<double>(series.rounds);
+    series.round_cpu_s = learning.cpu_s / rounds;
+    series.observe_cpu_s = learning.observe_cpu_s / rounds;
+  }
   return series;
 }
 

@@ -31,6 +31,7 @@ struct RetrainOptions {
   double false_alarms_per_hour = 40;
   int rounds = 10;  // of retraining with actions
   double round_minutes = 5, test_minutes = 15;
+  std::string models;  // a folder with those of a series that were trained before; empty: none
   std::function<void(std::string_view)> say = [](std::string_view) {};
 };
 
@@ -59,9 +60,11 @@ struct RetrainPhase {
 
 struct RetrainSeries {
   std::vector<RetrainPhase> phases;
+  double late_minutes = 0;   // after an update, from which on is late
   std::string rival;         // the best without training, on validation
   double scratch_cpu_s = 0;  // of one training from scratch, the mean
-  double round_cpu_s = 0;    // of one round of retraining, the mean
+  double round_cpu_s = 0;    // of one round of retraining, the mean: Step() but for from scratch
+  double observe_cpu_s = 0;  // and of Observe() between two
   std::uint64_t scratches = 0, rounds = 0, versions = 0;
   std::vector<std::string> decisions;  // a line each
 };
