@@ -103,21 +103,21 @@ std::vector<Contender> AllContenders(const ScenarioSet& set,
     all.push_back(Untrained(kind, set, workers, true));
   }
   all.push_back(LateRequests(set));
+  // Its loss has one minimum: another seed would only draw other quiet ticks.
+  all.push_back(
+      Shared("logistic", set, [](const TrainingData& data) -> absl::StatusOr<ServiceModel> {
+        auto model = LogisticRegression::Fit(data.shared[0]);
+        if (!model.ok()) return model.status();
+        return EachRow([model = *std::move(model)](auto row) { return model.Probability(row); });
+      }));
   for (std::uint32_t seed = 0; seed < set.training.seeds; ++seed) {
     const std::string at = seed == 0 ? "" : "@" + std::to_string(seed + 1);
-    all.push_back(Shared(
-        "logistic" + at, set, [seed](const TrainingData& data) -> absl::StatusOr<ServiceModel> {
-          auto model = LogisticRegression::Fit(data.shared[seed]);
-          if (!model.ok()) return model.status();
-          return ServiceModel(
-              [model = *std::move(model)](auto row) { return model.Probability(row); });
-        }));
     all.push_back(
         Shared("trees" + at, set, [seed](const TrainingData& data) -> absl::StatusOr<ServiceModel> {
           auto model = TrainTrees(data.shared[seed], TreesFor(data.plan, seed));
           if (!model.ok()) return model.status();
           auto kept = std::make_shared<const Trees>(*std::move(model));
-          return ServiceModel([kept](auto row) { return kept->Probability(row); });
+          return ServiceModel([kept](auto rows, auto p) { kept->Probabilities(rows, p); });
         }));
     Contender joint;
     joint.name = "trees-joint" + at;
@@ -182,7 +182,10 @@ absl::Status CollectTrainingData(const ScenarioSet& set, std::size_t jobs, Train
     Recording recording;
     if (absl::Status read = ReadTruth(files, &recording); !read.ok()) return read;
     const std::vector<ViolationRow>& violations = recording.Of(data->train[r]).violations;
+    const auto features = std::make_shared<SharedFeatures>();
+    own.joint.Share(features);
     for (std::size_t k = 0; k < seeds; ++k) {
+      own.shared[k].Share(features);
       own.shared[k].Begin(k * set.training.stride / seeds + r);
     }
     own.joint.Begin();

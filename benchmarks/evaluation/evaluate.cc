@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -15,8 +16,10 @@ namespace {
 
 constexpr std::string_view kUsage = R"(evaluate --scenarios FILE --graphs FOLDER --folder FOLDER
 
-  --runs-version TEXT, --version TEXT   of the simulator, and of everything: what was kept of other
-                                        versions is not used
+  --version TEXT, --rivals-version TEXT   of seer's predictor, and of the rivals: forecasts of other
+                                        versions are not used
+  --stage NAME                          runs, models, forecasts or scores: no further than that
+  --runs FOLDER                         of the runs, wherever they were made
   --jobs N                              threads; 0: as many as there are cores
   --forecasts [NAME=]FILE               a CSV of forecasts of the test runs, judged too
   --per-application                     each application as one, not each request class; the
@@ -42,7 +45,7 @@ std::string Stem(std::string_view path) {
 
 int Main(int argc, char** argv) {
   EvaluationOptions options;
-  std::string figures, jobs = "0";
+  std::string figures, jobs = "0", stage = "scores";
   for (int i = 1; i < argc; ++i) {
     const std::string_view option = argv[i];
     if (option == "--help" || option == "-h") {
@@ -56,8 +59,9 @@ int Main(int argc, char** argv) {
     };
     std::string value;
     if (take("--scenarios", &options.scenarios) || take("--graphs", &options.graphs) ||
-        take("--folder", &options.folder) || take("--runs-version", &options.runs_version) ||
-        take("--version", &options.version) || take("--jobs", &jobs) ||
+        take("--folder", &options.folder) || take("--runs", &options.runs) ||
+        take("--version", &options.version) || take("--stage", &stage) ||
+        take("--rivals-version", &options.rivals_version) || take("--jobs", &jobs) ||
         take("--figures", &figures) || take("--recordings", &options.recordings)) {
       continue;
     }
@@ -77,6 +81,11 @@ int Main(int argc, char** argv) {
   if (options.scenarios.empty() || options.graphs.empty() || options.folder.empty()) {
     return Fail("--scenarios, --graphs and --folder are needed (--help)");
   }
+  const auto* const found = std::find(std::begin(kStageNames), std::end(kStageNames), stage);
+  if (found == std::end(kStageNames)) {
+    return Fail("--stage: give runs, models, forecasts or scores");
+  }
+  options.until = static_cast<Stage>(found - std::begin(kStageNames));
   options.jobs = static_cast<std::size_t>(std::clamp(std::atoi(jobs.c_str()), 0, 256));
   if (options.jobs == 0) options.jobs = std::max(1u, std::thread::hardware_concurrency());
   options.say = [](std::string_view what) {
@@ -87,6 +96,7 @@ int Main(int argc, char** argv) {
   if (!done.ok()) {
     return Fail(std::string_view(done.status().message().data(), done.status().message().size()));
   }
+  if (options.until != Stage::kScores) return 0;
   std::string lines;
   for (const EvaluationFigure& figure : done->figures) lines += FigureLine(figure) + "\n";
   const std::string report =

@@ -45,12 +45,22 @@ class Evaluator {
   explicit Evaluator(const EvaluationOptions& options) : options_(options) {}
 
   absl::StatusOr<Evaluation> Everything() {
-    for (const auto step : {&Evaluator::MakePlan, &Evaluator::Simulate, &Evaluator::ReadTruths,
-                            &Evaluator::ReadOracle, &Evaluator::Coarsen, &Evaluator::Contend,
-                            &Evaluator::ScoreCsvs}) {
-      if (absl::Status status = (this->*step)(); !status.ok()) return status;
+    struct Step {
+      Stage stage;
+      absl::Status (Evaluator::*run)();
+    };
+    for (const Step& step :
+         {Step{Stage::kRuns, &Evaluator::MakePlan}, Step{Stage::kRuns, &Evaluator::Simulate},
+          Step{Stage::kModels, &Evaluator::ReadTruths},
+          Step{Stage::kModels, &Evaluator::ReadOracle}, Step{Stage::kModels, &Evaluator::Coarsen},
+          Step{Stage::kModels, &Evaluator::Contend}, Step{Stage::kScores, &Evaluator::ScoreCsvs}}) {
+      if (step.stage > options_.until) break;
+      if (absl::Status status = (this->*step.run)(); !status.ok()) return status;
     }
-    return Conclude();
+    if (options_.until == Stage::kScores) return Conclude();
+    Evaluation result;
+    result.runs_folder = runs_folder_;
+    return result;
   }
 
  private:
@@ -83,11 +93,15 @@ class Evaluator {
     if (!set.ok()) return set.status();
     set_ = *std::move(set);
     runs_ = RunsOf(set_);
-    const std::string runs_key = HashOf(*json, options_.runs_version);
-    runs_folder_ = options_.folder + "/runs-" + runs_key;
-    traces_folder_ = options_.folder + "/forecasts-" + HashOf(runs_key, options_.version) +
-                     (options_.per_application ? "-applications" : "");
-    for (const std::string& folder : {runs_folder_, traces_folder_, traces_folder_ + "/models"}) {
+    auto digest = RunsDigest(set_, options_.graphs);
+    if (!digest.ok()) return digest.status();
+    runs_folder_ = options_.runs.empty() ? options_.folder + "/runs-" + *digest : options_.runs;
+    const std::string key = HashOf(*digest, *json);
+    const std::string form = options_.per_application ? "-applications" : "";
+    ours_folder_ = options_.folder + "/forecasts-" + HashOf(key, options_.version) + form;
+    rivals_folder_ = options_.folder + "/rivals-" + HashOf(key, options_.rivals_version) + form;
+    for (const std::string& folder :
+         {runs_folder_, ours_folder_, ours_folder_ + "/models", rivals_folder_}) {
       if (absl::Status status = MakeFolder(folder); !status.ok()) return status;
     }
     // Nothing is simulated before it is sure that no run, placement, seed, load or schedule of
@@ -109,7 +123,18 @@ class Evaluator {
       for (const auto& [trait, value] : row.traits) csv += "," + value;
       csv += "\n";
     }
-    return WriteFile(runs_folder_ + "/splits.csv", csv);
+    // What is there already is of the same placements, loads and faults.
+    const std::string path = runs_folder_ + "/splits.csv";
+    std::error_code error;
+    if (std::filesystem::exists(path, error)) {
+      auto there = ReadFile(path);
+      if (!there.ok()) return there.status();
+      if (*there == csv) return absl::OkStatus();
+      return absl::FailedPreconditionError(path +
+                                           ": the runs there are of another scenario set: "
+                                           "take another folder, or remove it");
+    }
+    return WriteFile(path, csv);
   }
 
   absl::Status Simulate() {
@@ -210,8 +235,18 @@ class Evaluator {
     return entry.contender.horizon_ms > 0 ? entry.contender.horizon_ms : set_.horizon_ms;
   }
 
+  static bool IsOurs(const Entry& entry) {
+    const std::string& name = entry.contender.name;
+    return entry.contender.variant || name.substr(0, name.find('@')) == kTrainedPredictor ||
+           name == RivalName(RivalKind::kRandom);  // as many alarms as ours, maybe
+  }
+
+  std::string FolderOf(const Entry& entry) const {
+    return (IsOurs(entry) ? ours_folder_ : rivals_folder_) + "/" + entry.contender.name;
+  }
+
   std::string TracePath(const Entry& entry, const std::string& run) const {
-    return traces_folder_ + "/" + entry.contender.name + "/" + run + ".trace";
+    return FolderOf(entry) + "/" + run + ".trace";
   }
 
   bool HasTraces(const Entry& entry, const std::vector<std::string>& runs) const {
@@ -250,7 +285,7 @@ class Evaluator {
   TrainingData DataForTraining() const {
     TrainingData data;
     data.folder = runs_folder_;
-    data.models = traces_folder_ + "/models";
+    data.models = ours_folder_ + "/models";
     data.train = NamesOf("train");
     data.validation = NamesOf("validation");
     data.horizon_ms = set_.horizon_ms;
@@ -260,7 +295,7 @@ class Evaluator {
 
   absl::Status MakeReady(std::vector<Entry>* entries, const std::vector<std::string>& runs) {
     for (const Entry& entry : *entries) {
-      const absl::Status status = MakeFolder(traces_folder_ + "/" + entry.contender.name);
+      const absl::Status status = MakeFolder(FolderOf(entry));
       if (!status.ok()) return status;
     }
     // Trained only where something that it says is missing.
@@ -269,6 +304,8 @@ class Evaluator {
     bool train = false, rows = false;
     for (Entry& entry : *entries) {
       if (HasTraces(entry, runs)) continue;
+      // Rivals' models are not kept: they are trained when they are asked.
+      if (options_.until == Stage::kModels && !IsOurs(entry)) continue;
       wanted.push_back(&entry);
       train = train || entry.contender.trained;
       rows = rows || entry.contender.rows;
@@ -301,6 +338,7 @@ class Evaluator {
       entries_.push_back({std::move(contender), nullptr, {}, nullptr, false, false});
     }
     if (absl::Status status = MakeReady(&entries_, all); !status.ok()) return status;
+    if (options_.until == Stage::kModels) return absl::OkStatus();
     Say("forecasts of the validation runs");
     if (absl::Status status = TraceAll(validation, true, &entries_); !status.ok()) return status;
     const absl::Status fitted =
@@ -308,18 +346,16 @@ class Evaluator {
                           [&](std::size_t i) { return FitEntry(validation, &entries_[i]); });
     if (!fitted.ok()) return fitted;
     ChooseForms();
-    Say("forecasts of the test runs");
-    if (absl::Status status = TraceAll(test, false, &entries_); !status.ok()) return status;
-
     // Random alarms, as many as the best on the validation runs raised there.
-    const Entry* best = Best();
-    if (best != nullptr) {
+    if (const Entry* const best = Best(); best != nullptr) {
       std::vector<Entry> random(1);
       random[0].contender = RandomContender(set_, best->fitted.PerHour(best->fitted.alarms));
       if (absl::Status status = MakeReady(&random, test); !status.ok()) return status;
-      if (absl::Status status = TraceAll(test, false, &random); !status.ok()) return status;
       entries_.push_back(std::move(random[0]));
     }
+    Say("forecasts of the test runs");
+    if (absl::Status status = TraceAll(test, false, &entries_); !status.ok()) return status;
+    if (options_.until == Stage::kForecasts) return absl::OkStatus();
     Say("scoring");
     return ForEachInParallel(options_.jobs, entries_.size(),
                              [&](std::size_t i) { return ScoreEntry(test, &entries_[i]); });
@@ -379,15 +415,14 @@ class Evaluator {
         test_.runs.size(),
         [&](std::size_t i) -> absl::StatusOr<RunToScore> {
           const Run& truth = test_.runs[i];
-          auto loaded = std::make_shared<Recording>();
-          loaded->names = test_.names;
-          loaded->runs.push_back(truth);
+          RunToScore run{nullptr, &test_.names, &truth, {}, {}};
           if (std::count(runs.begin(), runs.end(), truth.name) > 0) {
             auto trace = LoadTrace(*entry, truth.name);
             if (!trace.ok()) return trace.status();
-            trace->AddTo(truth.name, options.horizon_ms, loaded.get());
+            run.lines = trace->Lines();
+            run.culprits = trace->culprits();
           }
-          return RunToScore{loaded, &loaded->names, &loaded->runs[0]};
+          return run;
         },
         options);
     if (!scored.ok()) return scored.status();
@@ -459,7 +494,9 @@ class Evaluator {
                       entry.contender.scale != Scale::kOwn});
     }
     const OracleSummary oracle = Summarize(looks_, set_.oracle.horizon_ms);
-    AddNotes(judged, &report);
+    for (std::string& note : NotesOf(set_, judged, options_.per_application)) {
+      report.notes.push_back(std::move(note));
+    }
     report.sections = Sections(judged, oracle);
     const Entry* own = nullptr;
     for (const Entry& entry : entries_) {
@@ -486,6 +523,7 @@ class Evaluator {
     for (Entry& entry : entries_) {
       if (entry.score != nullptr) report.scores.push_back(std::move(*entry.score));
     }
+    for (EvaluationFigure& figure : result.figures) figure.goal = GoalOf(figure.id);
     return result;
   }
 
@@ -494,56 +532,24 @@ class Evaluator {
     if (options_.recordings.empty() || options_.per_application) return absl::OkStatus();
     auto model = TheTrainedModel(set_, DataForTraining());
     if (!model.ok()) return model.status();
-    auto heard = JudgeRecordings(options_.recordings, traces_folder_ + "/recordings", *model);
+    auto heard = JudgeRecordings(options_.recordings, ours_folder_ + "/recordings", *model);
     if (!heard.ok()) return heard.status();
     report->sections.push_back(RecordingsSection(*heard));
     for (const PredictFigure& figure : RecordingFigures(*heard)) {
-      figures->push_back({figure.id, figure.unit, figure.metric});
+      figures->push_back({figure.id, figure.unit, figure.metric, "", ""});
     }
     return absl::OkStatus();
-  }
-
-  void AddNotes(const std::vector<Judged>& judged, Report* report) const {
-    const auto describe = [&](const SetPlan& plan) {
-      return std::to_string(plan.runs) + " x " + Number(plan.minutes) + " min with " +
-             Number(plan.severe_per_hour) + " severe and " + Number(plan.harmless_per_hour) +
-             " harmless faults an hour";
-    };
-    report->notes.push_back(
-        "Simulated (benchmarks/cluster), never a cluster's result. Training: " +
-        describe(set_.train) + ". Validation: " + describe(set_.validation) +
-        ". Test: " + describe(set_.test) + ", each service's time changed by up to " +
-        Number(100 * set_.test.service_time_spread) +
-        " %. No run, placement, seed, load or schedule of faults is in two of them.");
-    if (!judged.empty()) {
-      const Score& first = *judged.front().score;
-      report->notes.push_back(
-          std::to_string(first.violations.size()) + " violations in " + Number(first.hours) +
-          " hours of the test runs, " +
-          Number(static_cast<double>(first.violations.size()) / std::max(first.hours, 1e-9)) +
-          " an hour, each " + (options_.per_application ? "application" : "request class") +
-          " counted for itself. Horizon of the forecasts: " + std::to_string(set_.horizon_ms) +
-          " ms. Thresholds: the highest recall on the validation "
-          "runs with at most " +
-          Number(set_.false_alarms_per_hour) + " false alarms an hour besides near misses.");
-    }
-    std::string held = "Never in training or validation: ";
-    for (const std::string& name : set_.culprits) held += name + ", ";
-    for (const std::string& name : set_.causes) held += name + ", ";
-    if (!set_.culprits.empty() || !set_.causes.empty()) {
-      report->notes.push_back(held.substr(0, held.size() - 2) + ".");
-    }
   }
 
   void AddFigures(const std::vector<Judged>& judged, const std::vector<Judged>& variants,
                   const OracleSummary& oracle, const std::vector<Comparison>& comparisons,
                   std::vector<EvaluationFigure>* figures) const {
-    figures->push_back({"oracle.recall", "", oracle.recall});
+    figures->push_back({"oracle.recall", "", oracle.recall, "", ""});
     for (const Judged& j : judged) {
       if (j.name.find('@') != std::string::npos) continue;
       if (j.name == kTrainedPredictor) {
         for (const PredictFigure& figure : PredictFigures(*j.score)) {
-          figures->push_back({figure.id, figure.unit, figure.metric});
+          figures->push_back({figure.id, figure.unit, figure.metric, "", ""});
         }
         continue;
       }
@@ -557,14 +563,16 @@ class Evaluator {
       id = "rival." + id;
       std::replace(id.begin(), id.end(), '-', '_');
       const Score& s = *j.score;
-      figures->push_back({id + ".recall", "", s.metric("recall")});
-      figures->push_back({id + ".precision", "", s.metric("precision")});
-      figures->push_back({id + ".false_alarms_per_hour", "/h", s.metric("false_alarms_per_hour")});
-      figures->push_back({id + ".near_misses_per_hour", "/h", s.metric("near_misses_per_hour")});
-      figures->push_back({id + ".culprit_top1", "", s.metric("culprit_top1")});
+      figures->push_back({id + ".recall", "", s.metric("recall"), "", ""});
+      figures->push_back({id + ".precision", "", s.metric("precision"), "", ""});
+      figures->push_back(
+          {id + ".false_alarms_per_hour", "/h", s.metric("false_alarms_per_hour"), "", ""});
+      figures->push_back(
+          {id + ".near_misses_per_hour", "/h", s.metric("near_misses_per_hour"), "", ""});
+      figures->push_back({id + ".culprit_top1", "", s.metric("culprit_top1"), "", ""});
     }
     for (const PredictFigure& figure : VariantFigures(variants, comparisons)) {
-      figures->push_back({figure.id, figure.unit, figure.metric});
+      figures->push_back({figure.id, figure.unit, figure.metric, "", ""});
     }
   }
 
@@ -572,7 +580,7 @@ class Evaluator {
   ScenarioSet set_;
   std::vector<RunPlan> runs_;
   std::vector<ServiceWorkers> workers_;
-  std::string runs_folder_, traces_folder_;
+  std::string runs_folder_, ours_folder_, rivals_folder_;
   Recording validation_, test_;
   Recording classes_;  // the test runs, each class for itself
   std::vector<OracleLook> looks_;
@@ -584,14 +592,6 @@ class Evaluator {
 
 absl::StatusOr<Evaluation> Evaluate(const EvaluationOptions& options) {
   return Evaluator(options).Everything();
-}
-
-std::string FigureLine(const EvaluationFigure& figure) {
-  const Metric& m = figure.metric;
-  return "{\"id\": " + JsonString(figure.id) + ", \"value\": " + JsonNumber(m.value) +
-         ", \"unit\": " + JsonString(figure.unit) + ", \"low\": " + JsonNumber(m.low) +
-         ", \"high\": " + JsonNumber(m.high) + ", \"of\": " + std::to_string(m.of) +
-         ", \"peer\": \"\", \"goal\": " + JsonString(GoalOf(figure.id)) + "}";
 }
 
 }  // namespace seer::evaluation

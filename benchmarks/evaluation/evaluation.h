@@ -7,9 +7,13 @@
 //   options.folder = "build/evaluation";
 //   absl::StatusOr<Evaluation> done = Evaluate(options);
 //
-// What is finished is kept below the folder, the runs by scenario set and version of the simulator,
-// the forecasts by these and the version of the predictors: a call that was killed goes on where it
-// was, and one for a new predictor simulates nothing.
+// What is finished is kept below the folder, and a call that was killed goes on where it was:
+//
+//   runs-*        by what decides them of the scenario set, and the graphs (RunsDigest): neither
+//                 another predictor nor another version of anything makes them anew
+//   forecasts-*   of seer's own predictor, and its models: by the runs, what else the set says of
+//                 training and thresholds, and `version`
+//   rivals-*      of all others: so too, by `rivals_version`
 //
 // The same scenario set gives the same report, byte by byte, whatever the number of jobs and
 // whatever was there already.
@@ -24,17 +28,24 @@
 
 #include "absl/status/statusor.h"
 #include "benchmarks/evaluation/contenders.h"
+#include "benchmarks/evaluation/figure.h"
 #include "benchmarks/evaluation/report.h"
 #include "benchmarks/evaluation/scenario_set.h"
 
 namespace seer::evaluation {
 
+// Each needs those before it.
+enum class Stage : std::uint8_t { kRuns, kModels, kForecasts, kScores };
+inline constexpr std::string_view kStageNames[] = {"runs", "models", "forecasts", "scores"};
+
 struct EvaluationOptions {
   std::string scenarios;  // file
   std::string graphs;     // folder
   std::string folder;     // made where it is not there
-  // Of the simulator, and of everything: runs and forecasts of other versions are not used.
-  std::string runs_version = "0", version = "0";
+  std::string runs;       // folder of the runs; empty: below `folder`
+  // Of seer's predictor, and of the rivals: forecasts of other versions are not used.
+  std::string version = "0", rivals_version = "0";
+  Stage until = Stage::kScores;  // before it nothing is reported
   // Each application as one, instead of each request class for itself (by_application.h).
   bool per_application = false;
   std::size_t jobs = 2;
@@ -45,20 +56,12 @@ struct EvaluationOptions {
   std::function<void(std::string_view)> say;  // progress
 };
 
-struct EvaluationFigure {
-  std::string id, unit;
-  Metric metric;
-};
-
 struct Evaluation {
-  Report report;
+  Report report;  // with Stage::kScores
   std::vector<EvaluationFigure> figures;
   std::string runs_folder;  // RunFiles; truth of the test runs together: violations.csv, ...
 };
 
 absl::StatusOr<Evaluation> Evaluate(const EvaluationOptions& options);
-
-// A line as benchmarks/run reads it.
-std::string FigureLine(const EvaluationFigure& figure);
 
 }  // namespace seer::evaluation

@@ -4,22 +4,23 @@
 
 namespace seer::evaluation {
 
-std::vector<std::size_t> AlarmStarts(absl::Span<const Moment> moments, const Rules& rules) {
-  // The ticks' distance: the smallest that occurs.
-  std::int64_t tick_ms = 0;
-  for (std::size_t i = 1; i < moments.size(); ++i) {
-    const std::int64_t distance = moments[i].time_ms - moments[i - 1].time_ms;
+std::int64_t EpisodeGapMs(absl::Span<const std::int64_t> times_ms, const Rules& rules) {
+  std::int64_t tick_ms = 0;  // the ticks' distance: the smallest that occurs
+  for (std::size_t i = 1; i < times_ms.size(); ++i) {
+    const std::int64_t distance = times_ms[i] - times_ms[i - 1];
     if (distance > 0 && (tick_ms == 0 || distance < tick_ms)) tick_ms = distance;
   }
-  const std::int64_t gap_ms = std::max(rules.gap_ms, tick_ms + tick_ms / 2);
+  return std::max(rules.gap_ms, tick_ms + tick_ms / 2);
+}
 
+std::vector<std::size_t> AlarmStarts(absl::Span<const Moment> moments, const Rules& rules) {
+  std::vector<std::int64_t> times_ms;
+  times_ms.reserve(moments.size());
+  for (const Moment& moment : moments) times_ms.push_back(moment.time_ms);
+  Episodes episodes(EpisodeGapMs(times_ms, rules), rules);
   std::vector<std::size_t> starts;
   for (std::size_t i = 0; i < moments.size(); ++i) {
-    if (!moments[i].alarm) continue;
-    const bool goes_on =
-        i > 0 && moments[i - 1].alarm && moments[i].time_ms - moments[i - 1].time_ms <= gap_ms;
-    if (goes_on && moments[i].time_ms - moments[starts.back()].time_ms < rules.recount_ms) continue;
-    starts.push_back(i);
+    if (episodes.Observe(moments[i].time_ms, moments[i].alarm)) starts.push_back(i);
   }
   return starts;
 }
@@ -44,14 +45,22 @@ std::vector<std::int32_t> MatchAlarms(absl::Span<const std::int64_t> alarm_start
 
 Matched Match(absl::Span<const Moment> moments, absl::Span<const Span> violations,
               absl::Span<const TailRow> tails, const Rules& rules) {
-  Matched result;
+  const std::vector<std::size_t> starts = AlarmStarts(moments, rules);
   std::vector<std::int64_t> starts_ms;
-  for (const std::size_t i : AlarmStarts(moments, rules)) {
+  for (const std::size_t i : starts) starts_ms.push_back(moments[i].time_ms);
+  Matched result = Match(starts_ms, violations, tails, rules);
+  for (Alarm& alarm : result.alarms) alarm.forecast = starts[alarm.forecast];
+  return result;
+}
+
+Matched Match(absl::Span<const std::int64_t> starts_ms, absl::Span<const Span> violations,
+              absl::Span<const TailRow> tails, const Rules& rules) {
+  Matched result;
+  for (std::size_t i = 0; i < starts_ms.size(); ++i) {
     Alarm alarm;
-    alarm.start_ms = moments[i].time_ms;
+    alarm.start_ms = starts_ms[i];
     alarm.forecast = i;
     result.alarms.push_back(alarm);
-    starts_ms.push_back(alarm.start_ms);
   }
   result.violations.resize(violations.size());
   const std::vector<std::int32_t> matched =

@@ -59,6 +59,30 @@ struct Moment {
   bool alarm;
 };
 
+// Forecasts further apart than this are not one episode.
+std::int64_t EpisodeGapMs(absl::Span<const std::int64_t> times_ms, const Rules& rules);
+
+// Tells line by line where alarms start.
+class Episodes {
+ public:
+  Episodes(std::int64_t gap_ms, const Rules& rules)
+      : gap_ms_(gap_ms), recount_ms_(rules.recount_ms) {}
+  bool Observe(std::int64_t time_ms, bool alarm) {
+    const bool goes_on = before_ && time_ms - last_ms_ <= gap_ms_;
+    before_ = alarm;
+    last_ms_ = time_ms;
+    if (!alarm || (goes_on && time_ms - start_ms_ < recount_ms_)) return false;
+    start_ms_ = time_ms;
+    return true;
+  }
+  void PassOver() { before_ = false; }  // of lines without alarm
+
+ private:
+  const std::int64_t gap_ms_, recount_ms_;
+  std::int64_t last_ms_ = 0, start_ms_ = 0;
+  bool before_ = false;
+};
+
 // Where alarms start: indices of `moments`, which are in order.
 std::vector<std::size_t> AlarmStarts(absl::Span<const Moment> moments, const Rules& rules);
 
@@ -74,6 +98,9 @@ std::vector<std::int32_t> MatchAlarms(absl::Span<const std::int64_t> alarm_start
 
 // `tails` are of the class, in order; empty: near misses are not known.
 Matched Match(absl::Span<const Moment> moments, absl::Span<const Span> violations,
+              absl::Span<const TailRow> tails, const Rules& rules);
+// So too of alarms that start then; `forecast` counts them.
+Matched Match(absl::Span<const std::int64_t> alarm_starts_ms, absl::Span<const Span> violations,
               absl::Span<const TailRow> tails, const Rules& rules);
 
 }  // namespace seer::evaluation

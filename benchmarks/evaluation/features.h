@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +54,38 @@ class ServiceFeatures {
   std::vector<double> arrivals_;
   std::vector<std::uint32_t> order_;
   SelfDepthTable depths_;
+};
+
+// The features of a tick, for several predictors that are shown the same ticks in turn: whoever
+// comes first computes them.
+class SharedFeatures {
+ public:
+  void Observe(const ClusterTick& tick, const Topology& topology) {
+    if (known_ && tick_ == tick.tick && period_ == tick.period) return;
+    features_.Observe(tick, topology);
+    known_ = true;
+    tick_ = tick.tick;
+    period_ = tick.period;
+  }
+  // Each that shares calls it, before the same tick.
+  void Reset() {
+    features_.Reset();
+    known_ = false;
+  }
+  const ServiceFeatures& features() const { return features_; }
+
+ private:
+  ServiceFeatures features_;
+  bool known_ = false;
+  Tick tick_ = 0;
+  TickPeriod period_;
+};
+
+// A predictor that looks at ServiceFeatures. Before its first tick, or after a Reset().
+class FeatureUser {
+ public:
+  virtual ~FeatureUser() = default;
+  virtual void Share(std::shared_ptr<SharedFeatures> features) = 0;
 };
 
 }  // namespace seer::evaluation

@@ -16,8 +16,10 @@ struct Part {
   std::vector<bool> alarms;  // as they came
   std::vector<Span> spans;
   std::vector<TailRow> tails;
-  double most = 0;
+  std::vector<double> most;  // score of each block of kBlock lines
+  std::int64_t gap_ms = 0;   // of episodes
 };
+constexpr std::size_t kBlock = 64;
 
 double ScoreOf(double p, const ProbeOptions& options) {
   if (options.scale != Scale::kRatio4) return p;
@@ -38,7 +40,8 @@ std::vector<Part> PartsOf(const Names& names, absl::Span<const TracedRun> runs,
         part.times_ms.push_back(trace.time_ms(t));
         part.scores.push_back(ScoreOf(static_cast<double>(cell.p), options));
         part.alarms.push_back(cell.alarm);
-        part.most = std::max(part.most, part.scores.back());
+        if ((part.scores.size() - 1) % kBlock == 0) part.most.push_back(0);
+        part.most.back() = std::max(part.most.back(), part.scores.back());
       }
       for (const ViolationRow& v : run.truth->violations) {
         if (v.request_class == trace.classes()[c]) part.spans.push_back({v.start_ms, v.end_ms});
@@ -46,6 +49,7 @@ std::vector<Part> PartsOf(const Names& names, absl::Span<const TracedRun> runs,
       for (const TailRow& row : run.truth->tails) {
         if (names[row.request_class] == trace.classes()[c]) part.tails.push_back(row);
       }
+      part.gap_ms = EpisodeGapMs(part.times_ms, options.rules);
       parts.push_back(std::move(part));
     }
   }
@@ -91,19 +95,25 @@ std::vector<double> Candidates(const std::vector<Part>& parts, const ProbeOption
 
 void CountAt(const Part& part, double threshold, const ProbeOptions& options, Fitted* counts) {
   counts->violations += part.spans.size();
-  // A score below the threshold never raises an alarm.
-  if (options.scale != Scale::kOwn && part.most < threshold) return;
-  std::vector<Moment> moments;
-  moments.reserve(part.scores.size());
+  std::vector<std::int64_t> starts_ms;
+  Episodes episodes(part.gap_ms, options.rules);
   AlarmLatch latch;
   for (std::size_t i = 0; i < part.scores.size(); ++i) {
+    // A score below the threshold never raises an alarm, nor leaves anything behind.
+    if (i % kBlock == 0 && options.scale != Scale::kOwn && !latch.alarm() &&
+        part.most[i / kBlock] < threshold) {
+      latch.Reset();
+      episodes.PassOver();
+      i += kBlock - 1;
+      continue;
+    }
     const bool alarm =
         options.scale == Scale::kOwn
             ? part.alarms[i]
             : latch.Observe(part.scores[i] / threshold, part.times_ms[i] * kNsPerMs, options.alarm);
-    moments.push_back({part.times_ms[i], alarm});
+    if (episodes.Observe(part.times_ms[i], alarm)) starts_ms.push_back(part.times_ms[i]);
   }
-  const Matched matched = Match(moments, part.spans, part.tails, options.rules);
+  const Matched matched = Match(starts_ms, part.spans, part.tails, options.rules);
   counts->alarms += matched.alarms.size();
   for (const Alarm& alarm : matched.alarms) {
     counts->hits += alarm.kind == AlarmKind::kHit;
@@ -131,7 +141,9 @@ Fitted FitThreshold(const Names& names, absl::Span<const TracedRun> runs,
   if (options.scale == Scale::kOwn) return count(0);
 
   double most = 0;
-  for (const Part& part : parts) most = std::max(most, part.most);
+  for (const Part& part : parts) {
+    for (const double block : part.most) most = std::max(most, block);
+  }
   const double above = options.scale == Scale::kProbability
                            ? std::min(0.999999, most + 1e-6)
                            : std::max({most * 1.000001, options.usual, 1e-9});

@@ -63,14 +63,15 @@ void AppendRows(const LabelledRows& from, LabelledRows* to) {
 }  // namespace
 
 void JointRows::Begin() {
-  features_.Reset();
+  shared_->Reset();
   quiet_ = 0;
 }
 
 void JointRows::Observe(const ClusterTick& tick, const Topology& topology,
                         const std::vector<ViolationRow>& violations) {
   if (parts_.empty()) parts_ = PartsOf(topology);
-  features_.Observe(tick, topology);
+  shared_->Observe(tick, topology);
+  const ServiceFeatures& features = shared_->features();
   const std::int64_t now_ms = tick.period.EndNs(tick.tick) / kNsPerMs;
   const bool sampled = quiet_++ % stride_ == 0;
   // By class: whether it violates now, and who will be to blame for what starts.
@@ -86,7 +87,7 @@ void JointRows::Observe(const ClusterTick& tick, const Topology& topology,
   std::vector<float> row;
   for (JointPart& part : parts_) {
     bool any_known = false;
-    for (const std::uint32_t s : part.services) any_known = any_known || features_.known(s);
+    for (const std::uint32_t s : part.services) any_known = any_known || features.known(s);
     if (!any_known) continue;
     std::vector<std::string> labels;
     bool any_soon = false;
@@ -95,7 +96,7 @@ void JointRows::Observe(const ClusterTick& tick, const Topology& topology,
       any_soon = any_soon || soon.count(labels.back()) > 0;
     }
     if (!any_soon && !sampled) continue;
-    JointRow(features_, part.services, part.classes.size(), &row);
+    JointRow(features, part.services, part.classes.size(), &row);
     part.alarms.columns = part.blames.columns = row.size();
     const std::size_t first = row.size() - part.classes.size();
     bool blamed = false;
@@ -163,7 +164,7 @@ absl::StatusOr<JointModel> TrainJoint(const JointRows& rows, const TreeOptions& 
 
 namespace {
 
-class JointRival : public TickPredictor {
+class JointRival : public TickPredictor, public FeatureUser {
  public:
   JointRival(std::string name, std::shared_ptr<const JointModel> model, std::int64_t horizon_ms,
              double threshold, const AlarmOptions& alarm)
@@ -174,8 +175,9 @@ class JointRival : public TickPredictor {
         alarm_(alarm) {}
 
   std::string_view name() const override { return name_; }
+  void Share(std::shared_ptr<SharedFeatures> features) override { shared_ = std::move(features); }
   void Reset() override {
-    features_.Reset();
+    shared_->Reset();
     latches_.clear();
     started_ = false;
   }
@@ -200,7 +202,7 @@ class JointRival : public TickPredictor {
     started_ = true;
     last_ = tick.tick;
     period_ = tick.period;
-    features_.Observe(tick, topology);
+    shared_->Observe(tick, topology);
     latches_.resize(topology.classes().size());
     forecast->tick = tick.tick;
     forecast->period = tick.period;
@@ -218,18 +220,27 @@ class JointRival : public TickPredictor {
  private:
   void ForeseePart(const JointModel::Part& part, const Topology& topology, std::int64_t now_ns,
                    Forecast* forecast) {
+    const ServiceFeatures& features = shared_->features();
     bool any_known = false;
-    for (const std::uint32_t s : part.services) any_known = any_known || features_.known(s);
+    for (const std::uint32_t s : part.services) any_known = any_known || features.known(s);
     if (!any_known) return;
-    JointRow(features_, part.services, part.classes.size(), &row_);
+    JointRow(features, part.services, part.classes.size(), &row_);
     const std::vector<Initiator> initiators = Blame(part, topology);
     const std::size_t first = row_.size() - part.classes.size();
+    said_.assign(part.classes.size(), 0.0);
+    if (part.alarms) {
+      rows_.clear();
+      for (std::size_t i = 0; i < part.classes.size(); ++i) {
+        row_[first + i] = 1;
+        rows_.insert(rows_.end(), row_.begin(), row_.end());
+        row_[first + i] = 0;
+      }
+      part.trees.Probabilities(rows_, absl::MakeSpan(said_));
+    }
     for (std::size_t i = 0; i < part.classes.size(); ++i) {
       ClassForecast row;
       row.request_class = ClassId(part.classes[i]);
-      row_[first + i] = 1;
-      const double p = part.alarms ? part.trees.Probability(row_) : 0;
-      row_[first + i] = 0;
+      const double p = said_[i];
       row.horizons = {{horizon_ms_ * kNsPerMs, static_cast<float>(p)}};
       row.initiators = initiators;
       row.alarm = latches_[part.classes[i]].Observe(p / threshold_, now_ns, alarm_);
@@ -270,9 +281,10 @@ class JointRival : public TickPredictor {
   const std::int64_t horizon_ms_;
   const double threshold_;
   const AlarmOptions alarm_;
-  ServiceFeatures features_;
+  std::shared_ptr<SharedFeatures> shared_ = std::make_shared<SharedFeatures>();
   std::vector<AlarmLatch> latches_;  // by class
-  std::vector<float> row_;
+  std::vector<float> row_, rows_;
+  std::vector<double> said_;
   bool started_ = false;
   Tick last_ = 0;
   TickPeriod period_;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -41,6 +42,8 @@ class JointRows {
   void Begin();  // of each run
   void Observe(const ClusterTick& tick, const Topology& topology,
                const std::vector<ViolationRow>& violations);
+  // With others that are shown the same ticks.
+  void Share(std::shared_ptr<SharedFeatures> features) { shared_ = std::move(features); }
   // What another one collected, behind what is there.
   void Append(const JointRows& other);
   const std::vector<JointPart>& parts() const { return parts_; }
@@ -49,7 +52,7 @@ class JointRows {
   std::int64_t horizon_ms_;
   std::size_t stride_;
   std::size_t quiet_ = 0;
-  ServiceFeatures features_;
+  std::shared_ptr<SharedFeatures> shared_ = std::make_shared<SharedFeatures>();
   std::vector<JointPart> parts_;
 };
 

@@ -60,6 +60,16 @@ struct ForecastRow {
   bool alarm = false;
 };
 
+// The forecasts of one class of one run for one horizon, as columns by time: a hundred hours of
+// ForecastRows would take several times as long to look at.
+struct ClassLines {
+  std::string request_class;
+  std::vector<std::int64_t> times_ms;
+  std::vector<float> p;              // of a violation
+  std::vector<std::uint8_t> alarms;  // 0 or 1
+  std::vector<std::uint32_t> culprits;
+};
+
 struct TailRow {
   std::int64_t time_ms = 0;
   std::uint32_t request_class = 0;  // in Names

@@ -9,6 +9,7 @@
 
 #include "benchmarks/cluster/sim/initiator.h"
 #include "benchmarks/cluster/sim/substream.h"
+#include "benchmarks/evaluation/csv.h"
 
 namespace seer::evaluation {
 namespace {
@@ -172,6 +173,23 @@ const SetPlan& PlanOf(const ScenarioSet& set, std::string_view name) {
   return name == "train" ? set.train : name == "validation" ? set.validation : set.test;
 }
 
+// A graph, and behind an "@" in which form.
+struct AppName {
+  std::string graph, variant;
+};
+AppName Parsed(const std::string& name) {
+  const std::size_t at = name.find('@');
+  if (at == std::string::npos) return {name, ""};
+  return {name.substr(0, at), name.substr(at + 1)};
+}
+
+absl::StatusOr<cluster::Application> LoadApp(const std::string& name, const std::string& graphs) {
+  const AppName parsed = Parsed(name);
+  auto app = cluster::LoadApplication(graphs + "/" + parsed.graph + ".json");
+  if (!app.ok() || parsed.variant.empty()) return app;
+  return parsed.variant == "monolith" ? cluster::Monolith(*app) : cluster::ThreeTier(*app);
+}
+
 }  // namespace
 
 absl::StatusOr<ScenarioSet> ParseScenarioSet(std::string_view file, std::string_view json) {
@@ -209,7 +227,7 @@ absl::StatusOr<ScenarioSet> ParseScenarioSet(std::string_view file, std::string_
     t->Integer("stride", 1, 10'000, &set.training.stride);
     t->Integer("joint_stride", 1, 10'000, &set.training.joint_stride);
     t->Integer("rounds", 1, 5000, &set.training.rounds);
-    t->Integer("depth", 1, 12, &set.training.depth);
+    t->Integer("depth", 1, 8, &set.training.depth);
   });
   f.Object("oracle", [&](Fields* o) {
     o->Integer("futures", 1, 1000, &set.oracle.futures);
@@ -224,6 +242,13 @@ absl::StatusOr<ScenarioSet> ParseScenarioSet(std::string_view file, std::string_
   };
   if (version != 1) return wrong("version: 1 is the only one");
   if (set.apps.empty()) return wrong("apps: name at least one");
+  for (const std::string& app : set.apps) {
+    const std::string variant = Parsed(app).variant;
+    if (app.find('@') == std::string::npos || variant == "monolith" || variant == "three-tier") {
+      continue;
+    }
+    return wrong("apps: '" + app + "': behind the @ stands monolith or three-tier");
+  }
   if (set.oracle.leads_ms.empty()) set.oracle.leads_ms = {100};
   for (const std::int64_t lead : set.oracle.leads_ms) {
     if (lead % set.tick_ms != 0) return wrong("oracle.leads_ms: give multiples of tick_ms");
@@ -251,13 +276,49 @@ std::vector<RunPlan> RunsOf(const ScenarioSet& set) {
   return runs;
 }
 
+absl::StatusOr<std::string> RunsDigest(const ScenarioSet& set, const std::string& graphs) {
+  Digest digest;
+  const auto text = [&](std::string_view t) { digest.Add(std::uint64_t{cluster::KeyOf(t)}); };
+  digest.Add(std::uint64_t{set.edition});
+  text(set.name);
+  for (const std::string& app : set.apps) {
+    text(app);
+    auto bytes = ReadFile(graphs + "/" + Parsed(app).graph + ".json");
+    if (!bytes.ok()) return bytes.status();
+    text(*bytes);
+  }
+  for (const std::uint64_t count :
+       {std::uint64_t{set.servers}, std::uint64_t{set.containers},
+        static_cast<std::uint64_t>(set.tick_ms), std::uint64_t{set.oracle.futures},
+        std::uint64_t{set.oracle.violations}, std::uint64_t{set.oracle.quiet_ticks},
+        static_cast<std::uint64_t>(set.oracle.horizon_ms)}) {
+    digest.Add(count);
+  }
+  for (const std::int64_t lead : set.oracle.leads_ms) digest.Add(static_cast<std::uint64_t>(lead));
+  for (const double number : {set.rate, set.rate_spread, set.diurnal}) digest.Add(number);
+  for (const auto* list : {&set.culprits, &set.causes}) {
+    digest.Add(std::uint64_t{list->size()});
+    for (const std::string& name : *list) text(name);
+  }
+  for (const SetPlan* plan : {&set.train, &set.validation, &set.test}) {
+    digest.Add(std::uint64_t{plan->runs});
+    digest.Add(plan->first_seed);
+    digest.Add(std::uint64_t{plan->held_out});
+    for (const double number : {plan->minutes, plan->severe_per_hour, plan->harmless_per_hour,
+                                plan->service_time_spread}) {
+      digest.Add(number);
+    }
+  }
+  return digest.Text();
+}
+
 absl::StatusOr<PreparedRun> Prepare(const ScenarioSet& set, const RunPlan& plan,
                                     const std::string& graphs) {
   const SetPlan& own = PlanOf(set, plan.set);
   const std::uint64_t key = cluster::Sub(plan.seed, cluster::KeyOf("evaluation"));
   std::vector<cluster::Application> apps;
   for (const std::string& name : set.apps) {
-    auto app = cluster::LoadApplication(graphs + "/" + name + ".json");
+    auto app = LoadApp(name, graphs);
     if (!app.ok()) return app.status();
     ScaleServiceTimes(own.service_time_spread, cluster::Sub(key, cluster::KeyOf(name)), &*app);
     apps.push_back(*std::move(app));

@@ -11,6 +11,9 @@
 // all faults of the culprits and kinds that are held out are taken away: what is learnt there never
 // met them. "service_time_spread" s: each service takes between 1 / (1 + s) and 1 + s times as long
 // as its file says, drawn anew for each run, the calls' own times included.
+//
+// An application is the name of a graph; "social_network@monolith" and "social_network@three-tier"
+// do the same work as one process or three tiers (the paper's Fig. 2; sim/application.h).
 #pragma once
 
 #include <cstdint>
@@ -83,6 +86,11 @@ struct RunPlan {
 };
 // In this order: train, validation, test.
 std::vector<RunPlan> RunsOf(const ScenarioSet& set);
+
+// Of all that decides what the runs are: the set but for what is trained on them and asked of them,
+// and the graphs' files. Not of the simulator: that it gives the runs of an edition byte by byte is
+// for a test to see (RunsOfTheEdition), so that runs of hours are not lost to a comment.
+absl::StatusOr<std::string> RunsDigest(const ScenarioSet& set, const std::string& graphs);
 
 struct PreparedRun {
   RunPlan plan;

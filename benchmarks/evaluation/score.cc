@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "benchmarks/evaluation/statistics.h"
+#include "benchmarks/evaluation/thresholds.h"
 
 namespace seer::evaluation {
 namespace {
@@ -24,34 +25,40 @@ Metric Proportion(std::uint64_t successes, std::uint64_t trials) {
 
 // One class of one run.
 struct Part {
-  std::size_t run;
-  std::vector<const ForecastRow*> lines;
+  ClassLines lines;
   std::vector<Span> spans;
   std::vector<const ViolationRow*> violations;
   std::vector<TailRow> tails;
 };
 
-std::vector<Part> PartsOf(const Run& run, std::size_t index, const Names& names,
-                          std::int32_t horizon_ms) {
+// By class. Takes the lines away.
+std::vector<Part> PartsOf(RunToScore* of, std::int32_t horizon_ms) {
+  const Run& run = *of->run;
+  const Names& names = *of->names;
   std::map<std::string, Part> parts;
-  const auto part = [&](const std::string& name) -> Part& {
-    Part& p = parts[name];
-    p.run = index;
-    return p;
-  };
+  for (ClassLines& lines : of->lines) {
+    if (!lines.times_ms.empty()) parts[lines.request_class].lines = std::move(lines);
+  }
   std::map<std::uint32_t, Part*> by_id;  // a look-up by name for each line takes too long
+  const auto part = [&](std::uint32_t id) -> Part& {
+    Part*& own = by_id[id];
+    if (own == nullptr) own = &parts[names[id]];
+    return *own;
+  };
   for (const ForecastRow& row : run.forecasts) {
     if (row.horizon_ms != horizon_ms) continue;
-    Part*& own = by_id[row.request_class];
-    if (own == nullptr) own = &part(names[row.request_class]);
-    own->lines.push_back(&row);
+    ClassLines& lines = part(row.request_class).lines;
+    lines.times_ms.push_back(row.time_ms);
+    lines.p.push_back(row.p_violation);
+    lines.alarms.push_back(row.alarm ? 1 : 0);
+    lines.culprits.push_back(row.culprit);
   }
   for (const ViolationRow& row : run.violations) {
-    Part& p = part(row.request_class);
+    Part& p = parts[row.request_class];
     p.spans.push_back({row.start_ms, row.end_ms});
     p.violations.push_back(&row);
   }
-  for (const TailRow& row : run.tails) part(names[row.request_class]).tails.push_back(row);
+  for (const TailRow& row : run.tails) part(row.request_class).tails.push_back(row);
   std::vector<Part> list;
   for (auto& [name, p] : parts) list.push_back(std::move(p));
   return list;
@@ -73,59 +80,11 @@ absl::StatusOr<std::int32_t> HorizonOf(const Recording& recording, std::int32_t 
   return absl::InvalidArgumentError("horizon_ms: the forecasts have several, choose one of:" + all);
 }
 
-// What the thresholds are chosen from: of every line its p_violation, and of every violation the
-// largest that would have been a hit.
-struct Levels {
-  std::vector<float> values, levels;
-
-  void Add(const Part& part, const ScoreOptions& options) {
-    for (const ForecastRow* row : part.lines) values.push_back(row->p_violation);
-    for (const Span& span : part.spans) {
-      const auto from = std::lower_bound(
-          part.lines.begin(), part.lines.end(), span.start_ms - options.rules.longest_lead_ms,
-          [](const ForecastRow* row, std::int64_t time) { return row->time_ms < time; });
-      float most = 0;
-      for (auto line = from; line != part.lines.end(); ++line) {
-        if ((*line)->time_ms > span.start_ms - options.rules.action_lead_ms) break;
-        most = std::max(most, (*line)->p_violation);
-      }
-      levels.push_back(most);
-    }
-  }
-};
-
-// Thresholds at falling ranks of p_violation, denser at the top, where the alarms are; and those at
-// which one violation more is foreseen, or evenly among them where there are many.
-std::vector<double> Thresholds(Levels all, const ScoreOptions& options) {
-  std::vector<double> thresholds;
-  const auto take = [&](std::vector<float>* sorted, const auto& rank_of) {
-    std::sort(sorted->begin(), sorted->end(), std::greater<>());
-    if (sorted->empty()) return;
-    const auto last = static_cast<double>(sorted->size() - 1);
-    for (std::size_t i = 0; i < options.thresholds; ++i) {
-      const double part = options.thresholds < 2 ? 0
-                                                 : static_cast<double>(i) /
-                                                       static_cast<double>(options.thresholds - 1);
-      const double rank = std::clamp(std::floor(rank_of(part, last)), 0.0, last);
-      thresholds.push_back((*sorted)[static_cast<std::size_t>(rank)]);
-    }
-  };
-  take(&all.values,
-       [](double part, double last) { return std::exp2(part * std::log2(last + 1)) - 1; });
-  take(&all.levels, [](double part, double last) { return part * last; });
-  std::sort(thresholds.begin(), thresholds.end(), std::greater<>());
-  thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
-  while (!thresholds.empty() && thresholds.back() <= 0) thresholds.pop_back();
-  return thresholds;
-}
-
-std::vector<Moment> MomentsOf(const Part& part, double threshold) {
+std::vector<Moment> MomentsOf(const Part& part) {
   std::vector<Moment> moments;
-  moments.reserve(part.lines.size());
-  for (const ForecastRow* row : part.lines) {
-    const bool alarm =
-        threshold < 0 ? row->alarm : static_cast<double>(row->p_violation) >= threshold;
-    moments.push_back({row->time_ms, alarm});
+  moments.reserve(part.lines.p.size());
+  for (std::size_t i = 0; i < part.lines.p.size(); ++i) {
+    moments.push_back({part.lines.times_ms[i], part.lines.alarms[i] != 0});
   }
   return moments;
 }
@@ -133,14 +92,15 @@ std::vector<Moment> MomentsOf(const Part& part, double threshold) {
 void AddCalibration(const Part& part, std::int64_t horizon_ms, std::int64_t run_end_ms,
                     double alarm_from, RunScore* run) {
   std::size_t next = 0;  // the first violation that starts after the line's time
-  for (const ForecastRow* row : part.lines) {
-    while (next < part.spans.size() && part.spans[next].start_ms <= row->time_ms) ++next;
+  for (std::size_t i = 0; i < part.lines.p.size(); ++i) {
+    const std::int64_t now_ms = part.lines.times_ms[i];
+    while (next < part.spans.size() && part.spans[next].start_ms <= now_ms) ++next;
     // In a violation none can start; near the end nobody saw whether one did.
-    if (next > 0 && row->time_ms <= part.spans[next - 1].end_ms) continue;
+    if (next > 0 && now_ms <= part.spans[next - 1].end_ms) continue;
     const bool starts =
-        next < part.spans.size() && part.spans[next].start_ms <= row->time_ms + horizon_ms;
-    if (!starts && row->time_ms + horizon_ms > run_end_ms) continue;
-    const double p = row->p_violation;
+        next < part.spans.size() && part.spans[next].start_ms <= now_ms + horizon_ms;
+    if (!starts && now_ms + horizon_ms > run_end_ms) continue;
+    const double p = part.lines.p[i];
     const std::size_t count = run->bins.size();
     const auto bin = std::min(count - 1, static_cast<std::size_t>(p * static_cast<double>(count)));
     const auto add = [&](CalibrationBin* b) {
@@ -376,7 +336,7 @@ absl::StatusOr<Score> ScoreForecasts(const Recording& recording, const ScoreOpti
   return ScoreRuns(
       recording.runs.size(),
       [&](std::size_t i) -> absl::StatusOr<RunToScore> {
-        return RunToScore{nullptr, &recording.names, &recording.runs[i]};
+        return RunToScore{nullptr, &recording.names, &recording.runs[i], {}, {}};
       },
       own);
 }
@@ -390,7 +350,7 @@ absl::StatusOr<Score> ScoreRuns(std::size_t count,
   score.horizon_ms = options.horizon_ms;
 
   // Once for what thresholds and bins are about ...
-  Levels levels;
+  ThresholdLevels levels;
   double alarm_from = std::numeric_limits<double>::infinity();
   std::vector<std::int64_t> run_end_ms;
   for (std::size_t i = 0; i < count; ++i) {
@@ -411,14 +371,14 @@ absl::StatusOr<Score> ScoreRuns(std::size_t count,
     score.near_misses_known = score.near_misses_known || !run.tails.empty();
     run_end_ms.push_back(end_ms);
     score.runs.push_back(std::move(row));
-    for (const Part& part : PartsOf(run, i, *loaded->names, options.horizon_ms)) {
-      levels.Add(part, options);
-      for (const Alarm& alarm : Match(MomentsOf(part, -1), part.spans, {}, options.rules).alarms) {
-        alarm_from = std::min<double>(alarm_from, part.lines[alarm.forecast]->p_violation);
+    for (const Part& part : PartsOf(&*loaded, options.horizon_ms)) {
+      levels.Add(part.lines, part.spans, options.rules);
+      for (const std::size_t start : AlarmStarts(MomentsOf(part), options.rules)) {
+        alarm_from = std::min<double>(alarm_from, part.lines.p[start]);
       }
     }
   }
-  const std::vector<double> thresholds = Thresholds(std::move(levels), options);
+  const std::vector<double> thresholds = ThresholdsOf(levels, options.thresholds);
   std::vector<std::uint64_t> hits_at_lead(options.leads_ms.size(), 0);
 
   // ... and once to count.
@@ -428,10 +388,10 @@ absl::StatusOr<Score> ScoreRuns(std::size_t count,
     run.pr_false.assign(thresholds.size(), 0);
     auto loaded = load(i);
     if (!loaded.ok()) return loaded.status();
-    const Names& names = *loaded->names;
-    for (const Part& part : PartsOf(*loaded->run, i, names, options.horizon_ms)) {
-      score.lines += part.lines.size();
-      const Matched matched = Match(MomentsOf(part, -1), part.spans, part.tails, options.rules);
+    const bool by_names = loaded->lines.empty();
+    for (const Part& part : PartsOf(&*loaded, options.horizon_ms)) {
+      score.lines += part.lines.p.size();
+      const Matched matched = Match(MomentsOf(part), part.spans, part.tails, options.rules);
       std::vector<std::int64_t> starts_ms;
       for (const Alarm& alarm : matched.alarms) {
         starts_ms.push_back(alarm.start_ms);
@@ -450,7 +410,8 @@ absl::StatusOr<Score> ScoreRuns(std::size_t count,
         if (scored.hit) {
           const Alarm& alarm = matched.alarms[static_cast<std::size_t>(outcome.alarm)];
           scored.lead_ms = scored.row.start_ms - alarm.start_ms;
-          scored.named = names[part.lines[alarm.forecast]->culprit];
+          const std::uint32_t named = part.lines.culprits[alarm.forecast];
+          scored.named = by_names ? (*loaded->names)[named] : loaded->culprits[named];
           scored.culprit_right = !scored.row.culprit.empty() && scored.named == scored.row.culprit;
         }
         ++run.violations;
@@ -465,11 +426,9 @@ absl::StatusOr<Score> ScoreRuns(std::size_t count,
           hits_at_lead[l] += alarm >= 0;
         }
       }
-      float most = 0;
-      for (const ForecastRow* row : part.lines) most = std::max(most, row->p_violation);
+      StartsAtThresholds starts(part.lines, options.rules);
       for (std::size_t t = 0; t < thresholds.size(); ++t) {
-        if (thresholds[t] > static_cast<double>(most)) continue;  // no alarm
-        const Matched at = Match(MomentsOf(part, thresholds[t]), part.spans, {}, options.rules);
+        const Matched at = Match(starts.At(thresholds[t]), part.spans, {}, options.rules);
         for (const Alarm& alarm : at.alarms) {
           run.pr_hits[t] += alarm.kind == AlarmKind::kHit;
           run.pr_false[t] += alarm.kind == AlarmKind::kFalse;

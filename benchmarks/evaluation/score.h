@@ -118,7 +118,9 @@ absl::StatusOr<Score> ScoreForecasts(const Recording& recording, const ScoreOpti
 struct RunToScore {
   std::shared_ptr<const void> owner;  // of the two below
   const Names* names = nullptr;
-  const Run* run = nullptr;
+  const Run* run = nullptr;             // the truth; and the forecasts, where there are no lines
+  std::vector<ClassLines> lines{};      // for `options.horizon_ms`, each class once
+  std::vector<std::string> culprits{};  // of the lines
 };
 absl::StatusOr<Score> ScoreRuns(std::size_t count,
                                 const std::function<absl::StatusOr<RunToScore>(std::size_t)>& load,

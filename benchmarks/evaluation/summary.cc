@@ -258,6 +258,10 @@ Section Seeds(absl::Span<const Judged> judged) {
   for (const Judged& j : judged) families[j.name.substr(0, j.name.find('@'))].push_back(j.score);
   Section section;
   section.title = "Over the training seeds";
+  section.text =
+      "Logistic regression has one: its loss has one minimum, and another seed would only draw "
+      "other "
+      "quiet ticks.";
   section.table = {{"predictor", "seeds", "recall", "precision", "false alarms/h",
                     "culprit right, of the hits"}};
   for (const auto& [name, scores] : families) {
@@ -323,6 +327,40 @@ OracleSummary Summarize(absl::Span<const OracleLook> looks, std::int64_t horizon
   summary.by_cause = Metrics(by_cause);
   summary.by_onset = Metrics(by_onset);
   return summary;
+}
+
+std::vector<std::string> NotesOf(const ScenarioSet& set, absl::Span<const Judged> judged,
+                                 bool per_application) {
+  std::vector<std::string> notes;
+  const auto describe = [&](const SetPlan& plan) {
+    return std::to_string(plan.runs) + " x " + Number(plan.minutes) + " min with " +
+           Number(plan.severe_per_hour) + " severe and " + Number(plan.harmless_per_hour) +
+           " harmless faults an hour";
+  };
+  notes.push_back(
+      "Simulated (benchmarks/cluster), never a cluster's result. Training: " + describe(set.train) +
+      ". Validation: " + describe(set.validation) + ". Test: " + describe(set.test) +
+      ", each service's time changed by up to " + Number(100 * set.test.service_time_spread) +
+      " %. No run, placement, seed, load or schedule of faults is in two of them.");
+  if (!judged.empty()) {
+    const Score& first = *judged.front().score;
+    notes.push_back(
+        std::to_string(first.violations.size()) + " violations in " + Number(first.hours) +
+        " hours of the test runs, " +
+        Number(static_cast<double>(first.violations.size()) / std::max(first.hours, 1e-9)) +
+        " an hour, each " + (per_application ? "application" : "request class") +
+        " counted for itself. Horizon of the forecasts: " + std::to_string(set.horizon_ms) +
+        " ms. Thresholds: the highest recall on the validation "
+        "runs with at most " +
+        Number(set.false_alarms_per_hour) + " false alarms an hour besides near misses.");
+  }
+  std::string held = "Never in training or validation: ";
+  for (const std::string& name : set.culprits) held += name + ", ";
+  for (const std::string& name : set.causes) held += name + ", ";
+  if (!set.culprits.empty() || !set.causes.empty()) {
+    notes.push_back(held.substr(0, held.size() - 2) + ".");
+  }
+  return notes;
 }
 
 std::vector<Section> Sections(absl::Span<const Judged> all, const OracleSummary& oracle) {

@@ -11,6 +11,7 @@
 #include "benchmarks/evaluation/fit.h"
 #include "benchmarks/evaluation/oracle.h"
 #include "benchmarks/evaluation/report.h"
+#include "benchmarks/evaluation/scenario_set.h"
 
 namespace seer::evaluation {
 
@@ -38,6 +39,10 @@ struct Judged {
   Fitted fitted;  // on the validation runs
   bool fits = false;
 };
+
+// What was done with which runs: Report::notes.
+std::vector<std::string> NotesOf(const ScenarioSet& set, absl::Span<const Judged> judged,
+                                 bool per_application);
 
 // Tables and plots for Report::sections.
 std::vector<Section> Sections(absl::Span<const Judged> judged, const OracleSummary& oracle);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "benchmarks/evaluation/csv.h"
+#include "benchmarks/evaluation/features.h"
 #include "benchmarks/evaluation/replay.h"
 #include "benchmarks/evaluation/simulate.h"
 
@@ -106,6 +107,28 @@ Trace::Cell Trace::at(std::size_t tick, std::size_t request_class) const {
   return cell;
 }
 
+std::vector<ClassLines> Trace::Lines() const {
+  const std::size_t count = classes_.size();
+  std::vector<ClassLines> lines(count);
+  for (std::size_t c = 0; c < count; ++c) {
+    ClassLines& own = lines[c];
+    own.request_class = classes_[c];
+    own.times_ms.reserve(ticks());
+    own.p.reserve(ticks());
+    own.alarms.reserve(ticks());
+    own.culprits.reserve(ticks());
+    for (std::size_t t = 0; t < ticks(); ++t) {
+      const std::size_t i = t * count + c;
+      if (std::isnan(p_[i])) continue;
+      own.times_ms.push_back(times_ms_[t]);
+      own.p.push_back(p_[i]);
+      own.alarms.push_back((blame_[i] & kAlarm) != 0 ? 1 : 0);
+      own.culprits.push_back(blame_[i] & static_cast<std::uint16_t>(kAlarm - 1));
+    }
+  }
+  return lines;
+}
+
 void Trace::AddTo(std::string_view run, std::int64_t horizon_ms, Recording* recording) const {
   std::vector<std::uint32_t> classes, culprits;
   for (const std::string& name : classes_) classes.push_back(recording->names.Intern(name));
@@ -164,7 +187,11 @@ absl::StatusOr<Trace> Trace::Load(const std::string& path) {
 absl::StatusOr<std::vector<Trace>> TraceRun(
     const std::string& ticks, absl::Span<const std::int64_t> horizons_ms,
     absl::Span<const std::unique_ptr<TickPredictor>> predictors) {
-  for (const auto& predictor : predictors) predictor->Reset();
+  const auto features = std::make_shared<SharedFeatures>();
+  for (const auto& predictor : predictors) {
+    predictor->Reset();
+    if (auto* const user = dynamic_cast<FeatureUser*>(predictor.get())) user->Share(features);
+  }
   std::vector<Trace> traces(predictors.size());
   std::vector<Forecast> forecasts(predictors.size());
   const absl::Status status =

@@ -3,7 +3,7 @@
 //
 //   auto traces = TraceRun(files.ticks, horizons_ms, predictors);
 //   traces->front().Save("self-depth-z/test-17.trace");
-//   traces->front().AddTo("test-17", horizon_ms, &recording);         // the rows that are scored
+//   RunToScore{nullptr, &names, &truth, trace.Lines(), trace.culprits()}      // what is scored
 //
 // A file is of the machine that wrote it: it is a cache, not a format.
 #pragma once
@@ -47,6 +47,8 @@ class Trace {
   std::int64_t time_ms(std::size_t tick) const { return times_ms_[tick]; }
   Cell at(std::size_t tick, std::size_t request_class) const;
 
+  // What was said of each class, culprits as in culprits().
+  std::vector<ClassLines> Lines() const;
   void AddTo(std::string_view run, std::int64_t horizon_ms, Recording* recording) const;
 
   // Written to a file beside it, and renamed. Load: DataLoss where it is not whole.

@@ -70,7 +70,7 @@ absl::StatusOr<Trees> TrainTrees(const LabelledRows& data, const TreeOptions& op
   EVALUATION_CHECK(XGBoosterDumpModelEx(h.booster, "", 0, "text", &count, &dumps));
 #undef EVALUATION_CHECK
   const std::vector<std::string_view> texts(dumps, dumps + count);
-  return Trees::Parse(texts);
+  return Trees::Parse(texts, data.columns);
 }
 #else
 absl::StatusOr<Trees> TrainTrees(const LabelledRows&, const TreeOptions&) {

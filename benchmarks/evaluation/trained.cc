@@ -40,7 +40,7 @@ std::vector<std::uint32_t> MembersOf(const Topology& topology, const RequestClas
   return members;
 }
 
-class TrainedRival : public TickPredictor {
+class TrainedRival : public TickPredictor, public FeatureUser {
  public:
   TrainedRival(std::string name, ServiceModel model, std::int64_t horizon_ms, double threshold,
                const AlarmOptions& alarm)
@@ -52,8 +52,10 @@ class TrainedRival : public TickPredictor {
 
   std::string_view name() const override { return name_; }
 
+  void Share(std::shared_ptr<SharedFeatures> features) override { shared_ = std::move(features); }
+
   void Reset() override {
-    features_.Reset();
+    shared_->Reset();
     classes_.clear();
     started_ = false;
   }
@@ -81,8 +83,8 @@ class TrainedRival : public TickPredictor {
     epoch_ = topology.origin().epoch;
     version_ = topology.version();
 
-    features_.Observe(tick, topology);
-    blames_.assign(2 * features_.services(), -1.0);
+    shared_->Observe(tick, topology);
+    AskModel(topology);
     forecast->tick = tick.tick;
     forecast->period = tick.period;
     forecast->classes.clear();
@@ -99,31 +101,52 @@ class TrainedRival : public TickPredictor {
     AlarmLatch latch;
   };
 
+  // Classes share services: the model is asked once for each, and all at once.
+  void AskModel(const Topology& topology) {
+    const ServiceFeatures& features = shared_->features();
+    places_.assign(2 * features.services(), kNotAsked);
+    rows_.clear();
+    std::uint32_t count = 0;
+    const auto ask = [&](std::uint32_t service, bool load) {
+      std::uint32_t& place = places_[2 * service + (load ? 1 : 0)];
+      if (place != kNotAsked || !features.known(service)) return;
+      place = count++;
+      RowFor(features.row(service), load, &row_);
+      rows_.insert(rows_.end(), row_.begin(), row_.end());
+    };
+    for (std::size_t i = 0; i < classes_.size(); ++i) {
+      const ClassId id(static_cast<std::uint32_t>(i));
+      if (!topology.IsLive(id)) continue;
+      for (const std::uint32_t s : classes_[i].members) ask(s, false);
+      const ServiceId entry = topology.request_class(id).entry;
+      if (entry.valid()) ask(entry.value(), true);
+    }
+    blames_.resize(count);
+    if (count > 0) model_(rows_, absl::MakeSpan(blames_));
+  }
+
   void Foresee(const Topology& topology, ClassId id, std::int64_t now_ns, Forecast* forecast) {
+    const ServiceFeatures& features = shared_->features();
     ClassState& state = classes_[id.index()];
     ClassForecast row;
     row.request_class = id;
     double most = 0;
     double sum = 0;
-    const auto add = [&](ServiceId service, std::uint32_t features, bool load) {
-      double& p = blames_[2 * features + (load ? 1 : 0)];
-      if (p < 0) {  // classes share services: the model is asked once for each
-        RowFor(features_.row(features), load, &row_);
-        p = std::clamp(model_(row_), 0.0, 1.0);
-      }
+    const auto add = [&](ServiceId service, std::uint32_t whose, bool load) {
+      const double p = std::clamp(blames_[places_[2 * whose + (load ? 1 : 0)]], 0.0, 1.0);
       row.initiators.push_back({service, static_cast<float>(p)});
       most = std::max(most, p);
       sum += p;
     };
     bool any = false;
     for (const std::uint32_t s : state.members) {
-      if (!features_.known(s)) continue;
+      if (!features.known(s)) continue;
       any = true;
       add(ServiceId(s), s, false);
     }
     if (!any) return;
     const ServiceId entry = topology.request_class(id).entry;
-    if (entry.valid() && features_.known(entry.index())) {
+    if (entry.valid() && features.known(entry.index())) {
       add(ServiceId(), entry.value(), true);
     } else {
       row.initiators.push_back({ServiceId(), 0});
@@ -145,10 +168,14 @@ class TrainedRival : public TickPredictor {
   const std::int64_t horizon_ms_;
   const double threshold_;
   const AlarmOptions alarm_;
-  ServiceFeatures features_;
+  static constexpr std::uint32_t kNotAsked = 0xffffffff;
+  std::shared_ptr<SharedFeatures> shared_ = std::make_shared<SharedFeatures>();
   std::vector<ClassState> classes_;
-  std::vector<float> row_;
-  std::vector<double> blames_;  // of this tick: each service's, and as "load"; -1: not asked yet
+  // Of this tick: what the model is asked, what it said, and where in it each service and, behind
+  // it, the service as "load" stands.
+  std::vector<float> row_, rows_;
+  std::vector<double> blames_;
+  std::vector<std::uint32_t> places_;
   bool started_ = false;
   Tick last_ = 0;
   TickPeriod period_;
@@ -165,13 +192,14 @@ void TrainingRows::Add(const RecordedRun& run, const std::vector<ViolationRow>& 
 
 void TrainingRows::Begin(std::size_t quiet) {
   data_.columns = kTrainedColumns;
-  features_.Reset();
+  shared_->Reset();
   quiet_ = quiet;
 }
 
 void TrainingRows::Observe(const ClusterTick& tick, const Topology& topology,
                            const std::vector<ViolationRow>& violations) {
-  features_.Observe(tick, topology);
+  shared_->Observe(tick, topology);
+  const ServiceFeatures& features = shared_->features();
   const std::int64_t now_ms = tick.period.EndNs(tick.tick) / kNsPerMs;
   // What starts within the horizon, in any class; nothing is learnt within a violation.
   bool within = false;
@@ -187,7 +215,7 @@ void TrainingRows::Observe(const ClusterTick& tick, const Topology& topology,
   if (culprits.empty() && quiet_++ % stride_ != 0) return;
   const float weight = culprits.empty() ? static_cast<float>(stride_) : 1.0f;
   const auto take = [&](std::uint32_t service, bool load, bool label) {
-    RowFor(features_.row(service), load, &row_);
+    RowFor(features.row(service), load, &row_);
     data_.values.insert(data_.values.end(), row_.begin(), row_.end());
     data_.labels.push_back(label ? 1.0f : 0.0f);
     data_.weights.push_back(weight);
@@ -195,14 +223,22 @@ void TrainingRows::Observe(const ClusterTick& tick, const Topology& topology,
   const auto is_culprit = [&](std::string_view name) {
     return std::find(culprits.begin(), culprits.end(), name) != culprits.end();
   };
-  for (std::uint32_t s = 0; s < features_.services(); ++s) {
-    if (features_.known(s)) take(s, false, is_culprit(topology.service(ServiceId(s)).name));
+  for (std::uint32_t s = 0; s < features.services(); ++s) {
+    if (features.known(s)) take(s, false, is_culprit(topology.service(ServiceId(s)).name));
   }
   for (const RequestClass& request_class : topology.classes()) {
     if (request_class.removed || !request_class.entry.valid()) continue;
-    if (!features_.known(request_class.entry.index())) continue;
+    if (!features.known(request_class.entry.index())) continue;
     take(request_class.entry.value(), true, is_culprit(kLoad));
   }
+}
+
+ServiceModel EachRow(std::function<double(absl::Span<const float> row)> model) {
+  return [model = std::move(model)](absl::Span<const float> rows, absl::Span<double> p) {
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      p[i] = model(rows.subspan(i * kTrainedColumns, kTrainedColumns));
+    }
+  };
 }
 
 std::unique_ptr<TickPredictor> MakeTrainedRival(std::string name, ServiceModel model,

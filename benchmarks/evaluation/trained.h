@@ -5,7 +5,7 @@
 //   TrainingRows rows(horizon_ms);
 //   for (run of the training set) rows.Add(run, violations);     // RecordedRun, with culprits
 //   auto model = LogisticRegression::Fit(rows.data());
-//   auto rival = MakeTrainedRival("logistic", [model](auto row) { ... }, horizon_ms, threshold);
+//   auto rival = MakeTrainedRival("logistic", EachRow([model](auto row) { ... }), horizon_ms, 0.5);
 //
 // "load" is a service more: its row are the features of the class's entry, marked as such.
 #pragma once
@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -43,18 +44,23 @@ class TrainingRows {
   void Begin(std::size_t quiet = 0);
   void Observe(const ClusterTick& tick, const Topology& topology,
                const std::vector<ViolationRow>& violations);
+  // With others that are shown the same ticks.
+  void Share(std::shared_ptr<SharedFeatures> features) { shared_ = std::move(features); }
   const LabelledRows& data() const { return data_; }
 
  private:
   std::int64_t horizon_ms_;
   std::size_t stride_;
   std::size_t quiet_ = 0;
-  ServiceFeatures features_;
+  std::shared_ptr<SharedFeatures> shared_ = std::make_shared<SharedFeatures>();
   std::vector<float> row_;
   LabelledRows data_;
 };
 
-using ServiceModel = std::function<double(absl::Span<const float> row)>;
+// Of rows of kTrainedColumns values, one behind the other, the probability of each.
+using ServiceModel = std::function<void(absl::Span<const float> rows, absl::Span<double> p)>;
+// Of a function of one row.
+ServiceModel EachRow(std::function<double(absl::Span<const float> row)> model);
 
 // `threshold` of P(violation), above 0 and below 1.
 std::unique_ptr<TickPredictor> MakeTrainedRival(std::string name, ServiceModel model,

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <utility>
 
 namespace seer::evaluation {
 namespace {
@@ -20,10 +21,27 @@ bool Take(std::string_view* text, std::string_view prefix, Number* number) {
   return true;
 }
 
+struct Node {
+  std::int32_t feature = -1;  // -1: a leaf
+  float value = 0;            // threshold, or the leaf's
+  std::int32_t yes = 0, no = 0;
+};
+
+void AppendNumber(double value, std::string* text) {
+  char digits[32];
+  const auto end = std::to_chars(digits, digits + sizeof digits, static_cast<float>(value)).ptr;
+  text->append(digits, end);
+}
+
+double Sigmoid(double x) {
+  return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
+}
+
 }  // namespace
 
-absl::StatusOr<Trees> Trees::Parse(absl::Span<const std::string_view> dumps) {
-  Trees trees;
+absl::StatusOr<Trees> Trees::Parse(absl::Span<const std::string_view> dumps, std::size_t columns) {
+  std::string text;  // as BoostedTrees reads it: two children side by side, behind their parent
+  std::int32_t most = 0;
   for (std::size_t t = 0; t < dumps.size(); ++t) {
     const auto wrong = [&](std::string_view line, std::string_view what) {
       return absl::InvalidArgumentError("tree " + std::to_string(t) + ": '" + std::string(line) +
@@ -51,42 +69,51 @@ absl::StatusOr<Trees> Trees::Parse(absl::Span<const std::string_view> dumps) {
         }
       }
       if (!std::isfinite(node.value)) return wrong(whole, "a value that is no number");
+      most = std::max(most, node.feature);
       if (!nodes.emplace(id, node).second) return wrong(whole, "the node stands there twice");
     }
-    std::map<std::int32_t, std::int32_t> places;
-    for (const auto& [id, node] : nodes) {
-      places[id] = static_cast<std::int32_t>(trees.nodes_.size() + places.size());
-    }
-    if (nodes.empty() || nodes.begin()->first != 0) return wrong("", "no root");
-    trees.roots_.push_back(places[0]);
-    for (auto [id, node] : nodes) {
-      if (node.feature >= 0) {
-        const auto yes = places.find(node.yes);
-        const auto no = places.find(node.no);
-        if (yes == places.end() || no == places.end()) {
-          return wrong(std::to_string(id), "a child is missing");
-        }
-        node.yes = yes->second;
-        node.no = no->second;
+    if (nodes.count(0) == 0) return wrong("", "no root");
+    std::vector<std::int32_t> order = {0};  // by levels
+    std::string lines;
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const auto found = nodes.find(order[i]);
+      if (found == nodes.end()) return wrong(std::to_string(order[i]), "a child is missing");
+      const Node& node = found->second;
+      if (node.feature < 0) {
+        lines += "leaf ";
+        AppendNumber(node.value, &lines);
+      } else {
+        lines += std::to_string(node.feature) + " ";
+        AppendNumber(node.value, &lines);
+        lines += " " + std::to_string(order.size());
+        order.push_back(node.yes);
+        order.push_back(node.no);
+        // Else a child of many parents makes it endless.
+        if (order.size() > nodes.size()) return wrong("", "a node is the child of two");
       }
-      trees.nodes_.push_back(node);
+      lines += '\n';
     }
+    text += "tree " + std::to_string(order.size()) + "\n" + lines;
   }
+  if (columns == 0) columns = static_cast<std::size_t>(most) + 1;
+  auto decoded = BoostedTrees::Decode("trees " + std::to_string(columns) + " 1 " +
+                                      std::to_string(dumps.size()) + "\nbase 0\n" + text);
+  if (!decoded.ok()) return decoded.status();
+  Trees trees;
+  trees.trees_ = *std::move(decoded);
   return trees;
 }
 
 double Trees::Probability(absl::Span<const float> row) const {
-  double sum = 0;
-  for (const std::int32_t root : roots_) {
-    const Node* node = &nodes_[static_cast<std::size_t>(root)];
-    while (node->feature >= 0) {
-      const auto feature = static_cast<std::size_t>(node->feature);
-      const float value = feature < row.size() ? row[feature] : 0.0f;
-      node = &nodes_[static_cast<std::size_t>(value < node->value ? node->yes : node->no)];
-    }
-    sum += node->value;
-  }
-  return sum >= 0 ? 1 / (1 + std::exp(-sum)) : std::exp(sum) / (1 + std::exp(sum));
+  float score = 0;
+  trees_.Score(row, absl::Span<float>(&score, trees_.outputs()));
+  return Sigmoid(static_cast<double>(score));
+}
+
+void Trees::Probabilities(absl::Span<const float> rows, absl::Span<double> p) const {
+  std::vector<float> scores(p.size(), 0.0f);
+  if (trees_.outputs() == 1) trees_.ScoreRows(rows, absl::MakeSpan(scores));
+  for (std::size_t i = 0; i < p.size(); ++i) p[i] = Sigmoid(static_cast<double>(scores[i]));
 }
 
 }  // namespace seer::evaluation

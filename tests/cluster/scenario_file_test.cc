@@ -59,7 +59,8 @@ TEST(ScenarioFile, WrittenBackItReadsAndRunsAsTheSame) {
 }
 
 TEST(ScenarioFile, EveryShippedScenarioIsBuiltAndRuns) {
-  for (const char* name : {"default", "large", "updates", "monolith"}) {
+  for (const char* name : {"default", "large", "updates", "monolith", "fig2-microservices",
+                           "fig2-monolith", "fig2-three-tier"}) {
     SCOPED_TRACE(name);
     auto spec = LoadScenario(std::string(kScenarios) + name + ".json");
     ASSERT_TRUE(spec.ok()) << spec.status();

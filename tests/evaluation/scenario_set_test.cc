@@ -146,6 +146,95 @@ TEST(ScenarioSet, FrozenSetsAreAsTheyWereFrozen) {
   }
 }
 
+// Runs are kept by their set, whatever becomes of the simulator's sources: so what a frozen set's
+// runs are is frozen too. Whoever changes it makes another edition of quick and full.
+TEST(ScenarioSet, RunsOfTheEditionAreAsTheyWere) {
+  ScenarioSet set = Shipped("quick.json");
+  set.test.severe_per_hour = 1000;  // something of everything in little time
+  set.test.harmless_per_hour = 400;
+  std::uint64_t digest = 1;
+  const auto add = [&](std::uint64_t value) { digest = cluster::Sub(digest, value); };
+  const auto run = Prepare(set, {"test", "run", 3101, 2}, kGraphs);
+  ASSERT_TRUE(run.ok()) << run.status();
+  const std::size_t faults = run->scenario.simulator.faults.size();
+  const auto truth = cluster::RunScenario(run->model, run->scenario, [&](const ClusterTick& tick) {
+    for (const ClassTick& c : tick.classes) {
+      for (const std::uint64_t value :
+           {c.count, c.over_target, static_cast<std::uint64_t>(c.oldest_open_ns),
+            static_cast<std::uint64_t>(c.latency.Quantile(0.99))}) {
+        add(value);
+      }
+    }
+    for (const Channel channel : kAllChannels) {
+      for (const float depth : tick.services.depths(channel)) {
+        add(static_cast<std::uint64_t>(depth));
+      }
+    }
+    for (const std::uint32_t made : tick.edges.made()) add(made);
+  });
+  for (const cluster::TruthRow& row : truth) {
+    add(static_cast<std::uint64_t>(row.violation.start_ns));
+    add(static_cast<std::uint64_t>(row.violation.end_ns));
+    add(row.violation.culprit.valid() ? row.violation.culprit.value() : 1'000'000);
+    add(static_cast<std::uint64_t>(row.fault + 1));
+    add(cluster::KeyOf(row.cause + row.reason));
+  }
+  EXPECT_GE(faults, 5u);
+  EXPECT_GE(truth.size(), 3u);
+  EXPECT_EQ(digest, 11658459442244838159u);
+}
+
+TEST(ScenarioSet, WhatDecidesTheRunsAndWhatDoesNot) {
+  const ScenarioSet set = Shipped("quick.json");
+  const std::string digest = RunsDigest(set, kGraphs).value();
+  ScenarioSet same = set;
+  same.training.seeds = 7;
+  same.training.rounds = 3;
+  same.false_alarms_per_hour = 1;
+  same.horizon_ms = 200;
+  EXPECT_EQ(RunsDigest(same, kGraphs).value(), digest)
+      << "it is made of the runs, or asked of them";
+  const std::vector<void (*)(ScenarioSet*)> changes = {
+      [](ScenarioSet* s) { ++s->edition; },
+      [](ScenarioSet* s) { s->apps.pop_back(); },
+      [](ScenarioSet* s) { s->apps[0] += "@monolith"; },
+      [](ScenarioSet* s) { ++s->servers; },
+      [](ScenarioSet* s) { s->containers = 386; },
+      [](ScenarioSet* s) { s->rate += 0.5; },
+      [](ScenarioSet* s) { s->diurnal = 0; },
+      [](ScenarioSet* s) { s->tick_ms = 200; },
+      [](ScenarioSet* s) { s->culprits.pop_back(); },
+      [](ScenarioSet* s) { s->causes.clear(); },
+      [](ScenarioSet* s) { ++s->validation.runs; },
+      [](ScenarioSet* s) { s->test.minutes = 11; },
+      [](ScenarioSet* s) { ++s->train.first_seed; },
+      [](ScenarioSet* s) { s->test.service_time_spread = 0; },
+      [](ScenarioSet* s) { s->train.held_out = true; },
+      [](ScenarioSet* s) { ++s->oracle.futures; },
+      [](ScenarioSet* s) { s->oracle.leads_ms.pop_back(); }};
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    ScenarioSet other = set;
+    changes[i](&other);
+    EXPECT_NE(RunsDigest(other, kGraphs).value(), digest) << i;
+  }
+}
+
+TEST(ScenarioSet, AnApplicationMayBeAMonolithOrThreeTiersOfTheSameWork) {
+  EXPECT_THAT(Error(R"({"version": 1, "apps": ["hotel@two-tier"]})"), HasSubstr("hotel@two-tier"));
+  std::vector<std::size_t> services;
+  for (const char* file : {"social.json", "social-three-tier.json", "social-monolith.json"}) {
+    const ScenarioSet set = Shipped(file);
+    const auto run = Prepare(set, RunsOf(set).back(), kGraphs);
+    ASSERT_TRUE(run.ok()) << run.status();
+    services.push_back(run->model->services.size());
+    EXPECT_FALSE(run->scenario.simulator.faults.empty());
+    EXPECT_EQ(run->model->topology.classes().size(), 9u);
+  }
+  EXPECT_EQ(services[1], 3u);
+  EXPECT_EQ(services[2], 2u);
+  EXPECT_GE(services[0], 36u);
+}
+
 TEST(ScenarioSet, TheTestsServiceTimesAreOthersAndAllOfARunHangsOnItsSeed) {
   ScenarioSet set = Shipped("tiny.json");
   const auto prepare = [&](const char* name, std::uint64_t seed) {

@@ -1,6 +1,8 @@
 #include "benchmarks/evaluation/score.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -295,6 +297,54 @@ TEST_F(ScoreTest, RunsThatAreLoadedOneByOneGiveTheSameScore) {
       1, [](std::size_t) -> absl::StatusOr<RunToScore> { return absl::DataLossError("torn"); },
       options);
   EXPECT_EQ(fails.status().code(), absl::StatusCode::kDataLoss);
+}
+
+// Thresholds are at ranks of what was said, and what is counted at each is what Match() finds.
+TEST_F(ScoreTest, TheCurveIsThatOfAPlainCountAtPlainRanks) {
+  AddRun("a");
+  AddRun("b");
+  std::mt19937 random(6);
+  std::vector<float> values;
+  for (seer::evaluation::Run& run : recording.runs) {
+    float p = 0;
+    for (ForecastRow& row : run.forecasts) {
+      // Long stretches without anything, and such of much; some values twice.
+      if (random() % 50 == 0) p = static_cast<float>(random() % 1000) / 1000;
+      row.p_violation = row.time_ms % 200'000 < 90'000 ? 0 : p;
+      values.push_back(row.p_violation);
+    }
+  }
+  ScoreOptions options;
+  options.thresholds = 40;
+  const Score score = Of(options);
+  std::sort(values.begin(), values.end(), std::greater<>());
+  const auto last = static_cast<double>(values.size() - 1);
+  for (int i = 0; i < 40; ++i) {
+    const double rank = std::floor(std::exp2(i / 39.0 * std::log2(last + 1)) - 1);
+    const double threshold = values[static_cast<std::size_t>(std::clamp(rank, 0.0, last))];
+    if (threshold <= 0) continue;
+    EXPECT_TRUE(std::any_of(score.pr.begin(), score.pr.end(), [&](const PrPoint& point) {
+      return point.threshold == threshold;
+    })) << threshold;
+  }
+  ASSERT_GT(score.pr.size(), 20u);
+  for (const PrPoint& point : score.pr) {
+    double hits = 0, wrong = 0;
+    for (const seer::evaluation::Run& run : recording.runs) {
+      std::vector<Moment> moments;
+      for (const ForecastRow& row : run.forecasts) {
+        moments.push_back({row.time_ms, row.p_violation >= point.threshold});
+      }
+      std::vector<Span> spans;
+      for (const ViolationRow& row : run.violations) spans.push_back({row.start_ms, row.end_ms});
+      for (const Alarm& alarm : Match(moments, spans, {}, Rules()).alarms) {
+        hits += alarm.kind == AlarmKind::kHit;
+        wrong += alarm.kind == AlarmKind::kFalse;
+      }
+    }
+    EXPECT_EQ(point.recall, hits / 20) << point.threshold;
+    EXPECT_NEAR(point.false_alarms_per_hour, wrong * 3, 1e-9) << point.threshold;
+  }
 }
 
 }  // namespace

@@ -50,6 +50,23 @@ TEST(Trace, GivesTheRowsThatThePredictorGave) {
   for (std::size_t i = 0; i < a.size(); ++i) {
     ASSERT_TRUE(Same(a[i], expected.names, b[i], got.names)) << i;
   }
+
+  // The same as columns.
+  std::size_t lines = 0;
+  for (const ClassLines& own : trace->Lines()) {
+    lines += own.p.size();
+    std::size_t next = 0;
+    for (const ForecastRow& row : a) {
+      if (expected.names[row.request_class] != own.request_class) continue;
+      ASSERT_LT(next, own.p.size());
+      EXPECT_EQ(own.times_ms[next], row.time_ms);
+      EXPECT_EQ(own.p[next], row.p_violation);
+      EXPECT_EQ(own.alarms[next] != 0, row.alarm);
+      EXPECT_EQ(trace->culprits()[own.culprits[next]], expected.names[row.culprit]);
+      ++next;
+    }
+  }
+  EXPECT_EQ(lines, a.size());
 }
 
 TEST(Trace, AFileThatIsNotWholeIsRefused) {

@@ -1,6 +1,7 @@
 #include "benchmarks/evaluation/trained.h"
 
 #include <cmath>
+#include <cstdio>
 #include <random>
 #include <string>
 #include <vector>
@@ -93,11 +94,73 @@ TEST(Trees, AreReadFromTheirDump) {
   EXPECT_NEAR(logit(2, 1), 0.35, 1e-6);
 }
 
+// A walk from node to node, as the dump says it; leaves are added up as floats, in order.
+float PlainScore(const std::vector<std::string>& dumps, const std::vector<float>& row) {
+  float sum = 0;
+  for (const std::string& dump : dumps) {
+    int id = 0;
+    while (true) {
+      const std::string mark = "\n" + std::to_string(id) + ":";
+      const std::string node = dump.substr(("\n" + dump).find(mark) + mark.size() - 1);
+      int feature = 0, yes = 0, no = 0;
+      float value = 0;
+      if (std::sscanf(node.c_str(), "leaf=%f", &value) == 1) {
+        sum += value;
+        break;
+      }
+      EXPECT_EQ(std::sscanf(node.c_str(), "[f%d<%f] yes=%d,no=%d", &feature, &value, &yes, &no), 4);
+      id = row[static_cast<std::size_t>(feature)] < value ? yes : no;
+    }
+  }
+  return sum;
+}
+
+TEST(Trees, SayToTheLastBitWhatAPlainWalkThroughTheirDumpsSays) {
+  std::mt19937 random(8);
+  const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  constexpr std::size_t kColumns = 5;
+  std::vector<std::string> dumps;
+  for (int t = 0; t < 40; ++t) {
+    // Nodes split at random; children are numbered as XGBoost does, by levels.
+    std::string dump;
+    int next = 1;
+    for (int id = 0; id < next; ++id) {
+      char line[96];
+      if (next < 40 && below(4) > 0) {
+        std::snprintf(line, sizeof line, "%d:[f%d<%.9g] yes=%d,no=%d,missing=%d\n", id,
+                      below(kColumns), 0.1 * below(40), next, next + 1, next);
+        next += 2;
+      } else {
+        std::snprintf(line, sizeof line, "%d:leaf=%.9g\n", id, 0.001 * (below(2000) - 1000));
+      }
+      dump += line;
+    }
+    dumps.push_back(dump);
+  }
+  const std::vector<std::string_view> views(dumps.begin(), dumps.end());
+  const Trees trees = Trees::Parse(views, kColumns).value();
+  std::vector<float> rows;
+  std::vector<double> p(101);
+  for (std::size_t i = 0; i < p.size() * kColumns; ++i) {
+    rows.push_back(0.1f * static_cast<float>(below(40)));
+  }
+  trees.Probabilities(rows, absl::MakeSpan(p));
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    const std::vector<float> row(rows.begin() + static_cast<std::ptrdiff_t>(i * kColumns),
+                                 rows.begin() + static_cast<std::ptrdiff_t>((i + 1) * kColumns));
+    const auto score = static_cast<double>(PlainScore(dumps, row));
+    const double plain =
+        score >= 0 ? 1 / (1 + std::exp(-score)) : std::exp(score) / (1 + std::exp(score));
+    EXPECT_EQ(p[i], plain);
+    EXPECT_EQ(trees.Probability(row), plain);
+  }
+}
+
 TEST(Trees, WrongDumpsAreRefused) {
   for (const std::string_view dump :
        {"", "x", "1:leaf=1", "0:leaf=nan", "0:[f0<1] yes=1,no=2\n1:leaf=1", "0:[f0<1] yes=0,no=0",
         "0:leaf=1\n0:leaf=2", "0:[f-1<1] yes=1,no=2\n1:leaf=1\n2:leaf=1",
-        "0:[name<1] yes=1,no=2\n1:leaf=1\n2:leaf=1"}) {
+        "0:[name<1] yes=1,no=2\n1:leaf=1\n2:leaf=1", "0:[f0<1] yes=1,no=1\n1:leaf=1"}) {
     EXPECT_FALSE(Trees::Parse({dump}).ok()) << dump;
   }
 }
@@ -130,7 +193,7 @@ TrainingRows FourFaultyRuns() {
 TEST(Trained, LogisticRegressionForeseesOnARunItHasNotSeen) {
   const TrainingRows rows = FourFaultyRuns();
   const LogisticRegression logistic = LogisticRegression::Fit(rows.data()).value();
-  CheckForesees("logistic", [&](auto row) { return logistic.Probability(row); });
+  CheckForesees("logistic", EachRow([&](auto row) { return logistic.Probability(row); }));
 }
 
 TEST(Trained, TreesForeseeOnARunTheyHaveNotSeen) {
@@ -143,14 +206,13 @@ TEST(Trained, TreesForeseeOnARunTheyHaveNotSeen) {
     GTEST_SKIP() << trees.status();  // built without XGBoost; tests/run installs it
   }
   ASSERT_TRUE(trees.ok()) << trees.status();
-  CheckForesees("trees", [&](auto row) { return trees->Probability(row); });
+  CheckForesees("trees", [&](auto asked, auto p) { trees->Probabilities(asked, p); });
 }
 
 TEST(Trained, WhatIsOutOfOrderIsRefused) {
   std::vector<ViolationRow> violations;
   const RecordedRun run = FaultyRun(1, &violations);
-  const auto rival = MakeTrainedRival(
-      "never", [](auto) { return 0.0; }, 300, 0.5);
+  const auto rival = MakeTrainedRival("never", EachRow([](auto) { return 0.0; }), 300, 0.5);
   Forecast forecast;
   EXPECT_TRUE(rival->Observe(run.ticks[5], run.topology, &forecast).ok());
   EXPECT_FALSE(rival->Observe(run.ticks[5], run.topology, &forecast).ok());
