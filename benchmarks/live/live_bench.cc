@@ -2,8 +2,9 @@
 // faults.
 //
 // It takes as long as it says: three seeds, each without seer, watched and acted upon, ten minutes
-// each; and pairs of 10 s with and without tracing. SEER_LIVE_SECONDS sets other than 600 s, for a
-// look. The machine must be idle, and without root there are fewer faults.
+// each; and pairs of 10 s with and without tracing. SEER_LIVE_SECONDS sets other than 600 s,
+// SEER_LIVE_SEEDS fewer than 3 seeds, SEER_LIVE_PAIRS other than 20 pairs, for a look; so does
+// --quick of benchmarks/run. The machine must be idle, and without root there are fewer faults.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
@@ -20,11 +21,14 @@
 namespace seer::bench {
 namespace {
 
-double Seconds() {
-  const char* const text = std::getenv("SEER_LIVE_SECONDS");
-  const double seconds = text == nullptr ? 600 : std::strtod(text, nullptr);
-  return seconds >= 20 ? seconds : 20;
+double Wanted(const char* name, double usual, double least, double most) {
+  const char* const text = std::getenv(name);
+  return std::clamp(text == nullptr ? usual : std::strtod(text, nullptr), least, most);
 }
+double Seconds() { return Wanted("SEER_LIVE_SECONDS", 600, 20, 3600); }
+int Seeds() { return static_cast<int>(Wanted("SEER_LIVE_SEEDS", 3, 1, 100)); }
+// Two parts each, of which a run has 64 at most.
+int Pairs() { return static_cast<int>(Wanted("SEER_LIVE_PAIRS", 20, 1, 32)); }
 
 // One part of a run, as the program's --json tells it.
 struct Part {
@@ -68,7 +72,7 @@ void BM_Faults(benchmark::State& state) {
   for (auto _ : state) {
     double violations = 0, hits = 0, of_faults = 0, culprit = 0, cause = 0, alarms = 0, hours = 0;
     double without = 0, with = 0, cpu = 0, watched = 0;
-    for (int seed = 1; seed <= 3; ++seed) {
+    for (int seed = 1; seed <= Seeds(); ++seed) {
       for (const Part& part : Run("--parts none,watch,act --seed " + std::to_string(seed) +
                                   " --duration " + std::to_string(3 * Seconds()))) {
         if (part.is("none")) without += part["violations"];
@@ -104,16 +108,16 @@ BENCHMARK(BM_Faults)->Iterations(1)->Repetitions(1)->UseRealTime()->Unit(benchma
 
 // Tracing, agent and control plane against none of them, in turns.
 void BM_Overhead(benchmark::State& state) {
-  constexpr int kPairs = 20;
+  const int pairs = Pairs();
   for (auto _ : state) {
     std::string parts;
     // Either comes first in half of the pairs: a machine that gets slower slows them alike.
-    for (int i = 0; i < kPairs; ++i) {
+    for (int i = 0; i < pairs; ++i) {
       parts += std::string(i > 0 ? "," : "") + (i % 2 == 0 ? "none,watch" : "watch,none");
     }
     const double each = Seconds() >= 600 ? 10 : 6;
     const std::vector<Part> all =
-        Run("--no-faults --parts " + parts + " --duration " + std::to_string(2 * kPairs * each));
+        Run("--no-faults --parts " + parts + " --duration " + std::to_string(2 * pairs * each));
     std::vector<double> latency, throughput;
     for (std::size_t i = 0; i + 1 < all.size(); i += 2) {
       const Part& none = all[i].is("none") ? all[i] : all[i + 1];
@@ -122,7 +126,7 @@ void BM_Overhead(benchmark::State& state) {
       latency.push_back(100 * (with["mean_ms"] / none["mean_ms"] - 1));
       throughput.push_back(100 * (1 - with["per_s"] / none["per_s"]));
     }
-    if (latency.size() < kPairs) {
+    if (latency.size() < static_cast<std::size_t>(pairs)) {
       state.SkipWithError("the social network did not run to its end");
       return;
     }

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cgroups.h"
+#include "checked.h"
 #include "interrupted.h"
 #include "messages.h"
 #include "seer/act/callback_actuator.h"
@@ -34,28 +35,13 @@
 #include "spans.h"
 #include "store_probes.h"
 #include "switches.h"
+#include "unix_time.h"
 
 namespace social {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
 constexpr double kFreeBytes = 125e6;        // per second: nobody is limited
 constexpr std::uint32_t kMostWorkers = 64;  // of one pool
-
-void Check(const absl::Status& status) {
-  if (!status.ok()) throw std::runtime_error(std::string(status.message()));
-}
-template <typename T>
-T Value(absl::StatusOr<T> result) {
-  Check(result.status());
-  return *std::move(result);
-}
-
-std::int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 std::vector<std::string> Names() {
   std::vector<std::string> names;
@@ -96,7 +82,6 @@ class Agent {
       }
       control_.Send(seer::Encode(snapshot));
       SendLimits();
-      SendNetworkShares();
       for (const seer::ActionTaken& taken : executor_->Tick()) control_.Send(seer::Encode(taken));
       spans_->Send([&](const std::string& message) { control_.Send(message); });
       if (snapshot.tick % 10 == 0) SendSpent();
@@ -194,7 +179,7 @@ class Agent {
     while (const auto message = control_.Receive()) {
       any = true;
       if (message->rfind("SeHq", 0) == 0) {
-        control_.Send(seer::AnswerHwRequest(monitor_, *message));
+        AnswerReading(*message);
       } else if (message->rfind("undo ", 0) == 0) {
         control_.Send(seer::Encode(executor_->Undo(std::stoull(message->substr(5)))));
       } else if (auto wanted = seer::Decode<seer::Recommendation>(*message); wanted.ok()) {
@@ -202,6 +187,13 @@ class Agent {
       }
     }
     if (!any && control_.connected()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+  void AnswerReading(const std::string& request) {
+    if (const auto asked = seer::DecodeHwRequest(request); asked.ok()) {
+      SendNetworkShare(asked->target);
+    }
+    control_.Send(seer::AnswerHwRequest(monitor_, request));
   }
 
   void Apply(seer::Recommendation wanted) {
@@ -235,18 +227,24 @@ class Agent {
     }
   }
 
-  // Of some services at a time: each is asked for with all classes of the device.
-  void SendNetworkShares() {
+  // Of whom the control plane is about to judge, and of nobody else: it takes a list of all classes
+  // of the device.
+  void SendNetworkShare(const seer::HwTarget& target) {
     if (network_ == nullptr) return;
-    const std::vector<std::string> names = Names();
-    for (int i = 0; i < 5; ++i) {
+    for (const std::string& name : Names()) {
+      const bool is_it = target.kind == seer::HwTarget::Kind::kCgroup
+                             ? cgroups_ && target.cgroup == "/" + cgroups_->PathOf(name)
+                             : target.pid != 0 && target.pid == deployment_.FindPid(name);
+      if (!is_it) continue;
       seer::Recommendation question;
       question.action = seer::Action::kNetworkShare;
-      question.target.service = names[next_share_++ % names.size()];
+      question.target.service = name;
       question.to = kFreeBytes;
       const auto plan = network_->Plan(question);
+      // A share that is not limited is none that could be raised.
       const double share = plan.ok() && plan->from < kFreeBytes / 2 ? plan->from : 0;
-      SendLimit(question.target.service, question.action, share, 1e4, kFreeBytes);
+      SendLimit(name, question.action, share, 1e4, kFreeBytes);
+      return;
     }
   }
 
@@ -265,7 +263,6 @@ class Agent {
   std::unique_ptr<seer::Collector> collector_;
   std::shared_ptr<SlowTraces> spans_;
   seer::Actuator* network_ = nullptr;  // the executor's; null: there is none
-  std::size_t next_share_ = 0;
   std::unique_ptr<seer::Executor> executor_;
   seer::SoftwareMonitor monitor_;
   seer::Origin sent_;

@@ -12,34 +12,22 @@
 #include <thread>
 #include <utility>
 
-#include "absl/status/statusor.h"
+#include "checked.h"
 #include "interrupted.h"
+#include "learning.h"
 #include "messages.h"
 #include "seer/core/topology.h"
 #include "seer/core/wire.h"
 #include "seer/window/cluster_tick.h"
 #include "seer/window/violations.h"
 #include "targets.h"
+#include "unix_time.h"
 
 namespace social {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kSecond = 1'000 * kMs;
 constexpr std::size_t kWarmSeconds = 2, kWarmTicks = 10 * kWarmSeconds;
 constexpr std::int64_t kKillEveryNs = 8 * kSecond;
-
-std::int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-template <typename T>
-T Value(absl::StatusOr<T> result) {
-  if (!result.ok()) throw std::runtime_error(std::string(result.status().message()));
-  return *std::move(result);
-}
 
 // What the clients measure: a node of its own for the control plane, and the truth about
 // violations, whether there is a control plane or not.
@@ -156,19 +144,22 @@ void SeerProcesses::StartOne(const std::string& name) {
                    deployment_.directory(),
                    "--channels",
                    std::to_string(options_.channels.bits())};
-  if (!options_.model.empty()) {
-    command.words.insert(command.words.end(),
-                         {"--model", std::filesystem::absolute(options_.model).string()});
-  }
-  if (!cgroups_.empty()) command.words.insert(command.words.end(), {"--cgroups", cgroups_});
+  const auto add = [&](const char* option, const std::string& value) {
+    if (!value.empty()) command.words.insert(command.words.end(), {option, value});
+  };
+  add("--model", model_.empty() ? "none" : std::filesystem::absolute(model_).string());
+  if (!record_.empty()) add("--record", std::filesystem::absolute(record_).string());
+  add("--cgroups", cgroups_);
   if (part_ == Part::kAct) command.words.push_back("--act");
   command.log = deployment_.LogOf(name);
-  command.end_signal = name == kAgent ? SIGTERM : SIGKILL;  // the agent undoes what is in force
+  command.end_signal = SIGTERM;  // the agent undoes what is in force, a recording is ended
   spent_.push_back({name, processes_->Start(command), 0});
 }
 
-void SeerProcesses::Start(Part part) {
+void SeerProcesses::Start(Part part, const std::string& model, const std::string& record) {
   part_ = part;
+  model_ = model;
+  record_ = record;
   spent_.clear();
   if (part == Part::kNone) return;
   StartOne(kControlPlane);
@@ -208,26 +199,29 @@ double SeerProcesses::SpentSeconds() {
   return all;
 }
 
-Record RunPart(const ArmContext& context, Part part, double seconds,
+Record RunPart(const ArmContext& context, const PartPlan& part,
                const std::function<void(const Record&)>& show) {
   const Options& options = context.options;
+  const double seconds = part.seconds;
   Record record;
-  record.title = NameOf(part);
-  (*context.tools.board)->untraced.store(part == Part::kNone ? 1 : 0, std::memory_order_relaxed);
-  context.seer->Start(part);
+  record.title = NameOf(part.part);
+  (*context.tools.board)
+      ->untraced.store(part.part == Part::kNone ? 1 : 0, std::memory_order_relaxed);
+  const std::size_t recorded = part.record.empty() ? 0 : RunsIn(part.record);
+  context.seer->Start(part.part, part.model, part.record);
   NewsReader reader(context.deployment.NewsFile());
   reader.Read();  // of the part before
 
   Load::Plan plan;
   plan.requests_per_s = options.rate;
   plan.shape = options.shape;
-  plan.seed = options.seed;
+  plan.seed = part.seed;
   for (std::size_t i = 0; i < kRequestKinds; ++i) plan.target_ns[i] = Targets()[i].latency_ns;
 
   ScriptOptions script;
-  script.seed = options.seed;
+  script.seed = part.seed;
   script.end_ns = static_cast<std::int64_t>((seconds - 2) * 1e9);
-  script.every_ns = static_cast<std::int64_t>(options.fault_every_s * 1e9);
+  script.every_ns = static_cast<std::int64_t>(part.fault_every_s * 1e9);
   script.first_ns = static_cast<std::int64_t>(std::min(12.0, seconds / 2) * 1e9);
   script.possible = PossibleWith(context.tools);
 
@@ -294,6 +288,7 @@ Record RunPart(const ArmContext& context, Part part, double seconds,
       answered / std::max(1.0, static_cast<double>(record.seconds.size()) - kWarmSeconds);
   context.seer->Stop();
   for (const News& news : reader.Read()) record.Take(news);
+  if (!part.record.empty() && part.part != Part::kNone) AddTruth(part.record, recorded, record);
   return record;
 }
 

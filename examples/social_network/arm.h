@@ -25,7 +25,8 @@ class SeerProcesses {
   SeerProcesses(const SeerProcesses&) = delete;
   SeerProcesses& operator=(const SeerProcesses&) = delete;
 
-  void Start(Part part);
+  // With this model; empty: none. Records into this file; empty: nothing.
+  void Start(Part part, const std::string& model, const std::string& record);
   void Stop();
   bool running() const { return part_ != Part::kNone; }
   // Whether it was one of these that has ended: it runs again.
@@ -43,6 +44,7 @@ class SeerProcesses {
   const std::string cgroups_;
   Processes* const processes_;
   Part part_ = Part::kNone;
+  std::string model_, record_;
   struct Spent {
     std::string name;
     pid_t pid = 0;
@@ -62,9 +64,19 @@ struct ArmContext {
   const std::vector<Person>& people;
 };
 
+// One part, as run.cc plans it.
+struct PartPlan {
+  Part part = Part::kWatch;
+  double seconds = 0;
+  std::uint64_t seed = 1;
+  double fault_every_s = 14;
+  std::string model;   // a file; empty: none
+  std::string record;  // a file; empty: nothing is recorded
+};
+
 // `show` gets the record so far, once a second. Throws std::runtime_error where a process of the
 // application ends.
-Record RunPart(const ArmContext& context, Part part, double seconds,
+Record RunPart(const ArmContext& context, const PartPlan& plan,
                const std::function<void(const Record&)>& show);
 
 }  // namespace social

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -58,14 +59,17 @@ void RemoveAll(const std::string& name) {
   }
 }
 
+// Of runs that ended together with their keepers.
 void RemoveLeftovers() {
-  std::error_code none;
-  std::vector<std::string> dead;
-  for (const auto& entry : fs::directory_iterator(Hierarchies()[0], none)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind(kPrefix, 0) != 0) continue;
-    const int pid = std::atoi(name.c_str() + std::strlen(kPrefix));
-    if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) dead.push_back(name);
+  std::set<std::string> dead;
+  for (const std::string& hierarchy : Hierarchies()) {
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(hierarchy, none)) {
+      const std::string name = entry.path().filename().string();
+      if (name.rfind(kPrefix, 0) != 0) continue;
+      const int pid = std::atoi(name.c_str() + std::strlen(kPrefix));
+      if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) dead.insert(name);
+    }
   }
   for (const std::string& name : dead) RemoveAll(name);
 }
@@ -79,7 +83,7 @@ std::unique_ptr<Cgroups> Cgroups::Make(std::string* why) {
   }
   const std::vector<std::string> hierarchies = Hierarchies();
   if (!hierarchies.empty()) RemoveLeftovers();
-  auto made = std::make_unique<Cgroups>(kPrefix + std::to_string(getpid()));
+  auto made = std::make_unique<Cgroups>(NameOf(getpid()));
   made->made_ = true;
   for (const std::string& hierarchy : hierarchies) {
     if (!Version1()) SetText(hierarchy + "cgroup.subtree_control", "+cpu");
@@ -101,6 +105,9 @@ std::unique_ptr<Cgroups> Cgroups::Make(std::string* why) {
 Cgroups::~Cgroups() {
   if (made_) RemoveAll(name_);
 }
+
+std::string Cgroups::NameOf(pid_t run) { return kPrefix + std::to_string(run); }
+void Cgroups::RemoveOf(pid_t run) { RemoveAll(NameOf(run)); }
 
 // The pid 0 is nobody: the group is made.
 bool Cgroups::Put(const std::string& service, pid_t pid) {

@@ -16,6 +16,8 @@ class Cgroups {
   // Null: it cannot be done here, `why` says what is missing. What earlier runs left behind that
   // were killed is removed.
   static std::unique_ptr<Cgroups> Make(std::string* why);
+  // Those of the run with this process, which has ended, where it could not do it itself.
+  static void RemoveOf(pid_t run);
   // Those of another process of the same run.
   explicit Cgroups(std::string name) : name_(std::move(name)) {}
   ~Cgroups();  // where it has made them: removes them, as soon as nobody is in them
@@ -32,6 +34,8 @@ class Cgroups {
   bool SetCores(const std::string& service, std::optional<double> cores) const;
 
  private:
+  static std::string NameOf(pid_t run);
+
   std::string name_;
   bool made_ = false;
 };

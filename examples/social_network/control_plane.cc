@@ -20,6 +20,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "checked.h"
+#include "interrupted.h"
+#include "learning.h"
 #include "messages.h"
 #include "news.h"
 #include "seer/advise/control_loop.h"
@@ -27,40 +30,27 @@
 #include "seer/hwmon/remote_monitor.h"
 #include "seer/predict/predictor.h"
 #include "seer/window/cluster_tick.h"
+#include "serving_model.h"
+#include "unix_time.h"
 
 namespace social {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kAfterTickNs = 30 * kMs;  // by then all have told
-constexpr std::int64_t kAgainNs = 2'000 * kMs;   // an alarm that lasts counts anew
-constexpr std::size_t kSaveEvery = 5;            // ticks
-constexpr int kAnswerMs = 20;                    // patience with an agent
+constexpr std::int64_t kAfterTickNs = 30 * kMs;   // by then all have told
+constexpr std::int64_t kAgainNs = 2'000 * kMs;    // an alarm that lasts counts anew
+constexpr std::int64_t kUndecidedNs = 500 * kMs;  // before that, a case is still being read
+constexpr std::size_t kSaveEvery = 5;             // ticks
+constexpr int kAnswerMs = 20;                     // patience with an agent
 
 // What is done here about which cause. Faults of this example last some seconds: so does what is
 // done about them.
 constexpr char kRules[] =
-    "cpu          cpu-limit      factor=16 settle=1s hold=8s cooldown=1s min-confidence=0.3\n"
-    "network      network-share  factor=32 settle=1s hold=8s cooldown=1s min-confidence=0.3\n"
-    "application  pool-size      factor=8 settle=1s hold=8s cooldown=1s min-confidence=0.3\n"
-    "application  report         min-confidence=0.3\n"
-    "load         pool-size      factor=2 settle=1s hold=8s cooldown=1s min-confidence=0.3\n"
-    "storage      report         min-confidence=0.3\n";
-
-void Check(const absl::Status& status) {
-  if (!status.ok()) throw std::runtime_error(std::string(status.message()));
-}
-template <typename T>
-T Value(absl::StatusOr<T> result) {
-  Check(result.status());
-  return *std::move(result);
-}
-
-std::int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
+    "cpu          cpu-limit      factor=16 settle=1s hold=8s cooldown=1s min-confidence=0.2\n"
+    "network      network-share  factor=32 settle=1s hold=8s cooldown=1s min-confidence=0.2\n"
+    "application  pool-size      factor=8 settle=1s hold=8s cooldown=1s min-confidence=0.2\n"
+    "application  report         min-confidence=0.2\n"
+    "load         pool-size      factor=2 settle=1s hold=8s cooldown=1s min-confidence=0.2\n"
+    "storage      report         min-confidence=0.2\n";
 
 std::string Text(double number) {
   char text[32];
@@ -75,27 +65,22 @@ class ControlPlane {
         options_(options),
         server_(deployment.ControlSocket()),
         news_(deployment.NewsFile()),
-        monitor_([this](std::string_view request) { return Ask(request); }) {
-    seer::PredictorOptions predictor;
-    predictor.keep_ticks = 64;
-    predictor.rival_options.channels = options.channels;
-    predictor.rival_options.edges = options.channels.Has(seer::Channel::kBlocked);
-    predictor_ = Value(options.model.empty() ? seer::Predictor::Create(predictor)
-                                             : seer::Predictor::Load(options.model, predictor));
-    if (std::string state; Load("predictor.state", &state)) {
-      // A state that is not right costs what was learnt, and nothing else.
-      predictor_->LoadState(state).IgnoreError();
+        monitor_([this](std::string_view request) { return Ask(request); }),
+        model_(deployment, options.model, PredictorOptionsOf(options)),
+        predictor_(&model_.predictor()) {
+    if (!options.record.empty()) {
+      recording_ = std::make_unique<Recording>(options.record, options.act ? "act" : "watch");
     }
     LoadBaselines();
     MakeLoop();
     Tell("began", {predictor_->health().model, options.act ? "acts" : "watches"});
   }
 
-  [[noreturn]] void Run() {
+  void Run() {
     const seer::TickPeriod period;
-    for (;;) {
+    while (!Interrupted()) {
       const std::int64_t due = period.EndNs(period.TickAt(NowNs() - kAfterTickNs)) + kAfterTickNs;
-      for (std::int64_t now; (now = NowNs()) < due;) {
+      for (std::int64_t now; !Interrupted() && (now = NowNs()) < due;) {
         server_.Wait(static_cast<int>((due - now) / kMs) + 1,
                      [this](int client, std::string message) { Take(client, message); });
       }
@@ -109,6 +94,14 @@ class ControlPlane {
   }
 
  private:
+  static seer::PredictorOptions PredictorOptionsOf(const ControlPlaneOptions& options) {
+    seer::PredictorOptions predictor;
+    predictor.keep_ticks = 64;
+    predictor.rival_options.channels = options.channels;
+    predictor.rival_options.edges = options.channels.Has(seer::Channel::kBlocked);
+    return predictor;
+  }
+
   // ---- What comes.
 
   void Take(int client, const std::string& message) {
@@ -132,6 +125,7 @@ class ControlPlane {
                            std::string(seer::ActionOutcomeName(taken->outcome)),
                            Text(taken->value_before), Text(taken->value_after), taken->detail});
           loop_->Report(*taken);
+          model_.NoteAction(*taken);
         }
       } else {
         predictor_->ObserveWire(message).IgnoreError();  // health() counts what is none
@@ -148,6 +142,8 @@ class ControlPlane {
       server_.Wait(static_cast<int>((until - now) / kMs) + 1, [&](int client, std::string message) {
         if (client == agent_ && message.rfind("SeHa", 0) == 0) {
           answer = std::move(message);
+        } else if (message.rfind("limit ", 0) == 0) {
+          Take(client, message);  // what is in place where it was asked for
         } else {
           waiting_.emplace_back(client, std::move(message));
         }
@@ -196,8 +192,12 @@ class ControlPlane {
     };
     loop.read_ns = 200 * kMs;
     loop.sample_ns = 2'000 * kMs;  // a run is short
+    loop.handled = [this](const seer::Topology& topology, seer::InstanceId instance) {
+      return Arrived(topology.instance(instance).service);
+    };
     loop.diagnose.rules.min_requests = 3;
-    loop_ = Value(seer::ControlLoop::Create(predictor_.get(), advisor_.get(), loop));
+    loop.diagnose.min_confidence = 0.2f;  // a wrong action is taken back in a second
+    loop_ = Value(seer::ControlLoop::Create(predictor_, advisor_.get(), loop));
   }
 
   void TellAction(const char* kind, const seer::Recommendation& wanted) {
@@ -210,14 +210,48 @@ class ControlPlane {
     const seer::Forecast forecast = predictor_->Predict();
     const std::shared_ptr<const seer::Topology> topology = predictor_->topology();
     if (topology == nullptr || forecast.tick == last_) return;
+    ticks_since_.clear();
+    predictor_->TicksSince(last_, &ticks_since_);
     last_ = forecast.tick;
     end_ns_ = forecast.period.EndNs(forecast.tick);
+    for (const seer::ClusterTick& tick : ticks_since_) {
+      CountArrivals(tick, *topology);
+      if (recording_ != nullptr) recording_->Add(tick, *topology);
+    }
+    model_.Learn(ticks_since_, *topology, forecast);
     RestoreBaselines(*topology);
     TellAlarms(forecast, *topology);
     loop_->Tick();
     for (const seer::ClassDiagnosis& each : loop_->diagnoses()) TellCause(each, *topology);
     TellQueues(*topology);
+    for (std::vector<std::string>& decision : model_.TakeDecisions()) {
+      Tell("learnt", std::move(decision));
+    }
     if (++ticks_ % kSaveEvery == 0) Save(*topology);
+  }
+
+  // Requests that have come to a service, ever: also where it answers none any more.
+  void CountArrivals(const seer::ClusterTick& tick, const seer::Topology& topology) {
+    came_.assign(topology.services().size(), 0);
+    const std::size_t edges = std::min(topology.edges().size(), tick.edges.size());
+    for (std::size_t e = 0; e < edges; ++e) {
+      const auto made = tick.edges.made(seer::EdgeId(static_cast<std::uint32_t>(e)));
+      came_[topology.edges()[e].callee.index()] += made.value_or(0);
+    }
+    if (arrived_epoch_ != topology.origin().epoch) arrived_.clear();
+    arrived_epoch_ = topology.origin().epoch;
+    arrived_.resize(topology.services().size());
+    for (std::size_t s = 0; s < std::min(came_.size(), tick.services.size()); ++s) {
+      const seer::ServiceId id(static_cast<std::uint32_t>(s));
+      for (const seer::Channel channel : {seer::Channel::kQueued, seer::Channel::kRunning}) {
+        came_[s] = std::max(came_[s], tick.services.arrivals(id, channel).value_or(0));
+      }
+      arrived_[s] += came_[s];
+    }
+  }
+  std::optional<std::uint64_t> Arrived(seer::ServiceId service) const {
+    if (service.index() >= arrived_.size()) return std::nullopt;
+    return arrived_[service.index()];
   }
 
   // ---- What people are told.
@@ -251,7 +285,17 @@ class ControlPlane {
     // Once for each that is another one; a case is looked at in every tick.
     const std::string& of_class = topology.request_class(each.request_class).name;
     Told& told = told_causes_[of_class];
-    const Told now = {end_ns_, diagnosis.culprit, diagnosis.cause};
+    const bool undecided = diagnosis.cause == seer::Cause::kUndecided;
+    if (!undecided || end_ns_ - told.undecided_ns > 3 * 100 * kMs)
+      told.undecided_since_ns = end_ns_;
+    if (undecided) {
+      told.undecided_ns = end_ns_;
+      if (end_ns_ - told.undecided_since_ns < kUndecidedNs) return;
+    }
+    Told now = told;
+    now.at_ns = end_ns_;
+    now.culprit = diagnosis.culprit;
+    now.cause = diagnosis.cause;
     if (told.culprit == now.culprit && told.cause == now.cause && end_ns_ - told.at_ns < kAgainNs) {
       return;
     }
@@ -268,8 +312,6 @@ class ControlPlane {
   }
 
   void TellQueues(const seer::Topology& topology) {
-    ticks_since_.clear();
-    predictor_->TicksSince(last_ - 1, &ticks_since_);
     if (ticks_since_.empty()) return;
     const seer::ClusterTick& tick = ticks_since_.back();
     seer::SelfDepths(tick, topology, &self_);
@@ -307,23 +349,8 @@ class ControlPlane {
 
   // ---- What is kept.
 
-  bool Load(const std::string& name, std::string* bytes) const {
-    std::ifstream file(deployment_.directory() + "/" + name, std::ios::binary);
-    bytes->assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-    return !bytes->empty();
-  }
-  void Store(const std::string& name, const std::string& bytes) const {
-    const std::string path = deployment_.directory() + "/" + name;
-    {
-      std::ofstream file(path + ".new", std::ios::binary);
-      file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    }
-    std::rename((path + ".new").c_str(), path.c_str());
-  }
-
   void Save(const seer::Topology& topology) {
-    std::string state;
-    if (predictor_->SaveState(&state).ok()) Store("predictor.state", state);
+    model_.Save();
     if (ticks_ % (10 * kSaveEvery) != 0) return;
     // "<service> <bytes>\n" and the bytes.
     std::string baselines;
@@ -335,12 +362,11 @@ class ControlPlane {
       baselines += topology.service(topology.instance(id).service).name + " " +
                    std::to_string(bytes.size()) + "\n" + bytes;
     }
-    Store("baselines", baselines);
+    StoreFile(deployment_, "baselines", baselines);
   }
 
   void LoadBaselines() {
-    std::string bytes;
-    Load("baselines", &bytes);
+    const std::string bytes = LoadFile(deployment_, "baselines");
     for (std::size_t at = 0; at < bytes.size();) {
       const std::size_t end = bytes.find('\n', at);
       if (end == std::string::npos) return;
@@ -371,7 +397,9 @@ class ControlPlane {
   MessageServer server_;
   NewsWriter news_;
   seer::RemoteMonitor monitor_;
-  std::unique_ptr<seer::Predictor> predictor_;
+  ServingModel model_;
+  seer::Predictor* const predictor_;      // the model's
+  std::unique_ptr<Recording> recording_;  // null: nobody wants one
   std::unique_ptr<seer::RuleAdvisor> advisor_;
   std::unique_ptr<seer::ControlLoop> loop_;
   std::ofstream audit_;
@@ -384,6 +412,7 @@ class ControlPlane {
     std::int64_t at_ns = 0;
     seer::ServiceId culprit;
     seer::Cause cause = seer::Cause::kUndecided;
+    std::int64_t undecided_since_ns = 0, undecided_ns = 0;  // the case; seen last
   };
   std::map<std::string, Told> told_causes_;     // by class
   std::map<std::string, std::int64_t> alarms_;  // by class: when it was told last
@@ -391,6 +420,9 @@ class ControlPlane {
   std::int64_t end_ns_ = 0;
   std::size_t ticks_ = 0;
   std::vector<seer::ClusterTick> ticks_since_;
+  std::vector<std::uint32_t> came_;     // in the newest tick, by service
+  std::vector<std::uint64_t> arrived_;  // ever, by service
+  std::uint64_t arrived_epoch_ = 0;
   seer::SelfDepthTable self_;
   std::uint64_t told_version_ = 0, told_epoch_ = 0;
 };
@@ -398,6 +430,7 @@ class ControlPlane {
 }  // namespace
 
 void RunControlPlane(const Deployment& deployment, const ControlPlaneOptions& options) {
+  CatchInterrupts();
   ControlPlane(deployment, options).Run();
 }
 

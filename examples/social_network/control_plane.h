@@ -11,12 +11,13 @@
 namespace social {
 
 struct ControlPlaneOptions {
-  bool act = false;   // else it decides without acting
-  std::string model;  // a file; empty: what is usual is learnt while it runs
+  bool act = false;    // else it decides without acting
+  std::string model;   // a file; empty: what is usual is learnt while it runs
+  std::string record;  // a file for all ticks (learning.h); empty: none
   seer::ChannelMask channels = seer::ChannelMask::All();  // without a model: what it may look at
 };
 
-// Does not return; throws std::exception.
-[[noreturn]] void RunControlPlane(const Deployment& deployment, const ControlPlaneOptions& options);
+// Until it is interrupted; throws std::exception.
+void RunControlPlane(const Deployment& deployment, const ControlPlaneOptions& options);
 
 }  // namespace social

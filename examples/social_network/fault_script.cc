@@ -2,10 +2,10 @@
 
 #include <random>
 
+#include "unix_time.h"
+
 namespace social {
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 struct Target {
   const char* name;

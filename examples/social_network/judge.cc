@@ -6,10 +6,11 @@
 #include <sstream>
 #include <utility>
 
+#include "unix_time.h"
+
 namespace social {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kLeastLeadNs = 100 * kMs, kMostLeadNs = 2'000 * kMs;
 constexpr std::int64_t kAfterNs = 500 * kMs;
 constexpr std::int64_t kAfterFaultNs = 1'500 * kMs;  // until its queues are gone
@@ -62,6 +63,8 @@ void Record::Take(const News& news) {
       done.outcome += (done.outcome.empty() ? "" : ", ") + news.word(2);
       done.detail = news.word(5);
     }
+  } else if (news.kind == "learnt") {
+    notes.emplace_back(news.at_ns, "learnt: " + news.word(0) + ", " + news.word(2));
   } else if (news.kind == "trace") {
     traces.push_back(news.word(0));
   } else if (news.kind == "began") {

@@ -11,18 +11,14 @@
 #include "UserService.h"
 #include "WebService.h"
 #include "clients.h"
+#include "unix_time.h"
 
 namespace social {
 namespace {
 
 using std::chrono::nanoseconds;
-using std::chrono::system_clock;
 
 constexpr std::size_t kFollows = 8;
-
-std::int64_t NowNs() {
-  return std::chrono::duration_cast<nanoseconds>(system_clock::now().time_since_epoch()).count();
-}
 
 std::string TextOf(const Person& person, const Person& friend_of, std::uint64_t draw) {
   static const char* const words[] = {"coffee", "weather", "football", "queues", "holiday",

@@ -19,9 +19,10 @@
 //
 // What seer does stands beside it, as a host would do it: a node agent (agent) reads queues, stores
 // (store_probes) and spans (spans), tells the control plane (messages), and acts for it; the
-// control plane (control_plane) foresees, diagnoses and decides, and tells people (news). What was
-// foreseen is held against what happened (judge), part by part of the run (arm), and shown (screen,
-// report). run.cc puts it together.
+// control plane (control_plane) foresees by a model (serving_model), diagnoses and decides, and
+// tells people (news). What was foreseen is held against what happened (judge), part by part of the
+// run (arm), and shown (screen, report). A model is trained with what such parts have recorded
+// (learning). run.cc puts it together.
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -54,7 +55,9 @@ int RunRole(const Options& options) {
     control.act = options.act;
     control.model = options.model;
     control.channels = options.channels;
+    control.record = options.record;
     RunControlPlane(deployment, control);
+    return 0;
   }
   for (const Role& role : Roles()) {
     if (role.name != options.role) continue;

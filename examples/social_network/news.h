@@ -9,6 +9,7 @@
 //   outcome  <id> <service> <outcome> <before> <after> <detail>
 //   judged   <helped or did-not-help>
 //   trace    <a slow request, as spans.h says>
+//   learnt   <what was tried> <version of the model> <"better", or why not>
 //   spent    <what its agent and itself have used of the processor since they began, in us>
 //   began    <name of the predictor> <acts or watches>
 #pragma once

@@ -39,6 +39,7 @@ const std::map<std::string, std::function<void(Options*)>>& Flags() {
        }},
       {"--no-seer", [](Options* o) { o->parts = {Part::kNone}; }},
       {"--shadow", [](Options* o) { o->parts = {Part::kWatch}; }},
+      {"--retrain", [](Options* o) { o->retrain = true; }},
       {"--no-faults", [](Options* o) { o->faults = false; }},
       {"--cyclic", [](Options* o) { o->cyclic = true; }},
       {"--chaos", [](Options* o) { o->chaos = true; }},
@@ -71,7 +72,12 @@ bool SetText(const std::string& name, const std::string& value, Options* options
   } else if (name == "--parts" && PartsOf(value)) {
     options->parts = *PartsOf(value);
   } else if (name == "--model") {
-    options->model = value;
+    options->model = value == "none" ? "" : value;
+  } else if (name == "--learn" && !value.empty()) {
+    options->learn = value;
+    options->parts = {Part::kLearn};
+  } else if (name == "--record" && !value.empty()) {
+    options->record = value;
   } else if (name == "--report") {
     options->report = value;
   } else if (name == "--json") {
@@ -108,13 +114,27 @@ const char kUsage[] =
     "  --cyclic       the protocol of compose-post with a cycle, as it was at first\n"
     "  --chaos        seer's own processes are killed now and then\n"
     "  --nic-only, --kernel-only, --app-only   what seer may look at\n"
-    "  --model FILE   a trained model (seer train); by itself it learns while it runs\n"
+    "  --model FILE   another model than the one that comes along; none: it learns while it runs\n"
+    "  --retrain      first learns from two minutes of faults on this machine, and takes that "
+    "model\n"
+    "  --learn FILE   only learns, for all of --duration, and writes the model\n"
+    "  --record FILE  all that seer saw, and what was true: a dataset, for the tool `seer`\n"
     "  --report FILE  by itself social-network.html\n"
     "  --serve        no load: the application alone, until Ctrl-C\n"
     "  --help\n";
 
 const char* NameOf(Part part) {
-  return part == Part::kNone ? "none" : part == Part::kWatch ? "watch" : "act";
+  switch (part) {
+    case Part::kLearn:
+      return "learn";
+    case Part::kWatch:
+      return "watch";
+    case Part::kAct:
+      return "act";
+    case Part::kNone:
+      break;
+  }
+  return "none";
 }
 
 bool Parse(int argc, char** argv, Options* options, std::string* why) {

@@ -11,11 +11,13 @@
 namespace social {
 
 // What seer does during a part of a run.
-enum class Part { kNone, kWatch, kAct };
-// "none", "watch", "act".
+enum class Part { kNone, kLearn, kWatch, kAct };
+// "none", "learn", "watch", "act".
 const char* NameOf(Part part);
 
 struct Options {
+  static constexpr char kShipped[] = "shipped";  // the model beside this program
+
   double seconds = 230;  // of load, all parts together
   double rate = 300;     // requests per second
   std::uint64_t seed = 1;
@@ -26,7 +28,10 @@ struct Options {
   bool cyclic = false;  // the protocol of compose-post with a cycle, all the time
   bool chaos = false;   // seer's own processes are killed now and then
   seer::ChannelMask channels = seer::ChannelMask::All();
-  std::string model;
+  std::string model = kShipped;  // a file; kShipped; empty: none
+  std::string learn;             // a file for a model of this run; empty: nothing is learnt
+  bool retrain = false;          // learns first, and goes on with that model
+  std::string record;            // a dataset of all that seer saw; empty: none
   std::string report = "social-network.html";
   std::string json;  // figures, for other programs
 

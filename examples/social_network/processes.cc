@@ -158,7 +158,7 @@ void Processes::End(const std::vector<Running>& running) {
   }
 }
 
-ScratchDirectory::ScratchDirectory() {
+ScratchDirectory::ScratchDirectory(const std::function<void()>& at_end) {
   path_ = std::filesystem::temp_directory_path().string() + "/seer-social-XXXXXX";
   if (mkdtemp(path_.data()) == nullptr) {
     throw std::runtime_error(path_ + ": " + std::strerror(errno));
@@ -181,6 +181,7 @@ ScratchDirectory::ScratchDirectory() {
     for (int i = 0; i < 200 && !RemoveAll(path_); ++i) {
       std::this_thread::sleep_for(milliseconds(50));
     }
+    if (at_end) at_end();
     _exit(0);
   }
   close(ends[0]);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <csignal>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,10 +59,10 @@ class Processes {
 };
 
 // A directory in the folder for temporary files that is gone when this process is, however it ends:
-// a process that cannot be interrupted waits for that.
+// a process that cannot be interrupted waits for that, and then calls `at_end`, too.
 class ScratchDirectory {
  public:
-  ScratchDirectory();
+  explicit ScratchDirectory(const std::function<void()>& at_end = {});
   ~ScratchDirectory();
   ScratchDirectory(const ScratchDirectory&) = delete;
   ScratchDirectory& operator=(const ScratchDirectory&) = delete;

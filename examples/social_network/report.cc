@@ -121,25 +121,33 @@ std::string FaultTable(const Record& record) {
     const auto during = [&](std::int64_t at) {
       return FaultBehind(record, at) == static_cast<int>(i);
     };
-    std::set<std::string> violations, alarms, causes, actions;
+    // Each once, in the order in which they came; what is right is bold.
+    using Lines = std::vector<std::string>;
+    Lines violations, alarms, causes, actions;
+    const auto add = [](std::string line, bool right, Lines* to) {
+      line = Escaped(line);
+      if (right) line = "<b>" + line + "</b>";
+      if (std::find(to->begin(), to->end(), line) == to->end()) to->push_back(std::move(line));
+    };
     for (const Missed& missed : record.missed) {
-      if (during(missed.start_ns)) violations.insert(kRequestNames[missed.kind]);
+      if (during(missed.start_ns)) add(kRequestNames[missed.kind], false, &violations);
     }
     for (const Alarm& alarm : record.alarms) {
-      if (during(alarm.at_ns)) alarms.insert(alarm.blamed);
+      if (during(alarm.at_ns)) add(alarm.blamed, alarm.blamed == made.fault.target, &alarms);
     }
     for (const Diagnosed& found : record.causes) {
-      if (during(found.at_ns)) causes.insert(found.culprit + ": " + found.cause);
+      if (!during(found.at_ns)) continue;
+      add(found.culprit + ": " + found.cause,
+          found.culprit == made.fault.target && found.cause == made.fault.cause(), &causes);
     }
     for (const Done& done : record.actions) {
-      if (during(done.at_ns)) {
-        actions.insert(done.service + ": " + done.action +
-                       (done.outcome.empty() ? "" : ", " + done.outcome));
-      }
+      if (!during(done.at_ns)) continue;
+      add(done.service + ": " + done.action + (done.outcome.empty() ? "" : ", " + done.outcome),
+          false, &actions);
     }
-    const auto joined = [](const std::set<std::string>& all) {
+    const auto joined = [](const Lines& all) {
       std::string text;
-      for (const std::string& one : all) text += (text.empty() ? "" : "<br>") + Escaped(one);
+      for (const std::string& one : all) text += (text.empty() ? "" : "<br>") + one;
       return "<td>" + (text.empty() ? "-" : text) + "</td>";
     };
     html += "<tr><td class=\"n\">" +

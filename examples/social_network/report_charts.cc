@@ -145,7 +145,7 @@ std::string QueueChart(const Record& record) {
   for (const auto& [name, depth] : most) deepest.emplace_back(-depth, name);
   std::sort(deepest.begin(), deepest.end());
   if (deepest.size() > 5) deepest.resize(5);
-  Plane plane("Requests that stood at a service itself", SecondsOf(record),
+  Plane plane("Standing at a service itself", SecondsOf(record),
               deepest.empty() ? 1 : -deepest[0].first, "", 210);
   DrawFaults(record, &plane);
   std::size_t place = 0;

@@ -1,5 +1,7 @@
 #include "run.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -17,14 +19,17 @@
 #include "cgroups.h"
 #include "front.h"
 #include "interrupted.h"
+#include "learning.h"
 #include "load.h"
 #include "network.h"
 #include "processes.h"
 #include "report.h"
 #include "screen.h"
+#include "seer/predict/tree_model.h"
 #include "seer/thrift/node.h"
 #include "servers.h"
 #include "services.h"
+#include "serving_model.h"
 #include "store_processes.h"
 #include "switches.h"
 
@@ -32,6 +37,8 @@ namespace social {
 namespace {
 
 constexpr std::size_t kPeople = 50;
+constexpr double kRetrainSeconds = 120, kLearningFaultEveryS = 7;
+constexpr std::uint64_t kLearningSeed = 1000;
 
 void ThrowIfEnded(const Deployment& deployment, Processes* processes) {
   if (const std::optional<std::string> ended = processes->Ended()) {
@@ -84,6 +91,44 @@ void PutIntoCgroups(const Deployment& deployment, Tools* tools) {
   }
 }
 
+// The model's file; empty: none.
+std::string ModelOf(const Options& options, Tools* tools) {
+  if (options.model != Options::kShipped) return options.model;
+  // It was trained with all channels.
+  if (options.channels.bits() != seer::ChannelMask::All().bits()) return "";
+  // One of another version of seer is as good as none.
+  const absl::Status status = seer::LoadTreeModel(SEER_SOCIAL_MODEL).status();
+  if (status.ok()) return SEER_SOCIAL_MODEL;
+  tools->missing.push_back("a trained model: " + std::string(status.message()));
+  return "";
+}
+
+// A part in which seer watches, and a model of what it has seen. False: it was interrupted, or
+// there was too little to learn from. `learnt` tells people.
+bool Learn(const ArmContext& context, PartPlan plan, double seconds, const std::string& model,
+           std::string* learnt) {
+  const Options& options = context.options;
+  plan.part = Part::kLearn;
+  plan.seconds = seconds;
+  plan.seed = options.seed + kLearningSeed;  // other faults than those that it is judged by
+  plan.fault_every_s = kLearningFaultEveryS;
+  plan.record =
+      options.record.empty() ? context.deployment.directory() + "/learnt" : options.record;
+  {
+    View view;
+    RunPart(context, plan, [&](const Record& record) { view.Show(record); });
+  }
+  if (Interrupted()) return false;
+  try {
+    *learnt = Train(plan.record, model, options.seed);
+  } catch (const std::exception& e) {
+    *learnt = std::string("learnt nothing, ") + e.what() + "\n";
+    return false;
+  }
+  ServingModel::Forget(context.deployment);
+  return true;
+}
+
 void Play(const Options& options, const Deployment& deployment, Processes* processes,
           Tools* tools) {
   seer::SetThriftCaller("clients");
@@ -97,6 +142,8 @@ void Play(const Options& options, const Deployment& deployment, Processes* proce
   TraceAsSwitched(board);
   board->cyclic.store(options.cyclic ? 1 : 0, std::memory_order_relaxed);
   const std::vector<Person> people = Populate(deployment, kPeople, options.seed);
+  PartPlan plan;
+  plan.model = ModelOf(options, tools);
   for (const std::string& missing : tools->missing) std::printf("without %s\n", missing.c_str());
   std::printf("%zu users; %.0f requests/s, latencies from the moment when each was due\n\n",
               people.size(), options.rate);
@@ -106,15 +153,31 @@ void Play(const Options& options, const Deployment& deployment, Processes* proce
   const FaultTools faults = {&deployment, &board, tools->cgroups.get(), tools->network.get()};
   const ArmContext context = {options, deployment, faults, processes, &seer, people};
   std::vector<Record> records;
+  std::string learnt;
+  if (!options.learn.empty()) {
+    if (!Learn(context, plan, options.seconds, options.learn, &learnt)) {
+      throw std::runtime_error(learnt);
+    }
+    std::printf("%smodel: %s\n", learnt.c_str(), std::filesystem::absolute(options.learn).c_str());
+    return;
+  }
+  if (options.retrain) {
+    const std::string model = deployment.directory() + "/model";
+    if (Learn(context, plan, kRetrainSeconds, model, &learnt)) plan.model = model;
+  }
   {
     View view;
     for (const Part part : options.parts) {
       if (Interrupted()) break;
-      const double seconds = options.seconds / static_cast<double>(options.parts.size());
-      records.push_back(
-          RunPart(context, part, seconds, [&](const Record& record) { view.Show(record); }));
+      plan.part = part;
+      plan.seconds = options.seconds / static_cast<double>(options.parts.size());
+      plan.seed = options.seed;
+      plan.fault_every_s = options.fault_every_s;
+      plan.record = options.record;
+      records.push_back(RunPart(context, plan, [&](const Record& record) { view.Show(record); }));
     }
   }
+  std::fputs(learnt.c_str(), stdout);
   for (const Record& record : records) std::fputs(Summary(record).c_str(), stdout);
   if (!options.json.empty()) std::ofstream(options.json) << FiguresJson(records);
   if (options.report.empty() || records.empty()) return;
@@ -136,7 +199,7 @@ void ServeUntilInterrupted(const Deployment& deployment, Processes* processes) {
 int Run(const Options& options) {
   Tools tools;
   if (!options.serve) MakeNetwork(&tools);  // before there is any other process
-  ScratchDirectory scratch;
+  ScratchDirectory scratch([run = getpid()] { Cgroups::RemoveOf(run); });
   const Deployment deployment(scratch.path());
   // Processes end before cgroups and directory do.
   std::optional<Processes> processes(std::in_place);

@@ -49,6 +49,9 @@ Event EventOf(const Done& done) {
   if (!done.outcome.empty()) text += ", " + done.outcome;
   return {done.at_ns, std::move(text)};
 }
+Event EventOf(const std::pair<std::int64_t, std::string>& note) {
+  return {note.first, "note       " + note.second};
+}
 Event EventOf(const FaultMade& made) {
   return {made.start_ns, "fault      " + made.fault.Describe()};
 }
@@ -100,7 +103,7 @@ View::~View() {
 void View::Show(const Record& record) {
   if (record.seconds.empty()) return;
   if (record.seconds.size() == 1)
-    alarms_ = missed_ = actions_ = faults_ = causes_ = 0;  // a new part
+    alarms_ = missed_ = actions_ = faults_ = causes_ = notes_ = 0;  // a new part
   terminal_ ? ShowScreen(record) : ShowLines(record);
   std::fflush(stdout);
 }
@@ -113,11 +116,13 @@ void View::ShowLines(const Record& record) {
   Append(record.actions, actions_, &events);
   Append(record.faults, faults_, &events);
   Append(record.causes, causes_, &events);
+  Append(record.notes, notes_, &events);
   alarms_ = record.alarms.size();
   missed_ = record.missed.size();
   actions_ = record.actions.size();
   faults_ = record.faults.size();
   causes_ = record.causes.size();
+  notes_ = record.notes.size();
   Sort(&events);
   for (const Event& event : events) {
     std::printf("%s%s\n", Stamp(record, event.at_ns).c_str(), event.text.c_str());
@@ -160,6 +165,7 @@ void View::ShowScreen(const Record& record) {
   Append(record.actions, 0, &events);
   Append(record.faults, 0, &events);
   Append(record.causes, 0, &events);
+  Append(record.notes, 0, &events);
   Sort(&events);
   const std::size_t first = events.size() > kEvents ? events.size() - kEvents : 0;
   for (std::size_t i = first; i < events.size(); ++i) {

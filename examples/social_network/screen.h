@@ -23,6 +23,7 @@ class View {
 
   const bool terminal_;
   std::size_t alarms_ = 0, missed_ = 0, actions_ = 0, faults_ = 0, causes_ = 0;  // told already
+  std::size_t notes_ = 0;
 };
 
 }  // namespace social

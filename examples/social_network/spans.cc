@@ -11,18 +11,13 @@
 #include "seer/trace/sink.h"
 #include "seer/trace/span_probe.h"
 #include "seer/window/trace_assembler.h"
+#include "unix_time.h"
 
 namespace social {
 namespace {
 
 constexpr std::int64_t kEveryNs = 2'000'000'000;
 constexpr std::size_t kMostHops = 60;
-
-std::int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 class Spans final : public SlowTraces, public seer::TraceSink {
  public:

@@ -11,7 +11,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "examples/social_network/deployment.h"
@@ -22,11 +24,14 @@ namespace seer::testing {
 // The program, with what it has printed so far.
 class Application {
  public:
-  explicit Application(const std::vector<std::string>& arguments) {
+  // `before` runs in its process first; where it returns false, the exit status is kCannot.
+  explicit Application(const std::vector<std::string>& arguments,
+                       const std::function<bool()>& before = {}) {
     int ends[2];
     if (::pipe(ends) != 0) return;
-    pid_ = ::fork();
+    run_ = pid_ = ::fork();
     if (pid_ == 0) {
+      if (before && !before()) ::_exit(kCannot);
       ::dup2(ends[1], STDOUT_FILENO);
       ::dup2(ends[1], STDERR_FILENO);
       ::close(ends[0]);
@@ -55,6 +60,9 @@ class Application {
     }
     return true;
   }
+  static constexpr int kCannot = 77;
+  // Also after its end.
+  pid_t run() const { return run_; }
   void Signal(int number) const { ::kill(pid_, number); }
   // A process that it has started, by the name of its program; -1: none.
   pid_t Child(const std::string& program) const {
@@ -85,7 +93,7 @@ class Application {
     return n > 0;
   }
 
-  pid_t pid_ = -1;
+  pid_t pid_ = -1, run_ = -1;
   int from_ = -1;
   std::string printed_;
 };
@@ -108,10 +116,17 @@ class SocialNetworkRun : public ::testing::Test {
     ::prctl(PR_SET_CHILD_SUBREAPER, 0);
     ::unsetenv("TMPDIR");
   }
-  void ExpectNothingIsLeft() const {
+  // Of a run that has ended: no process, no file, no cgroup.
+  void ExpectNothingIsLeft(const Application& of) const {
     EXPECT_TRUE(Eventually([] { return ::waitpid(-1, nullptr, WNOHANG) < 0; }))
         << "a process is left";
     EXPECT_EQ(temporary_.files(), 0u);
+    const std::string cgroup = "seer-social-" + std::to_string(of.run());
+    std::error_code none;
+    EXPECT_FALSE(std::filesystem::exists("/sys/fs/cgroup/" + cgroup));
+    for (const auto& hierarchy : std::filesystem::directory_iterator("/sys/fs/cgroup", none)) {
+      EXPECT_FALSE(std::filesystem::exists(hierarchy.path() / cgroup)) << hierarchy.path();
+    }
   }
   const std::string& Directory() const { return temporary_.path(); }
   social::Deployment Deployed() const {

@@ -1,12 +1,20 @@
 // examples/social_network: requests return what was written before, the schedule of the load is
 // what it says, and nothing is left of a run, whatever ends it.
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <gtest/gtest.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -214,7 +222,7 @@ TEST_F(SocialNetwork, ReturnsWhatWasWritten) {
 
   application.Signal(SIGTERM);
   EXPECT_EQ(application.Wait(), 0) << application.printed();
-  ExpectNothingIsLeft();
+  ExpectNothingIsLeft(application);
 }
 
 TEST_F(SocialNetwork, LeavesNothingBehindWhateverEndsIt) {
@@ -230,7 +238,7 @@ TEST_F(SocialNetwork, LeavesNothingBehindWhateverEndsIt) {
     ASSERT_TRUE(application.Prints(c.when)) << application.printed();
     application.Signal(c.signal);
     EXPECT_EQ(application.Wait(), c.status) << application.printed();
-    ExpectNothingIsLeft();
+    ExpectNothingIsLeft(application);
   }
 }
 
@@ -245,7 +253,7 @@ TEST_F(SocialNetwork, AnswersItsLoadAndSeesAllServices) {
   const std::string names = application.printed().substr(seen);
   for (const social::Role& role : social::Roles()) EXPECT_THAT(names, HasSubstr(role.name));
   for (const social::Store& store : social::Stores()) EXPECT_THAT(names, HasSubstr(store.name));
-  ExpectNothingIsLeft();
+  ExpectNothingIsLeft(application);
 }
 
 TEST_F(SocialNetwork, EndsAndSaysSoWhenAStoreDies) {
@@ -256,7 +264,64 @@ TEST_F(SocialNetwork, EndsAndSaysSoWhenAStoreDies) {
   ::kill(store, SIGKILL);
   EXPECT_EQ(application.Wait(), 1);
   EXPECT_THAT(application.printed(), HasSubstr("redis has ended"));
-  ExpectNothingIsLeft();
+  ExpectNothingIsLeft(application);
+}
+
+TEST_F(SocialNetwork, SaysWhyAStoreDoesNotStart) {
+  if (::geteuid() != 0) GTEST_SKIP() << "the stores run as we do, and reach all that we do";
+  ::chmod(Directory().c_str(), 0700);  // stores of other users do not find their folders
+  Application application({"--serve"});
+  EXPECT_EQ(application.Wait(), 1);
+  EXPECT_THAT(application.printed(), HasSubstr("redis does not start:"));
+  EXPECT_THAT(application.printed(), HasSubstr("Permission denied")) << "as the store says it";
+  ExpectNothingIsLeft(application);
+}
+
+// In a network of our own, in which all ports are taken.
+bool TakeAllPorts() {
+  if (::unshare(CLONE_NEWNET) != 0) return false;
+  const int device = ::socket(AF_INET, SOCK_DGRAM, 0);
+  ifreq lo = {};
+  lo.ifr_name[0] = 'l';
+  lo.ifr_name[1] = 'o';
+  lo.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (::ioctl(device, SIOCSIFFLAGS, &lo) != 0) return false;
+  std::ofstream range("/proc/sys/net/ipv4/ip_local_port_range");
+  range << "40000 40003" << std::flush;
+  if (!range.good()) return false;
+  for (std::uint16_t port = 40'000; port <= 40'003; ++port) {
+    const int taken = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    if (::bind(taken, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return false;
+  }
+  return true;
+}
+
+TEST_F(SocialNetwork, SaysThatAllPortsAreTaken) {
+  Application application({"--serve"}, TakeAllPorts);
+  const int status = application.Wait();
+  if (status == Application::kCannot) GTEST_SKIP() << "no network of our own: not root";
+  EXPECT_EQ(status, 1);
+  EXPECT_THAT(application.printed(), HasSubstr("there is no free port on 127.0.0.1"));
+  ExpectNothingIsLeft(application);
+}
+
+TEST_F(SocialNetwork, WithoutPrivilegesItRunsAndSaysWhatItLacks) {
+  ::chmod(Directory().c_str(), 0777);
+  Application application({"--duration", "4", "--rate", "40", "--report", ""}, [] {
+    constexpr uid_t kNobody = 65'534;
+    return ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 && ::setgid(kNobody) == 0 &&
+                                ::setuid(kNobody) == 0 && ::access(SEER_SOCIAL_NETWORK, X_OK) == 0);
+  });
+  const int status = application.Wait();
+  if (status == Application::kCannot) GTEST_SKIP() << "others may not run what we have built";
+  EXPECT_EQ(status, 0) << application.printed();
+  EXPECT_THAT(application.printed(), HasSubstr("without limits of the network: not root"));
+  EXPECT_THAT(application.printed(), HasSubstr("without limits of the processor: not root"));
+  EXPECT_THAT(application.printed(), HasSubstr("part 'act'"));
+  ExpectNothingIsLeft(application);
 }
 
 TEST_F(SocialNetwork, RefusesArgumentsThatMakeNoSense) {

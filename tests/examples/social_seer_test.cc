@@ -210,7 +210,7 @@ TEST_F(SocialSeer, RunsItsPartsAndReports) {
   EXPECT_THAT(html, Not(HasSubstr(" src=")));
   EXPECT_GE(Figure(json, "faults"), 1);
   EXPECT_GT(Figure(json, "answered"), 2000);
-  ExpectNothingIsLeft();
+  ExpectNothingIsLeft(application);
 }
 
 TEST_F(SocialSeer, NobodyNoticesThatItsProcessesAreKilled) {
@@ -223,7 +223,18 @@ TEST_F(SocialSeer, NobodyNoticesThatItsProcessesAreKilled) {
   EXPECT_EQ(Figure(json, "failed"), 0);
   // The process is back at once; what the machine has time for besides is not its doing.
   EXPECT_GT(Figure(json, "longest_pause_ms"), 0);
-  ExpectNothingIsLeft();
+  ExpectNothingIsLeft(application);
+}
+
+TEST_F(SocialSeer, LeavesNothingBehindWhereverItIsInterrupted) {
+  for (const char* when : {"users;", "part 'watch'", "home ", "part 'act'", "seer acts:"}) {
+    SCOPED_TRACE(when);
+    Application application({"--duration", "8", "--rate", "60", "--report", ""});
+    EXPECT_TRUE(application.Prints(when)) << application.printed();
+    application.Signal(SIGINT);
+    EXPECT_EQ(application.Wait(), 0) << application.printed();
+    ExpectNothingIsLeft(application);
+  }
 }
 
 TEST_F(SocialSeer, LeavesNothingBehindInTheMiddleOfAFault) {
@@ -233,7 +244,7 @@ TEST_F(SocialSeer, LeavesNothingBehindInTheMiddleOfAFault) {
     ASSERT_TRUE(application.Prints("fault      ")) << application.printed();
     application.Signal(number);
     EXPECT_EQ(application.Wait(), number == SIGKILL ? -SIGKILL : 0) << application.printed();
-    ExpectNothingIsLeft();
+    ExpectNothingIsLeft(application);
   }
 }
 
