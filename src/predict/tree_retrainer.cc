@@ -33,6 +33,7 @@ using internal::TreeVerdict;
 constexpr std::uint32_t kFruitless = 3, kFruitlessAgain = 12;  // boosts of no use: from scratch
 constexpr std::size_t kFewestBlames = 200;                     // rows, to learn from whom to blame
 constexpr std::size_t kBoostDepth = 4;
+constexpr double kBoostColumns = 0.3;             // drawn for each tree
 constexpr std::int64_t kFresh = 600'000'000'000;  // of which half of what is learnt is
 constexpr std::size_t kJudging = 40;              // violations that are enough to judge by
 constexpr std::uint64_t kWidely = 4;              // rounds, of which one looks at all horizons
@@ -276,7 +277,7 @@ class TreeRetrainer final : public internal::RetrainerCore {
     options.rounds = std::min<std::size_t>(options_.trees_a_step, job.trees - job.grown);
     options.seed = options_.seed + 1000 * memory_.jobs + job.grown;
     options.learning_rate = boost ? options_.boost_learning_rate : options_.scratch_learning_rate;
-    if (boost) options.depth = kBoostDepth;
+    if (boost) options.depth = kBoostDepth, options.columns_share = kBoostColumns;
     job.grown += options.rounds;
     SEER_RETURN_IF_ERROR(job.violations.Grow(options, job.grown >= job.trees));
     SEER_RETURN_IF_ERROR(job.initiators.Grow(options, job.grown >= job.trees));
