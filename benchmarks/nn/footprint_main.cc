@@ -1,7 +1,7 @@
 // A process that does nothing but load a model and compute, or train: what it costs in memory and
 // until the first forecast is there. Prints
 //
-//   <ms from main() to the first result> <resident MB at the end> <most that it was, MB>
+//   <ms from main() to the first result> <resident MB then> <most that it was, MB>
 //
 //   nn_footprint write FILE | infer FILE | train FILE
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "benchmarks/nn/flat.h"
@@ -35,20 +36,27 @@ double Megabytes(const char* what) {
   return line == nullptr ? 0 : std::strtod(line + std::strlen(what) + 1, nullptr) / 1024;
 }
 
-bool Infer(const std::string& path) {
+// What a host has in its hands once there is a result: memory is measured while it is there.
+struct Inference {
   std::unique_ptr<seer::InferenceEngine> engine;
+  std::unique_ptr<seer::Workspace> workspace;
+  std::vector<float> inputs, out;
+};
+
+bool Infer(const std::string& path, Inference* all) {
   {
-    const auto checkpoint = seer::LoadCheckpoint(path);
+    auto checkpoint = seer::LoadCheckpoint(path);
     if (!checkpoint.ok()) return false;
     const auto network = seer::Network::Create(checkpoint->config);
-    auto made = seer::FindBackend("auto")->NewInference(*network, checkpoint->parameters);
+    auto made =
+        seer::FindBackend("auto")->NewInferenceTaking(*network, std::move(checkpoint->parameters));
     if (!made.ok()) return false;
-    engine = *std::move(made);
+    all->engine = *std::move(made);
   }
-  auto workspace = engine->NewWorkspace(1);
-  const std::vector<float> inputs(engine->network().window_values(), 0.5f);
-  std::vector<float> out(engine->network().outputs());
-  return engine->Run(inputs, 1, workspace->get(), absl::MakeSpan(out)).ok();
+  all->workspace = *all->engine->NewWorkspace(1);
+  all->inputs.assign(all->engine->network().window_values(), 0.5f);
+  all->out.resize(all->engine->network().outputs());
+  return all->engine->Run(all->inputs, 1, all->workspace.get(), absl::MakeSpan(all->out)).ok();
 }
 
 bool Train() {
@@ -75,7 +83,8 @@ int Run(const std::string& what, const std::string& path) {
     checkpoint.parameters = flat.weights;
     return seer::SaveCheckpoint(checkpoint, path).ok() ? 0 : 1;
   }
-  if (!(what == "infer" ? Infer(path) : Train())) return 1;
+  Inference inference;
+  if (!(what == "infer" ? Infer(path, &inference) : Train())) return 1;
   const double ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   std::printf("%.4f %.3f %.3f\n", ms, Megabytes("VmRSS"), Megabytes("VmHWM"));

@@ -77,8 +77,8 @@ double Now() {
 }
 
 struct OneWindow {
-  explicit OneWindow(std::size_t services)
-      : flat(services),
+  explicit OneWindow(std::size_t services, const char* name = "flat")
+      : flat(services, name),
         engine(*FindBackend("native")->NewInference(flat.network, flat.weights)),
         workspace(*engine->NewWorkspace(1)),
         out(flat.network.outputs()) {}
@@ -95,8 +95,8 @@ struct OneWindow {
 };
 
 // Both in turn, the best of each: what was disturbed counts for neither.
-void BM_Peak(benchmark::State& state) {
-  OneWindow window(static_cast<std::size_t>(state.range(0)));
+void Peak(benchmark::State& state, const char* name) {
+  OneWindow window(static_cast<std::size_t>(state.range(0)), name);
   const double products = Products(window.flat.network);
   double best = 1e9, limit = 1e9;
   for (auto _ : state) {
@@ -111,6 +111,8 @@ void BM_Peak(benchmark::State& state) {
   state.counters["percent"] = 100 * limit / best;
   state.counters["gflops"] = 2e-9 * products / limit;
 }
+void BM_Peak(benchmark::State& state) { Peak(state, "flat"); }
+void BM_PeakPyramid(benchmark::State& state) { Peak(state, "pyramid"); }
 // A step of training, 32 windows: products on the way there, and twice as many back, but for the
 // gradient of the inputs, which nobody asks for.
 void BM_PeakTrain(benchmark::State& state) {
@@ -138,6 +140,7 @@ void BM_PeakTrain(benchmark::State& state) {
 BENCHMARK(BM_PeakTrain)->Arg(36)->Arg(386)->Arg(2000);
 
 BENCHMARK(BM_Peak)->Arg(36)->Arg(158)->Arg(386)->Arg(2000)->Arg(10000);
+BENCHMARK(BM_PeakPyramid)->Arg(386)->Arg(10000);
 
 void BM_Instructions(benchmark::State& state) {
   // Counted once: they are the same each time, and single steps take theirs.
@@ -163,6 +166,9 @@ BENCHMARK(BM_Instructions)->Arg(36)->Arg(386)->Iterations(1)->Unit(benchmark::kM
   for (const std::string n : {"36", "158", "386", "2000", "10000"}) {
     Register(Counter("nn.peak_pct." + n, "%", n == "386" || n == "2000" ? ">= 70" : "",
                      "BM_Peak/" + n, "percent"));
+  }
+  for (const std::string n : {"386", "10000"}) {
+    Register(Counter("nn.peak_pct.pyramid" + n, "%", "", "BM_PeakPyramid/" + n, "percent"));
   }
   for (const std::string n : {"36", "386", "2000"}) {
     Register(Counter("nn.train_peak_pct." + n, "%", n == "36" ? "" : ">= 62", "BM_PeakTrain/" + n,

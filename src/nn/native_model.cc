@@ -19,6 +19,20 @@ constexpr std::size_t kPiecePositions = 96;
 // Floats of a matrix, whose pages cost more than to move it within them.
 constexpr std::size_t kWorthTaking = 4096;
 
+// Floats of four vectors.
+constexpr std::size_t kMostBlock = 64;
+
+// A constant number of bytes is no call.
+void CopyVector(std::size_t lanes, const float* from, float* to) {
+  if (lanes == 16) {
+    std::memcpy(to, from, 16 * sizeof(float));
+  } else if (lanes == 8) {
+    std::memcpy(to, from, 8 * sizeof(float));
+  } else {
+    std::copy_n(from, lanes, to);
+  }
+}
+
 std::size_t RoundUp(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
 // To the nearest; towards zero where that would be infinite.
@@ -102,34 +116,40 @@ void NativeModel::PackPanels(const float* w, std::size_t rows, std::size_t colum
 // are panels, and block (row, panel) goes to (panel, row): from place to place until the circle is
 // closed.
 void NativeModel::PackInPlace(const InPlace& what) const {
-  const std::size_t lanes = kernels.lanes, block = 4 * lanes;
+  const std::size_t lanes = kernels.lanes, block = 4 * lanes, bytes = block * sizeof(float);
   const std::size_t rows = what.rows, panels = what.columns / block;
   float* const w = what.to;
-  if (w != what.from) std::memmove(w, what.from, rows * what.columns * sizeof(float));
-  if (panels == 1) return;
-  if (what.units_of_lstm != 0) {
-    std::vector<float> row(what.columns);
-    for (std::size_t r = 0; r < rows; ++r) {
-      float* const at = w + r * what.columns;
-      std::copy_n(at, what.columns, row.begin());
-      for (std::size_t i = 0; i < panels; ++i) {
-        for (std::size_t v = 0; v < 4; ++v) {
-          std::copy_n(&row[v * what.units_of_lstm + i * lanes], lanes, at + i * block + v * lanes);
-        }
+  std::vector<float> row(what.columns);
+  for (std::size_t r = 0; r < rows; ++r) {
+    // What is written is not behind what was read.
+    float* const to = w + r * what.columns;
+    std::memcpy(row.data(), what.from + r * what.columns, what.columns * sizeof(float));
+    if (what.units_of_lstm == 0) {
+      std::memcpy(to, row.data(), what.columns * sizeof(float));
+      continue;
+    }
+    for (std::size_t i = 0; i < panels; ++i) {
+      for (std::size_t v = 0; v < 4; ++v) {
+        CopyVector(lanes, &row[v * what.units_of_lstm + i * lanes], to + i * block + v * lanes);
       }
     }
   }
-  std::vector<bool> done(rows * panels);
-  std::vector<float> moved(block);
-  for (std::size_t begin = 0; begin < done.size(); ++begin) {
+  if (panels == 1) return;
+  const auto count = static_cast<std::uint32_t>(rows * panels);
+  const auto across = static_cast<std::uint32_t>(panels), down = static_cast<std::uint32_t>(rows);
+  std::vector<bool> done(count);
+  float moved[kMostBlock], next[kMostBlock];
+  for (std::uint32_t begin = 0; begin < count; ++begin) {
     if (done[begin]) continue;
-    std::copy_n(w + begin * block, block, moved.begin());
-    for (std::size_t at = begin; !done[at];) {
-      at = at % panels * rows + at / panels;
-      std::swap_ranges(moved.begin(), moved.end(), w + at * block);
+    std::memcpy(moved, w + begin * block, bytes);
+    std::uint32_t at = begin;
+    do {
+      at = at % across * down + at / across;
+      std::memcpy(next, w + at * block, bytes);
+      std::memcpy(w + at * block, moved, bytes);
+      std::memcpy(moved, next, bytes);
       done[at] = true;
-      if (at == begin) break;
-    }
+    } while (at != begin);
   }
 }
 
