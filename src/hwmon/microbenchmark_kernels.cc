@@ -61,7 +61,7 @@ class Run {
     if (job_.stop->load(std::memory_order_relaxed) || now_ns >= end_ns_) return false;  // no order
     // After the look at the clock: beside another that takes idle time it comes back late, and is
     // to make a turn all the same. The first time at once.
-    constexpr std::uint64_t kTurnNs = 500'000;
+    constexpr std::uint64_t kTurnNs = 1'000'000;
     if (job_.gives_way && now_ns - turn_ns_ >= kTurnNs) {
       ::sched_yield();
       turn_ns_ = WallNs();
