@@ -46,6 +46,7 @@ class TreeVerdict {
   // With a calibration that was fitted to the other half of the blocks, for each half.
   // InvalidArgument: too few violations for that.
   absl::StatusOr<TreeScore> ByHalves(const FitAlarmOptions& options) const;
+  double culprits() const { return score_.culprits; }
   // Fitted to all of it.
   absl::StatusOr<ModelCalibration> Fit(const FitAlarmOptions& options) const;
 

@@ -394,12 +394,25 @@ class TreeRetrainer final : public internal::RetrainerCore {
     const bool boost = job->stage == RetrainStage::kBoost;
     Judged judged = JudgeServing(job->from_ns, !boost || memory_.rounds % kWidely == 0);
     std::vector<TreeSaid> said;
-    std::vector<const TreeSaid*> pointers;
-    for (const TreeHeldBack::Track* const track : judged.tracks) {
-      said.push_back(SaidBy(*job, *track));
+    const auto hear = [&] {
+      said.clear();
+      std::vector<const TreeSaid*> pointers;
+      for (const TreeHeldBack::Track* const track : judged.tracks) {
+        said.push_back(SaidBy(*job, *track));
+      }
+      for (const TreeSaid& one : said) pointers.push_back(&one);
+      return TreeVerdict(serving_.horizons_ns, judged.tracks, pointers);
+    };
+    std::optional<TreeVerdict> heard(hear());
+    if (boost && !job->initiators.added.empty() && heard->culprits() < judged.verdict->culprits()) {
+      // Who is to blame is told better without what was added; what lies ahead may not be.
+      job->initiators = GrowingTrees();
+      const auto note = serving_.provenance.find(kOriginalBlames);
+      job->model.provenance.erase(kOriginalBlames);
+      if (note != serving_.provenance.end()) job->model.provenance.insert(*note);
+      heard.emplace(hear());
     }
-    for (const TreeSaid& one : said) pointers.push_back(&one);
-    const TreeVerdict verdict(serving_.horizons_ns, judged.tracks, pointers);
+    const TreeVerdict& verdict = *heard;
     RetrainDecision decision;
     decision.stage = job->stage;
     decision.at_ns = now_ns;
