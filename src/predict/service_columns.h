@@ -95,6 +95,12 @@ class ServiceColumns {
            outstanding_ring_[(at_ + kBack - back) % kBack][service];
   }
   const Neighbours& neighbours(std::uint32_t service);
+  // Of a service, whom it calls and who calls it, synchronously, and its nodes; of a node, who is
+  // on it.
+  absl::Span<const std::uint32_t> callees(std::uint32_t s) const { return callees_.Of(s); }
+  absl::Span<const std::uint32_t> callers(std::uint32_t s) const { return callers_.Of(s); }
+  absl::Span<const std::uint32_t> nodes(std::uint32_t s) const { return nodes_.Of(s); }
+  absl::Span<const std::uint32_t> mates(std::uint32_t node) const { return mates_.Of(node); }
 
   // What was learnt, saved or loaded; loading, UseRows() comes after it.
   void State(StateIo& io);

@@ -12,122 +12,22 @@ namespace internal {
 namespace {
 
 constexpr std::size_t kMostRing = 4096;  // ticks of a trailing window that are kept
+constexpr std::size_t kLeave = 3;        // ticks whose late requests leave it next
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-constexpr std::string_view kClassNames[] = {"fill",
-                                            "fill 3 before",
-                                            "requests to breach",
-                                            "over now",
-                                            "fill rise 2",
-                                            "oldest",
-                                            "oldest rise",
-                                            "p99",
-                                            "p99 before",
-                                            "p50",
-                                            "p99 of usual",
-                                            "near",
-                                            "half",
-                                            "count of usual",
-                                            "requests",
-                                            "since breach",
-                                            "siblings fill",
-                                            "siblings oldest",
-                                            "siblings p99",
-                                            "siblings in breach",
-                                            "others fill",
-                                            "others oldest",
-                                            "all in breach",
-                                            "entry self z",
-                                            "entry outstanding z",
-                                            "entry rise 1",
-                                            "entry rise 2",
-                                            "entry rise 4",
-                                            "entry rate z",
-                                            "entry rate growth",
-                                            "entry delay",
-                                            "entry excess delay",
-                                            "self z",
-                                            "second self z",
-                                            "outstanding z",
-                                            "queued z",
-                                            "socket z",
-                                            "nic z",
-                                            "accept z",
-                                            "send z",
-                                            "gap z",
-                                            "running z",
-                                            "stay z",
-                                            "self rise 1",
-                                            "self rise 2",
-                                            "self rise 4",
-                                            "outstanding rise 2",
-                                            "abnormal",
-                                            "excess delay",
-                                            "sum of excess delays",
-                                            "rate z",
-                                            "least rate z",
-                                            "first self z",
-                                            "first self rise 2",
-                                            "first gap z",
-                                            "first callee self z",
-                                            "first mate self z",
-                                            "first queued z"};
-constexpr std::string_view kServiceNames[] = {"is load",
-                                              "self z",
-                                              "outstanding z",
-                                              "queued z",
-                                              "running z",
-                                              "socket z",
-                                              "nic z",
-                                              "accept z",
-                                              "send z",
-                                              "gap z",
-                                              "rate z",
-                                              "rate growth",
-                                              "stay z",
-                                              "self rise 1",
-                                              "self rise 2",
-                                              "self rise 4",
-                                              "self rise 8",
-                                              "outstanding rise 1",
-                                              "outstanding rise 2",
-                                              "outstanding rise 4",
-                                              "outstanding rise 8",
-                                              "rank of self",
-                                              "above others",
-                                              "callee self z",
-                                              "callee outstanding z",
-                                              "caller self z",
-                                              "mate self z",
-                                              "excess delay",
-                                              "share of excess",
-                                              "usual self",
-                                              "self",
-                                              "is entry",
-                                              "stay of usual",
-                                              "gap delay",
-                                              "queue delay",
-                                              "running of usual"};
-static_assert(std::size(kClassNames) == TreeFeatures::kClassColumns);
-static_assert(std::size(kServiceNames) == TreeFeatures::kServiceColumns);
-
-// NaN never wins.
-float Larger(float a, float b) { return b > a || std::isnan(a) ? b : a; }
-
 }  // namespace
-
-std::string_view TreeFeatures::ClassColumnName(std::size_t i) { return kClassNames[i]; }
-std::string_view TreeFeatures::ServiceColumnName(std::size_t i) { return kServiceNames[i]; }
 
 void TreeFeatures::Reset() {
   const TreeInputs inputs = inputs_;
   services_ = ServiceColumns();
   members_.Clear();
+  ways_.Clear();
+  around_.clear();
   classes_.clear();
   aggregates_.clear();
   masked_.clear();
   masked_aggregate_ = Aggregate();
-  aggregate_ = &masked_aggregate_;
+  chosen_count_ = 0;
   inputs_ = inputs;
 }
 
@@ -136,7 +36,7 @@ void TreeFeatures::UseRows(const Topology& topology) {
   masked_.reserve(kMaskable);
   services_.UseRows(topology);
   aggregates_.assign(members_.lists(), {});
-  aggregate_ = &masked_aggregate_;
+  chosen_count_ = 0;
   masked_aggregate_.blocks.reserve((topology.services().size() + kBlock - 1) / kBlock);
   const auto rows = topology.classes();
   classes_.resize(rows.size());
@@ -161,6 +61,21 @@ void TreeFeatures::UseRows(const Topology& topology) {
       }
     }
   }
+  UseWays(topology);
+}
+
+void TreeFeatures::UseWays(const Topology& topology) {
+  const auto rows = topology.classes();
+  std::vector<std::uint32_t> groups(rows.size());
+  std::vector<std::uint8_t> live(rows.size());
+  for (std::size_t c = 0; c < rows.size(); ++c) {
+    groups[c] = classes_[c].group;
+    live[c] = topology.IsLive(ClassId(static_cast<std::uint32_t>(c))) ? 1 : 0;
+  }
+  ways_.UseRows(members_, groups, live, topology.services().size());
+  around_.assign(topology.services().size(), {});
+  counts_.resize(rows.size());
+  calm_.resize(rows.size());
 }
 
 void TreeFeatures::Observe(const ClusterTick& tick, const Topology& topology, double gap) {
@@ -170,6 +85,16 @@ void TreeFeatures::Observe(const ClusterTick& tick, const Topology& topology, do
   }
   services_.Observe(tick, topology, inputs_, gap);
   ReadClasses(tick, topology);
+  for (std::size_t c = 0; c < classes_.size(); ++c) {
+    counts_[c] = classes_[c].count;
+    calm_[c] = static_cast<double>(classes_[c].since_breach) * services_.seconds() >= 1 ? 1 : 0;
+  }
+  ways_.Observe(counts_, calm_, services_, gap);
+  for (std::size_t c = 0; c < classes_.size(); ++c) {
+    ClassState& state = classes_[c];
+    state.delays = {state.weighed.delay, state.delays[0], state.delays[1], state.delays[2]};
+    state.weighed = ways_.Weigh(ClassId(static_cast<std::uint32_t>(c)), {});
+  }
 }
 
 void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology) {
@@ -203,6 +128,7 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
     state.oldest_before = state.oldest;
     state.p99_before = state.p99;
     state.over_now = state.oldest = state.p99 = state.p50 = state.count = kNone;
+    state.near_now = state.half_now = state.p90 = kNone;
     double waits = 0;
     if (now != nullptr) {
       slot.over = static_cast<float>(now->over_target);
@@ -222,7 +148,10 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
       if (now->count > 0 || whole) {
         state.p99 = of_target(whole ? now->latency.Quantile(0.99) : now->p99_ns);
         state.p50 = of_target(whole ? now->latency.Quantile(0.5) : now->p50_ns);
+        if (whole) state.p90 = of_target(now->latency.Quantile(0.9));
       }
+      state.near_now = slot.near;
+      state.half_now = slot.half;
       state.count = slot.total;
       waits = now->oldest_open_ns > target.latency_ns ? 1 : 0;
     }
@@ -235,6 +164,11 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
         std::max(std::floor(share * state.total + 1e-9) + 1, static_cast<double>(target.min_over)));
     state.fills = {state.fill, state.fills[0], state.fills[1]};
     state.fill = now != nullptr ? static_cast<float>((state.over + waits)) / state.allowed : kNone;
+    double leaves = 0;
+    for (std::size_t i = 0; i < std::min<std::size_t>(kLeave, ticks); ++i) {
+      leaves += static_cast<double>(state.ring[(state.at + i) % ticks].over);
+    }
+    state.leaves = static_cast<float>(leaves) / state.allowed;
     // The tail itself: how many have to be late for a violation (min_over) is not its matter.
     const double of_tail = std::floor(share * state.total + 1e-9) + 1;
     state.near = now != nullptr && state.near_sum + waits >= of_tail;
@@ -382,184 +316,6 @@ void TreeFeatures::CollectUnmasked(absl::Span<const std::uint32_t> members, cons
     into->top[into->count] = all.top[i];
     into->top_score[into->count++] = all.top_score[i];
   }
-}
-
-float TreeFeatures::Excess(std::uint32_t service) const {
-  return services_.recent_rate(service) >= 0 ? std::max(services_.value(Series::kSelf, service) -
-                                                            services_.mean(Series::kSelf, service),
-                                                        0.0f) /
-                                                   std::max(services_.recent_rate(service), 1.0f)
-                                             : kNone;
-}
-
-void TreeFeatures::ClassRow(ClassId id, float* row) {
-  const ClassState& state = classes_[id.index()];
-  std::size_t n = 0;
-  const auto put = [&](float value) { row[n++] = value; };
-  put(state.fill);
-  put(state.fills[2]);
-  put(state.fill == state.fill ? state.allowed - static_cast<float>(state.over) : kNone);
-  put(state.over_now);
-  put(state.fill - state.fills[1]);
-  put(state.oldest);
-  put(state.oldest - state.oldest_before);
-  put(state.p99);
-  put(state.p99_before);
-  put(state.p50);
-  put(state.usual_p99 > 0 ? state.p99 / state.usual_p99 : kNone);
-  put(state.fill == state.fill ? static_cast<float>(state.near_sum) / state.allowed : kNone);
-  put(state.fill == state.fill ? static_cast<float>(state.half) / state.allowed : kNone);
-  put(state.count / std::max(state.usual_count, 1.0f));
-  put(state.fill == state.fill ? static_cast<float>(state.total) : kNone);
-  put(static_cast<float>(static_cast<double>(state.since_breach) * services_.seconds()));
-
-  float fill = kNone, oldest = kNone, p99 = kNone, other_fill = kNone, other_oldest = kNone;
-  float in_breach = 0, all_in_breach = 0;
-  const float second = static_cast<float>(1 / services_.seconds());
-  for (const ClassState& other : classes_) {
-    if (&other == &state) continue;
-    const bool breach = other.since_breach < second;
-    all_in_breach += breach ? 1.0f : 0.0f;
-    if (other.group != state.group) {
-      other_fill = Larger(other_fill, other.fill);
-      other_oldest = Larger(other_oldest, other.oldest);
-      continue;
-    }
-    in_breach += breach ? 1.0f : 0.0f;
-    fill = Larger(fill, other.fill);
-    oldest = Larger(oldest, other.oldest);
-    p99 = Larger(p99, other.p99);
-  }
-  for (const float value :
-       {fill, oldest, p99, in_breach, other_fill, other_oldest, all_in_breach}) {
-    put(value);
-  }
-
-  Aggregate& shared = aggregates_[members_.ListOf(id)];
-  if (shared.tick != services_.observed()) {
-    Collect(members_.Of(id), &shared);
-    shared.tick = services_.observed();
-  }
-  aggregate_ = &shared;
-  if (!masked_.empty()) {
-    CollectUnmasked(members_.Of(id), shared, &masked_aggregate_);
-    aggregate_ = &masked_aggregate_;
-  }
-  const Aggregate& all = *aggregate_;
-  for (std::size_t i = 0; i < candidates().size(); ++i) {
-    rivalling_[i] = {services_.z(Series::kSelf, all.top[i]), Excess(all.top[i])};
-  }
-
-  const float target_s = classes_[id.index()].target_s;
-  const ServiceId entry = classes_[id.index()].entry;
-  if (entry.valid() && !IsMasked(entry.value())) {
-    const std::size_t e = entry.index();
-    const float recent = services_.recent_rate(e);
-    put(services_.z(Series::kSelf, e));
-    put(services_.z(Series::kOutstanding, e));
-    put(services_.OutstandingRise(e, 1));
-    put(services_.OutstandingRise(e, 2));
-    put(services_.OutstandingRise(e, 4));
-    put(services_.z(Series::kRate, e));
-    put(recent / std::max(services_.mean(Series::kRate, e), 1.0f));
-    const float per = recent >= 0 ? 1 / (std::max(recent, 1.0f) * target_s) : kNone;
-    const float outstanding = services_.value(Series::kOutstanding, e);
-    put(outstanding * per);
-    put((outstanding - services_.mean(Series::kOutstanding, e)) * per);
-  } else {
-    for (int i = 0; i < 9; ++i) put(kNone);
-  }
-  put(all.most[Series::kSelf]);
-  put(all.second_self);
-  for (const Series series :
-       {Series::kOutstanding, Series::kQueued, Series::kSocket, Series::kNic, Series::kAccept,
-        Series::kSend, Series::kGap, Series::kRunning, Series::kStay}) {
-    put(all.most[series]);
-  }
-  put(all.most[ServiceColumns::kRise1]);
-  put(all.most[ServiceColumns::kRise2]);
-  put(all.most[ServiceColumns::kRise4]);
-  put(all.most[ServiceColumns::kOutstandingRise]);
-  put(all.abnormal);
-  put(all.most[ServiceColumns::kExcess] / target_s);
-  put(all.excess_sum / target_s);
-  put(all.most[Series::kRate]);
-  put(all.least_rate);
-  if (all.count > 0) {
-    const std::uint32_t s = all.top[0];
-    const ServiceColumns::Neighbours& near = services_.neighbours(s);
-    put(services_.z(Series::kSelf, s));
-    put(services_.SelfRise(s, 2));
-    put(services_.z(Series::kGap, s));
-    put(near.callee_self);
-    put(near.mate_self);
-    put(services_.z(Series::kQueued, s));
-  } else {
-    for (int i = 0; i < 6; ++i) put(kNone);
-  }
-}
-
-bool TreeFeatures::Stirs(const float* row) {
-  // By the places of kClassNames; what is NaN does not stir.
-  constexpr std::size_t kFill = 0, kOldest = 5, kP99 = 7, kSince = 15, kSiblings = 16, kSelfZ = 32;
-  constexpr std::size_t kOutstandingZ = 34;
-  return row[kFill] > 0.3f || row[kOldest] > 0.6f || row[kP99] > 0.7f || row[kSince] < 5 ||
-         row[kSiblings] > 0.6f || row[kSelfZ] > 6 || row[kOutstandingZ] > 6;
-}
-
-void TreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) {
-  std::size_t n = 0;
-  const auto put = [&](float value) { row[n++] = value; };
-  const bool load = service == kLoad;
-  const ServiceId entry = classes_[id.index()].entry;
-  put(load ? 1.0f : 0.0f);
-  if (load && !entry.valid()) {
-    while (n < kServiceColumns) put(kNone);
-    return;
-  }
-  const std::uint32_t s = load ? entry.value() : service;
-  const float target_s = classes_[id.index()].target_s;
-  for (const Series series :
-       {Series::kSelf, Series::kOutstanding, Series::kQueued, Series::kRunning, Series::kSocket,
-        Series::kNic, Series::kAccept, Series::kSend, Series::kGap, Series::kRate}) {
-    put(services_.z(series, s));
-  }
-  const float recent = services_.recent_rate(s);
-  const float rate = std::max(recent, 1.0f);
-  put(recent >= 0 ? recent / std::max(services_.mean(Series::kRate, s), 1.0f) : kNone);
-  put(services_.z(Series::kStay, s));
-  for (const std::size_t back : {1u, 2u, 4u, 8u}) put(services_.SelfRise(s, back));
-  for (const std::size_t back : {1u, 2u, 4u, 8u}) put(services_.OutstandingRise(s, back));
-  const float self = services_.z(Series::kSelf, s);
-  float before = 1, other = kNone, excess_sum = 0;
-  const absl::Span<const std::uint32_t> all = candidates();
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const Rivalling& one = rivalling_[i];
-    if (one.excess == one.excess) excess_sum += one.excess;
-    if (all[i] == s) continue;
-    before += one.self > self ? 1.0f : 0.0f;
-    other = Larger(other, one.self);
-  }
-  put(1 / before);
-  put(self - other);
-  const ServiceColumns::Neighbours& near = services_.neighbours(s);
-  put(near.callee_self);
-  put(near.callee_outstanding);
-  put(near.caller_self);
-  put(near.mate_self);
-  const float excess = Excess(s);
-  put(excess / target_s);
-  put(excess_sum > 0 ? excess / excess_sum : 0.0f);
-  const auto above = [&](Series series) {
-    return services_.value(series, s) - services_.mean(series, s);
-  };
-  put(services_.mean(Series::kSelf, s));
-  put(services_.value(Series::kSelf, s));
-  put(entry.valid() && entry.value() == s ? 1.0f : 0.0f);
-  put(services_.value(Series::kStay, s) / std::max(services_.mean(Series::kStay, s), 1.0f));
-  put(above(Series::kGap) / (rate * target_s));
-  put(above(Series::kQueued) / (rate * target_s));
-  put(services_.value(Series::kRunning, s) / std::max(services_.mean(Series::kRunning, s), 0.1f));
 }
 
 float TreeFeatures::Z(std::uint32_t service, Measure measure) const {

@@ -18,6 +18,7 @@
 
 #include "absl/types/span.h"
 #include "predict/class_members.h"
+#include "predict/class_ways.h"
 #include "predict/rival_measures.h"
 #include "predict/service_columns.h"
 #include "seer/core/config.h"
@@ -56,9 +57,7 @@ class TreeFeatures {
   // Whether a ClassRow() shows that anything is out of the ordinary.
   static bool Stirs(const float* row);
   // Of the last ClassRow(). Services by how conspicuous they are; "load" is not among them.
-  absl::Span<const std::uint32_t> candidates() const {
-    return {aggregate_->top.data(), std::min(aggregate_->count, kCandidates)};
-  }
+  absl::Span<const std::uint32_t> candidates() const { return {chosen_.data(), chosen_count_}; }
   // kServiceColumns values of a candidate, or of "load" with kLoad.
   static constexpr std::uint32_t kLoad = 0xffffffffu;
   void ServiceRow(ClassId id, std::uint32_t service, float* row);
@@ -103,7 +102,15 @@ class TreeFeatures {
   };
   // What a candidate is compared with.
   struct Rivalling {
-    float self, excess;
+    float self, excess, way, own;
+  };
+  // What stands around a service.
+  struct Around {
+    float callee_gap = kNone, callee_gap_least = kNone, caller_gap = kNone;  // of these, in spreads
+    float mate_gap = kNone;  // the largest of another one on its nodes
+    float node_nic = kNone;
+    float node_self = kNone, node_gap = kNone;  // the mean over those on a node
+    std::uint64_t tick = 0;                     // of which it was computed, counted
   };
   struct ClassRing {
     float over = 0, near = 0, half = 0, total = 0;
@@ -121,7 +128,11 @@ class TreeFeatures {
     std::array<float, 3> fills{};  // the three ticks before, the newest first
     float since_breach = 1000;     // ticks
     bool near = false, known = false;
-    std::uint32_t group = 0;  // of an application
+    float near_now = kNone, half_now = kNone, p90 = kNone;
+    float leaves = kNone;  // over the target, of what is allowed, in the ticks that leave next
+    ClassWays::Weighed weighed;
+    std::array<float, 4> delays = {kNone, kNone, kNone, kNone};  // the ticks before, newest first
+    std::uint32_t group = 0;                                     // of an application
     ServiceId entry;
     float target_s = 1;
   };
@@ -139,16 +150,32 @@ class TreeFeatures {
     return false;
   }
   float Excess(std::uint32_t service) const;
+  void UseWays(const Topology& topology);
+  const Around& AroundOf(std::uint32_t service);
+  // Of a class's target, how long its requests wait for the service more than usual.
+  float WayDelay(ClassId id, std::uint32_t service) const {
+    return ways_.visits(id, service) * ways_.slow(service) / classes_[id.index()].target_s;
+  }
+  float OwnDelay(ClassId id, std::uint32_t service) const {
+    return ways_.visits(id, service) * ways_.own(service) / classes_[id.index()].target_s;
+  }
+  void PutWays(ClassId id, std::uint32_t service, float* row);
 
   TreeInputs inputs_;
   ServiceColumns services_;
   ClassMembers members_;
   std::vector<ClassState> classes_;
+  ClassWays ways_;
+  std::vector<Around> around_;  // of each service
+  std::vector<float> counts_;   // of each class, and whether it is calm
+  std::vector<std::uint8_t> calm_;
 
   std::vector<Aggregate> aggregates_;  // by list of members
   Aggregate masked_aggregate_;
-  const Aggregate* aggregate_ = &masked_aggregate_;  // of the last ClassRow()
-  std::array<Rivalling, kCandidates> rivalling_;     // of its candidates
+  // Of the last ClassRow().
+  std::array<std::uint32_t, kCandidates> chosen_{};
+  std::size_t chosen_count_ = 0;
+  std::array<Rivalling, kCandidates> rivalling_;  // of its candidates
   std::vector<std::uint32_t> masked_;
 };
 

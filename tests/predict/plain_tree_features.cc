@@ -182,6 +182,12 @@ void PlainTreeFeatures::UseRows(const Topology& topology) {
       }
     }
   }
+  std::vector<std::uint32_t> groups;
+  for (const ClassState& state : classes_) groups.push_back(state.group);
+  ways_.UseRows(members_, topology, groups);
+  PlainHeld none;
+  none.own = none.slow = kNone;
+  held_.resize(services, none);
 }
 
 void PlainTreeFeatures::Observe(const ClusterTick& tick, const Topology& topology, double gap) {
@@ -199,6 +205,51 @@ void PlainTreeFeatures::Observe(const ClusterTick& tick, const Topology& topolog
   ++observed_;
   ReadServices(tick, topology);
   ReadClasses(tick, topology);
+  ReadWays();
+  std::vector<float> counts;
+  std::vector<bool> calm;
+  for (const ClassState& state : classes_) {
+    counts.push_back(state.count);
+    calm.push_back(static_cast<double>(state.since_breach) * seconds_ >= 1);
+  }
+  ways_.Observe(counts, calm, held_, gap);
+  for (std::size_t c = 0; c < classes_.size(); ++c) {
+    ClassState& state = classes_[c];
+    state.delays = {state.weighed.delay, state.delays[0], state.delays[1], state.delays[2]};
+    state.weighed = ways_.Weigh(ClassId(static_cast<std::uint32_t>(c)), held_, {});
+  }
+}
+
+void PlainTreeFeatures::ReadWays() {
+  const auto weight = static_cast<float>(std::min(1.0, seconds_ / 0.3));
+  for (std::uint32_t s = 0; s < held_.size(); ++s) {
+    PlainHeld& held = held_[s];
+    const auto above = [&](Series series) {
+      return columns_[series].value[s] - columns_[series].mean[s];
+    };
+    const float per = 1 / std::max(recent_rate_[s], 1.0f);
+    const float all = above(kSelf), gap = above(kGap), queued = above(kQueued);
+    held.came = columns_[kRate].value[s] * static_cast<float>(seconds_);
+    const bool counted = columns_[kSelf].z[s] == columns_[kSelf].z[s] && recent_rate_[s] >= 0;
+    held.excess = counted ? all / std::max(recent_rate_[s], 1.0f) : kNone;
+    held.self_z = columns_[kSelf].z[s];
+    held.rise = Rise(self_ring_, s, 2);
+    held.gap_z = columns_[kGap].z[s];
+    if (!(recent_rate_[s] >= 0) || std::isnan(all)) {
+      held.own = held.slow = kNone;
+      continue;
+    }
+    float own = std::max(all, 0.0f);
+    const float works = all - gap - queued;
+    float share = (columns_[kOutstanding].value[s] - columns_[kSelf].value[s]) /
+                  std::max(columns_[kRunning].value[s], 1.0f);
+    if (!std::isnan(works) && !std::isnan(share)) {
+      share = std::min(std::max(share, 0.0f), 1.0f);
+      own = std::max(gap, 0.0f) + std::max(works, 0.0f) + std::max(queued, 0.0f) * (1 - share);
+    }
+    held.own = std::isnan(held.own) ? own * per : held.own + weight * (own * per - held.own);
+    held.slow = std::isnan(held.slow) ? all * per : held.slow + weight * (all * per - held.slow);
+  }
 }
 
 void PlainTreeFeatures::ReadServices(const ClusterTick& tick, const Topology& topology) {
@@ -300,6 +351,7 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
     state.oldest_before = state.oldest;
     state.p99_before = state.p99;
     state.over_now = state.oldest = state.p99 = state.p50 = state.count = kNone;
+    state.near_now = state.half_now = state.p90 = kNone;
     double waits = 0;
     if (now != nullptr) {
       slot.over = static_cast<float>(now->over_target);
@@ -319,7 +371,10 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
       if (now->count > 0 || whole) {
         state.p99 = of_target(whole ? now->latency.Quantile(0.99) : now->p99_ns);
         state.p50 = of_target(whole ? now->latency.Quantile(0.5) : now->p50_ns);
+        if (whole) state.p90 = of_target(now->latency.Quantile(0.9));
       }
+      state.near_now = slot.near;
+      state.half_now = slot.half;
       state.count = slot.total;
       waits = now->oldest_open_ns > target.latency_ns ? 1 : 0;
     }
@@ -332,6 +387,11 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
         std::max(std::floor(share * state.total + 1e-9) + 1, static_cast<double>(target.min_over)));
     state.fills = {state.fill, state.fills[0], state.fills[1]};
     state.fill = now != nullptr ? static_cast<float>((state.over + waits)) / state.allowed : kNone;
+    double leaves = 0;  // in the three oldest ticks
+    for (std::size_t i = 0; i < std::min<std::size_t>(3, ticks); ++i) {
+      leaves += static_cast<double>(state.ring[(state.at + i) % ticks].over);
+    }
+    state.leaves = static_cast<float>(leaves) / state.allowed;
     // The tail itself: how many have to be late for a violation (min_over) is not its matter.
     const double of_tail = std::floor(share * state.total + 1e-9) + 1;
     state.near = now != nullptr && state.near_sum + waits >= of_tail;
@@ -353,217 +413,6 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
     }
     state.known = seen && static_cast<float>(observed_) > kWarm;
   }
-}
-
-void PlainTreeFeatures::ClassRow(ClassId id, float* row) {
-  const ClassState& state = classes_[id.index()];
-  std::size_t n = 0;
-  const auto put = [&](float value) { row[n++] = value; };
-  put(state.fill);
-  put(state.fills[2]);
-  put(state.fill == state.fill ? state.allowed - static_cast<float>(state.over) : kNone);
-  put(state.over_now);
-  put(state.fill - state.fills[1]);
-  put(state.oldest);
-  put(state.oldest - state.oldest_before);
-  put(state.p99);
-  put(state.p99_before);
-  put(state.p50);
-  put(state.usual_p99 > 0 ? state.p99 / state.usual_p99 : kNone);
-  put(state.fill == state.fill ? static_cast<float>(state.near_sum) / state.allowed : kNone);
-  put(state.fill == state.fill ? static_cast<float>(state.half) / state.allowed : kNone);
-  put(state.count / std::max(state.usual_count, 1.0f));
-  put(state.fill == state.fill ? static_cast<float>(state.total) : kNone);
-  put(static_cast<float>(static_cast<double>(state.since_breach) * seconds_));
-
-  float fill = kNone, oldest = kNone, p99 = kNone, other_fill = kNone, other_oldest = kNone;
-  float in_breach = 0, all_in_breach = 0;
-  const float second = static_cast<float>(1 / seconds_);
-  for (const ClassState& other : classes_) {
-    if (&other == &state) continue;
-    const bool breach = other.since_breach < second;
-    all_in_breach += breach ? 1.0f : 0.0f;
-    if (other.group != state.group) {
-      other_fill = Larger(other_fill, other.fill);
-      other_oldest = Larger(other_oldest, other.oldest);
-      continue;
-    }
-    in_breach += breach ? 1.0f : 0.0f;
-    fill = Larger(fill, other.fill);
-    oldest = Larger(oldest, other.oldest);
-    p99 = Larger(p99, other.p99);
-  }
-  for (const float value :
-       {fill, oldest, p99, in_breach, other_fill, other_oldest, all_in_breach}) {
-    put(value);
-  }
-
-  // All that the class's requests can wait for, and who stands out among them.
-  float most[kSeries];
-  std::fill(std::begin(most), std::end(most), kNone);
-  float second_self = kNone, least_rate = kNone, rise1 = kNone, rise2 = kNone, rise4 = kNone;
-  float outstanding_rise = kNone, abnormal = 0, excess_most = kNone, excess_sum = 0;
-  top_count_ = 0;
-  for (const std::uint32_t s : members_.Of(id)) {
-    if (std::find(masked_.begin(), masked_.end(), s) != masked_.end()) continue;
-    const float self = columns_[kSelf].z[s];
-    if (self > most[kSelf] || std::isnan(most[kSelf])) {
-      second_self = most[kSelf];
-    } else if (self > second_self || std::isnan(second_self)) {
-      second_self = self;
-    }
-    for (std::size_t k = 0; k < kSeries; ++k) most[k] = Larger(most[k], columns_[k].z[s]);
-    const float rate_z = columns_[kRate].z[s];
-    if (rate_z < least_rate || std::isnan(least_rate)) least_rate = rate_z;
-    rise1 = Larger(rise1, Rise(self_ring_, s, 1));
-    rise2 = Larger(rise2, Rise(self_ring_, s, 2));
-    rise4 = Larger(rise4, Rise(self_ring_, s, 4));
-    outstanding_rise = Larger(outstanding_rise, Rise(outstanding_ring_, s, 2));
-    abnormal += self > 4 ? 1.0f : 0.0f;
-    if (self == self && recent_rate_[s] >= 0) {
-      const float excess =
-          (columns_[kSelf].value[s] - columns_[kSelf].mean[s]) / std::max(recent_rate_[s], 1.0f);
-      excess_most = Larger(excess_most, excess);
-      excess_sum += std::max(excess, 0.0f);
-    }
-    // Whoever stands out in any way may be to blame.
-    float score = Larger(self, 0.5f * columns_[kOutstanding].z[s]);
-    for (const Series series : {kGap, kQueued, kSocket, kNic, kAccept}) {
-      score = Larger(score, columns_[series].z[s]);
-    }
-    if (std::isnan(score)) continue;
-    if (top_count_ == kCandidates && top_score_[kCandidates - 1] >= score) continue;
-    if (top_count_ < kCandidates) ++top_count_;
-    std::size_t place = top_count_ - 1;
-    for (; place > 0 && top_score_[place - 1] < score; --place) {
-      top_score_[place] = top_score_[place - 1];
-      top_[place] = top_[place - 1];
-    }
-    top_score_[place] = score;
-    top_[place] = s;
-  }
-  const float target_s = classes_[id.index()].target_s;
-  const ServiceId entry = classes_[id.index()].entry;
-  if (entry.valid() && std::find(masked_.begin(), masked_.end(), entry.value()) == masked_.end()) {
-    const std::size_t e = entry.index();
-    put(columns_[kSelf].z[e]);
-    put(columns_[kOutstanding].z[e]);
-    put(Rise(outstanding_ring_, e, 1));
-    put(Rise(outstanding_ring_, e, 2));
-    put(Rise(outstanding_ring_, e, 4));
-    put(columns_[kRate].z[e]);
-    put(recent_rate_[e] / std::max(columns_[kRate].mean[e], 1.0f));
-    const float per =
-        recent_rate_[e] >= 0 ? 1 / (std::max(recent_rate_[e], 1.0f) * target_s) : kNone;
-    put(columns_[kOutstanding].value[e] * per);
-    put((columns_[kOutstanding].value[e] - columns_[kOutstanding].mean[e]) * per);
-  } else {
-    for (int i = 0; i < 9; ++i) put(kNone);
-  }
-  put(most[kSelf]);
-  put(second_self);
-  for (const Series series :
-       {kOutstanding, kQueued, kSocket, kNic, kAccept, kSend, kGap, kRunning, kStay}) {
-    put(most[series]);
-  }
-  put(rise1);
-  put(rise2);
-  put(rise4);
-  put(outstanding_rise);
-  put(abnormal);
-  put(excess_most / target_s);
-  put(excess_sum / target_s);
-  put(most[kRate]);
-  put(least_rate);
-  if (top_count_ > 0) {
-    const std::uint32_t s = top_[0];
-    put(columns_[kSelf].z[s]);
-    put(Rise(self_ring_, s, 2));
-    put(columns_[kGap].z[s]);
-    put(callee_self_[s]);
-    put(mate_self_[s]);
-    put(columns_[kQueued].z[s]);
-  } else {
-    for (int i = 0; i < 6; ++i) put(kNone);
-  }
-}
-
-void PlainTreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) const {
-  std::size_t n = 0;
-  const auto put = [&](float value) { row[n++] = value; };
-  const bool load = service == kLoad;
-  const ServiceId entry = classes_[id.index()].entry;
-  put(load ? 1.0f : 0.0f);
-  if (load && !entry.valid()) {
-    while (n < kServiceColumns) put(kNone);
-    return;
-  }
-  const std::uint32_t s = load ? entry.value() : service;
-  const float target_s = classes_[id.index()].target_s;
-  for (const Series series :
-       {kSelf, kOutstanding, kQueued, kRunning, kSocket, kNic, kAccept, kSend, kGap, kRate}) {
-    put(columns_[series].z[s]);
-  }
-  const float rate = std::max(recent_rate_[s], 1.0f);
-  put(recent_rate_[s] >= 0 ? recent_rate_[s] / std::max(columns_[kRate].mean[s], 1.0f) : kNone);
-  put(columns_[kStay].z[s]);
-  for (const std::size_t back : {1u, 2u, 4u, 8u}) put(Rise(self_ring_, s, back));
-  for (const std::size_t back : {1u, 2u, 4u, 8u}) put(Rise(outstanding_ring_, s, back));
-  const float self = columns_[kSelf].z[s];
-  const auto excess_of = [&](std::uint32_t i) {
-    return recent_rate_[i] >= 0
-               ? std::max(columns_[kSelf].value[i] - columns_[kSelf].mean[i], 0.0f) /
-                     std::max(recent_rate_[i], 1.0f)
-               : kNone;
-  };
-  float before = 1, other = kNone, excess_sum = 0;
-  for (const std::uint32_t i : candidates()) {
-    const float excess = excess_of(i);
-    if (excess == excess) excess_sum += excess;
-    if (i == s) continue;
-    before += columns_[kSelf].z[i] > self ? 1.0f : 0.0f;
-    other = Larger(other, columns_[kSelf].z[i]);
-  }
-  put(1 / before);
-  put(self - other);
-  put(callee_self_[s]);
-  put(callee_outstanding_[s]);
-  put(caller_self_[s]);
-  put(mate_self_[s]);
-  const float excess = excess_of(s);
-  put(excess / target_s);
-  put(excess_sum > 0 ? excess / excess_sum : 0.0f);
-  put(columns_[kSelf].mean[s]);
-  put(columns_[kSelf].value[s]);
-  put(entry.valid() && entry.value() == s ? 1.0f : 0.0f);
-  put(columns_[kStay].value[s] / std::max(columns_[kStay].mean[s], 1.0f));
-  put((columns_[kGap].value[s] - columns_[kGap].mean[s]) / (rate * target_s));
-  put((columns_[kQueued].value[s] - columns_[kQueued].mean[s]) / (rate * target_s));
-  put(columns_[kRunning].value[s] / std::max(columns_[kRunning].mean[s], 0.1f));
-}
-
-float PlainTreeFeatures::Z(std::uint32_t service, Measure measure) const {
-  switch (measure) {
-    case Measure::kSelf:
-      return columns_[kSelf].z[service];
-    case Measure::kOutstanding:
-      return columns_[kOutstanding].z[service];
-    case Measure::kQueued:
-      return columns_[kQueued].z[service];
-    case Measure::kRunning:
-      return columns_[kRunning].z[service];
-    case Measure::kSocket:
-      return columns_[kSocket].z[service];
-    case Measure::kNic:
-      return columns_[kNic].z[service];
-    case Measure::kAccept:
-      return columns_[kAccept].z[service];
-    case Measure::kSend:
-      return columns_[kSend].z[service];
-    case Measure::kBlocked:
-      break;
-  }
-  return kNone;
 }
 
 }  // namespace seer::testing

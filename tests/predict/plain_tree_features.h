@@ -15,6 +15,7 @@
 #include "seer/core/topology.h"
 #include "seer/predict/tree_model.h"
 #include "seer/window/cluster_tick.h"
+#include "tests/predict/plain_class_ways.h"
 
 namespace seer::testing {
 
@@ -128,7 +129,10 @@ class PlainTreeFeatures {
     std::array<float, 3> fills{};  // the three ticks before, the newest first
     float since_breach = 1000;     // ticks
     bool near = false, known = false;
-    std::uint32_t group = 0;  // of an application
+    float near_now = kNone, half_now = kNone, p90 = kNone, leaves = kNone;
+    PlainClassWays::Weighed weighed;
+    std::array<float, 4> delays = {kNone, kNone, kNone, kNone};  // the ticks before
+    std::uint32_t group = 0;                                     // of an application
     ServiceId entry;
     float target_s = 1;
   };
@@ -138,6 +142,11 @@ class PlainTreeFeatures {
 
   void ReadClasses(const ClusterTick& tick, const Topology& topology);
   void ReadServices(const ClusterTick& tick, const Topology& topology);
+  void ReadWays();
+  float WayDelay(ClassId id, std::uint32_t service) const {
+    return ways_.Visits(id, service) * held_[service].slow / classes_[id.index()].target_s;
+  }
+  void PutWays(ClassId id, std::uint32_t service, float* row) const;
   float Rise(const std::array<std::vector<float>, kBack>& ring, std::size_t service,
              std::size_t back) const {
     const float now = ring[at_][service];
@@ -160,6 +169,8 @@ class PlainTreeFeatures {
   std::vector<float> callee_self_, callee_outstanding_, caller_self_, mate_self_;
   std::vector<std::pair<float, float>> node_two_;  // the two largest self z of a node
   std::vector<ClassState> classes_;
+  PlainClassWays ways_;
+  std::vector<PlainHeld> held_;
   std::array<std::uint32_t, kCandidates> top_{};
   std::array<float, kCandidates> top_score_{};
   std::size_t top_count_ = 0;

@@ -234,7 +234,7 @@ TEST(RetrainerTrees, OnlySoManyTreesAreAdded) {
   options.boost_trees = 8;
   options.added_trees = 12;
   auto retrainer = Retrainer::Create(Trained(), options).value();
-  Live(retrainer.get(), FaultyRun(30, 9000, kUpdated));
+  Live(retrainer.get(), FaultyRun(40, 9000, kUpdated));
   const auto decisions = retrainer->TakeDecisions();
   SCOPED_TRACE(Text(decisions));
   ASSERT_GT(Count(decisions, RetrainStage::kBoost, true), 1u);

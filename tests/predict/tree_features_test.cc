@@ -228,7 +228,7 @@ TEST_P(TreeFeaturesOf, GoOnFromWhatWasSaved) {
   RandomCluster cluster(5, 20, GetParam());
   TreeFeatures first(inputs), second(inputs);
   first.UseRows(cluster.topology);
-  for (int i = 0; i < 60; ++i) first.Observe(cluster.Next(), cluster.topology, 0);
+  for (int i = 0; i < 130; ++i) first.Observe(cluster.Next(), cluster.topology, 0);  // ways, too
   std::string bytes;
   internal::StateIo save(&bytes);
   first.State(save);

@@ -54,8 +54,8 @@ struct TreeInputs {
 };
 
 struct TreeModel {
-  static constexpr std::size_t kClassColumns = 58;    // of `violations`
-  static constexpr std::size_t kServiceColumns = 36;  // of `initiators`
+  static constexpr std::size_t kClassColumns = 74;    // of `violations`
+  static constexpr std::size_t kServiceColumns = 66;  // of `initiators`
 
   TickPeriod period;
   TreeInputs inputs;

@@ -1,0 +1,119 @@
+// Which services the requests of a class pass, and how often: learnt, tick by tick, from how many
+// requests of each class ended and how many calls came to each service. Classes of an application
+// mostly share their entry; who of them waits for whom no topology tells.
+//
+// The calls that came to a service are the sum over the classes of the application of visits times
+// requests: a Kalman filter whose gain all services share (each sees the same requests), with
+// visits that may drift. It learns from blocks of ticks, so that a request that spans two of them
+// matters little, and not while a class is in violation, when calls and ends fall apart.
+//
+// Cost: a tick about 1 ns for each class and service of its application.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "predict/class_members.h"
+#include "predict/service_columns.h"
+#include "seer/core/config.h"
+#include "seer/core/internal/state_io.h"
+
+SEER_BEGIN_NAMESPACE
+namespace internal {
+
+class ClassWays {
+ public:
+  static constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+  static constexpr std::size_t kBlockTicks = 4;
+  static constexpr float kWarm = 20;               // blocks until visits are told
+  static constexpr std::size_t kMostClasses = 64;  // of an application; of more nothing is learnt
+  static constexpr std::size_t kMostCells = std::size_t{1} << 20;  // classes x services, over all
+  static constexpr float kMayPass = 0.02f;  // visits from which it may be to blame
+  static constexpr float kOnWay = 0.1f;     // visits from which a service counts as passed
+  static constexpr std::size_t kLanes = 8;  // sums that run side by side
+
+  // `groups`: of each class the first class of its application; a class that is removed is in none.
+  void UseRows(const ClassMembers& members, absl::Span<const std::uint32_t> groups,
+               absl::Span<const std::uint8_t> live, std::size_t services);
+  void Clear() { *this = ClassWays(); }
+
+  // A tick that `services` has seen. Requests of each class that ended in it; NaN: not known.
+  // `calm`: no violation of the class lately.
+  void Observe(absl::Span<const float> counts, absl::Span<const std::uint8_t> calm,
+               const ServiceColumns& services, double gap);
+
+  // Calls of the service for each request of the class; NaN: not known (yet).
+  float visits(ClassId id, std::uint32_t service) const;
+
+  // Seconds that a call is held up at the service more than usual: on its way to it, while the
+  // service works on it, or while it waits for workers that do not wait for others themselves; over
+  // the last ticks. Where that cannot be told, all that stands there. NaN: not known.
+  float own(std::size_t service) const { return own_[service]; }
+  // All that stands there above usual, over the last ticks.
+  float slow(std::size_t service) const { return slow_[service]; }
+
+  // What stands at the services that a request of the class passes.
+  struct Weighed {
+    float delay = kNone;  // seconds that a request waits for them more than usual, if they go on so
+    float most = kNone;   // for one of them
+    float slow = kNone;   // as `delay`, over the last ticks
+    float own = kNone;    // own() of all of them
+    float self = kNone, rise = kNone, gap = kNone;  // the largest, in spreads
+    float abnormal = kNone;                         // how many are
+  };
+  Weighed Weigh(ClassId id, absl::Span<const std::uint32_t> masked);
+
+  // The services that requests of the class may pass, by how conspicuous they are: at most
+  // into->size() of those that are not masked. False: not known yet.
+  bool Candidates(ClassId id, const ServiceColumns& services,
+                  absl::Span<const std::uint32_t> masked, absl::Span<std::uint32_t> into,
+                  std::size_t* count) const;
+
+  // Of all services of the class's application, in spreads above usual; NaN: not known.
+  struct Weather {
+    float self = kNone, gap = kNone;              // means of values that are cut off
+    float self_share = kNone, gap_share = kNone;  // of services that are far above
+  };
+  Weather weather(ClassId id) const;
+
+  // What was learnt, saved or loaded; loading, UseRows() comes after it.
+  void State(StateIo& io);
+
+ private:
+  enum Gathered : std::size_t { kDelay, kSlow, kOwn, kSelf, kRise, kGap, kGathered };
+  struct Group {
+    std::vector<std::uint32_t> members;  // services, ascending
+    std::vector<std::uint32_t> classes;  // ascending
+    std::vector<double> inverse;         // classes x classes: how little is known of visits
+    std::vector<float> visits;           // classes x members
+    std::vector<float> learnt;           // of each member: blocks
+    // Of the block that is not over yet.
+    std::uint32_t ticks = 0;
+    bool good = true;
+    std::vector<float> ended;  // of each class
+    std::vector<float> came;   // of each member; NaN: not known
+    // Of this tick, by member; what is not known is 0 or minus infinity.
+    std::array<std::vector<float>, kGathered> now;
+    Weather weather;
+  };
+  struct Place {
+    std::uint32_t group = kNowhere, row = 0;
+  };
+  static constexpr std::uint32_t kNowhere = 0xffffffffu;
+
+  void ReadServices(const ServiceColumns& services);
+  static void Learn(Group* group);
+  const Group* GroupOf(ClassId id) const;
+  static std::size_t MemberOf(const Group& group, std::uint32_t service);
+
+  std::vector<Group> groups_;
+  std::vector<Place> places_;      // of each class
+  std::vector<float> own_, slow_;  // of each service
+};
+
+}  // namespace internal
+SEER_END_NAMESPACE
