@@ -20,6 +20,7 @@ class ClassMembers {
   // `from_back_end`, in the order of topology_order.h.
   void Use(const Topology& topology, bool from_back_end);
   absl::Span<const std::uint32_t> Of(ClassId id) const { return lists_[ListOf(id)]; }
+  absl::Span<const std::uint32_t> OfList(std::size_t list) const { return lists_[list]; }
   // Classes with the same services have the same list.
   std::size_t lists() const { return lists_.size(); }
   std::size_t ListOf(ClassId id) const {

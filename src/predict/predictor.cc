@@ -40,6 +40,15 @@ absl::Status Validate(const PredictorOptions& options) {
   return absl::OkStatus();
 }
 
+// What is about to be read is asked for at once: it comes while others hold the lock.
+void Prefetch(const void* what, std::size_t bytes) {
+#if defined(__GNUC__)
+  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(what) + i);
+#else
+  (void)what, (void)bytes;
+#endif
+}
+
 // The share of the live services of which some depth was known, at the service or by its callers.
 class Sight {
  public:
@@ -100,6 +109,7 @@ class Predictor::Impl {
   }
 
   absl::Status Observe(const Snapshot& snapshot) {
+    Prefetch(&snapshot, sizeof(snapshot));
     internal::MutexLock lock(&mutex_);
     return Add(snapshot);
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "predict/links.h"
 #include "seer/core/channel.h"
 #include "seer/core/config.h"
 #include "seer/core/topology.h"
@@ -49,6 +50,11 @@ class MeasureTable {
  public:
   // `topology` has every row of the tick. What the masks leave out is missing.
   void Read(const ClusterTick& tick, const Topology& topology, ChannelMask channels, bool edges);
+  // The same, of which only depths and arrivals are asked for. Follow() has seen the topology.
+  void ReadArrivals(const ClusterTick& tick, const Topology& topology, ChannelMask channels,
+                    bool edges);
+  // Which edges lead into each service: once for each version of the topology.
+  void Follow(const Topology& topology);
 
   std::size_t size() const { return arrivals_.size(); }
   bool Seen(std::size_t service, Measure measure) const {
@@ -79,14 +85,25 @@ class MeasureTable {
   };
   const OfMeasure& At(Measure measure) const { return columns_[static_cast<std::size_t>(measure)]; }
   void Forget(std::size_t services, OfMeasure* column);
-  void ReadChannel(const ServiceTable& table, Channel channel);
-  void ReadFlows(const ServiceTable& table, ChannelMask channels);
+  void ReadChannels(const ClusterTick& tick, const Topology& topology, ChannelMask channels);
+  // False where nothing of it was seen.
+  static bool ReadChannel(const ServiceTable& table, Channel channel, std::size_t services,
+                          OfMeasure* column);
+  bool ReadsEdges(std::size_t services, bool edges);
+  void ReadSelf(const ClusterTick& tick, std::size_t services);
+  void ReadSelfOf(const ClusterTick& tick, std::size_t service);
+  void ReadFlows(const ServiceTable& table, std::size_t services, ChannelMask channels);
   void ReadCalls(const ClusterTick& tick, const Topology& topology);
 
   std::array<OfMeasure, kMeasures> columns_;
   std::vector<double> arrivals_, departures_, wait_ms_;
   std::vector<std::uint8_t> unknown_made_;
   SelfDepthTable self_depths_;
+  // Edges that are not removed: into a service; out of it and waited for. The only one into it,
+  // or kNoEdge.
+  static constexpr std::uint32_t kNoEdge = 0xffffffffu;
+  Links into_, out_of_;
+  std::vector<std::uint32_t> only_into_;
 };
 
 }  // namespace internal

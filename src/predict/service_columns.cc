@@ -13,14 +13,32 @@ namespace {
 
 constexpr double kUsualNs = 60e9;  // what is usual is learnt over
 constexpr float kLargest = 1e9f;
+constexpr std::pair<ServiceColumns::Series, Measure> kRead[] = {
+    {ServiceColumns::kSelf, Measure::kSelf},
+    {ServiceColumns::kOutstanding, Measure::kOutstanding},
+    {ServiceColumns::kQueued, Measure::kQueued},
+    {ServiceColumns::kRunning, Measure::kRunning},
+    {ServiceColumns::kSocket, Measure::kSocket},
+    {ServiceColumns::kNic, Measure::kNic},
+    {ServiceColumns::kAccept, Measure::kAccept},
+    {ServiceColumns::kSend, Measure::kSend}};
 constexpr std::size_t kBlock = 64;  // services whose digests stay in the first cache
+constexpr std::size_t kSome = 128;  // whose columns do
+static_assert(kSome % ServiceColumns::kStride == 0);
 
 // NaN never wins.
 float Larger(float a, float b) { return b > a || std::isnan(a) ? b : a; }
 
+#if defined(__GNUC__)
+#define SEER_ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define SEER_ALWAYS_INLINE inline
+#endif
+
 // As RobustBaseline, for all services at once and without branches.
-void LearnColumn(std::size_t services, float rate, const float* in, float* means, float* deviations,
-                 float* counts, float* out) {
+SEER_ALWAYS_INLINE void LearnEach(std::size_t services, float rate, const float* __restrict in,
+                                  float* __restrict means, float* __restrict deviations,
+                                  float* __restrict counts, float* __restrict out) {
   constexpr float kNone = ServiceColumns::kNone, kWarm = ServiceColumns::kWarm;
   for (std::size_t i = 0; i < services; ++i) {
     const bool seen = in[i] == in[i];
@@ -39,6 +57,34 @@ void LearnColumn(std::size_t services, float rate, const float* in, float* means
   }
 }
 
+#undef SEER_ALWAYS_INLINE
+
+using LearnFunction = void (*)(std::size_t, float, const float*, float*, float*, float*, float*);
+void LearnPlain(std::size_t services, float rate, const float* in, float* means, float* deviations,
+                float* counts, float* out) {
+  LearnEach(services, rate, in, means, deviations, counts, out);
+}
+
+#if defined(__GNUC__) && defined(__x86_64__)
+// Eight at a time instead of four; without fused operations, which round once less.
+__attribute__((target("avx2"))) void LearnAvx2(std::size_t services, float rate, const float* in,
+                                               float* means, float* deviations, float* counts,
+                                               float* out) {
+  LearnEach(services, rate, in, means, deviations, counts, out);
+}
+LearnFunction ChooseLearn() {
+  static const bool has = __builtin_cpu_supports("avx2");
+  return has ? LearnAvx2 : LearnPlain;
+}
+#else
+LearnFunction ChooseLearn() { return LearnPlain; }
+#endif
+
+std::size_t Padded(std::size_t services) {
+  return (services + ServiceColumns::kStride - 1) / ServiceColumns::kStride *
+         ServiceColumns::kStride;
+}
+
 }  // namespace
 
 void ServiceColumns::Column::Resize(std::size_t services) {
@@ -51,18 +97,20 @@ void ServiceColumns::Column::Resize(std::size_t services) {
 }
 
 void ServiceColumns::UseRows(const Topology& topology) {
-  const std::size_t services = topology.services().size();
-  for (Column& column : columns_) column.Resize(services);
+  const std::size_t services = topology.services().size(), padded = Padded(services);
+  measures_.Follow(topology);
+  for (Column& column : columns_) column.Resize(padded);
   for (std::size_t b = 0; b < kBack; ++b) {
-    self_ring_[b].resize(services, kNone);
-    outstanding_ring_[b].resize(services, kNone);
+    self_ring_[b].resize(padded, kNone);
+    outstanding_ring_[b].resize(padded, kNone);
   }
   recent_rate_.resize(services, -1.0f);
   Digest none;
   std::fill(std::begin(none.lane), std::end(none.lane), kNone);
   digests_.assign(services, none);
-  scores_.assign(services, -std::numeric_limits<float>::infinity());
-  excess_.assign(services, kNone);
+  digested_ = 0;
+  scores_.assign(padded, -std::numeric_limits<float>::infinity());
+  excess_.assign(padded, kNone);
 
   Links::Pairs pairs;
   for (const Edge& edge : topology.edges()) {
@@ -96,58 +144,51 @@ void ServiceColumns::Observe(const ClusterTick& tick, const Topology& topology,
     std::fill(outstanding_ring_[at_].begin(), outstanding_ring_[at_].end(), kNone);
   }
   ++observed_;
-  measures_.Read(tick, topology, inputs.channels, inputs.edges);
-  ReadDepths();
-  ReadRates();
-  Learn();
+  measures_.ReadArrivals(tick, topology, inputs.channels, inputs.edges);
+  FindLive();
   at_ = (at_ + 1) % kBack;
-  const std::vector<float>& self = columns_[kSelf].z;
-  const std::vector<float>& outstanding = columns_[kOutstanding].z;
-  std::copy(self.begin(), self.end(), self_ring_[at_].begin());
-  std::copy(outstanding.begin(), outstanding.end(), outstanding_ring_[at_].begin());
-  Digests();
+  const std::size_t services = recent_rate_.size();
+  for (std::size_t first = 0; first < services; first += kSome) {
+    const std::size_t end = std::min(first + kSome, services);
+    ReadDepths(first, end);
+    ReadRates(first, end);
+    Learn(first, Padded(end));
+    Compare(first, end);
+  }
 }
 
-void ServiceColumns::ReadDepths() {
-  const std::size_t services = recent_rate_.size();
-  constexpr std::pair<Series, Measure> kRead[] = {
-      {kSelf, Measure::kSelf},     {kOutstanding, Measure::kOutstanding},
-      {kQueued, Measure::kQueued}, {kRunning, Measure::kRunning},
-      {kSocket, Measure::kSocket}, {kNic, Measure::kNic},
-      {kAccept, Measure::kAccept}, {kSend, Measure::kSend}};
-  const auto forget = [](Column* column) {
-    if (!column->live) return;
-    std::fill(column->value.begin(), column->value.end(), kNone);
-    std::fill(column->z.begin(), column->z.end(), kNone);
-    column->live = false;
-    column->stale = true;
+void ServiceColumns::FindLive() {
+  const auto set = [this](Series series, bool live) {
+    Column& column = columns_[series];
+    if (column.live && !live) {
+      std::fill(column.value.begin(), column.value.end(), kNone);
+      std::fill(column.z.begin(), column.z.end(), kNone);
+      column.stale = true;
+    }
+    column.live = live;
   };
+  for (const auto& [series, measure] : kRead) set(series, measures_.AnySeen(measure));
+  set(kGap, columns_[kOutstanding].live && columns_[kQueued].live && columns_[kRunning].live);
+  columns_[kRate].live = columns_[kStay].live = true;
+}
+
+void ServiceColumns::ReadDepths(std::size_t first, std::size_t end) {
   for (const auto& [series, measure] : kRead) {
     Column& column = columns_[series];
-    if (!measures_.AnySeen(measure)) {
-      forget(&column);
-      continue;
-    }
-    column.live = true;
+    if (!column.live) continue;
     const float* const seen = measures_.Column(measure).data();
     float* const into = column.value.data();
-    for (std::size_t s = 0; s < services; ++s) into[s] = std::min(seen[s], kLargest);
+    for (std::size_t s = first; s < end; ++s) into[s] = std::min(seen[s], kLargest);
   }
-  Column& gap = columns_[kGap];
-  if (!columns_[kOutstanding].live || !columns_[kQueued].live || !columns_[kRunning].live) {
-    forget(&gap);
-    return;
-  }
-  gap.live = true;
+  if (!columns_[kGap].live) return;
   const float* const outstanding = columns_[kOutstanding].value.data();
   const float* const queued = columns_[kQueued].value.data();
   const float* const running = columns_[kRunning].value.data();
-  float* const into = gap.value.data();
-  for (std::size_t s = 0; s < services; ++s) into[s] = outstanding[s] - queued[s] - running[s];
+  float* const into = columns_[kGap].value.data();
+  for (std::size_t s = first; s < end; ++s) into[s] = outstanding[s] - queued[s] - running[s];
 }
 
-void ServiceColumns::ReadRates() {
-  const std::size_t services = recent_rate_.size();
+void ServiceColumns::ReadRates(std::size_t first, std::size_t end) {
   const float weight = static_cast<float>(std::min(1.0, seconds_ / 0.5));
   const double* const arrivals = measures_.arrivals().data();
   const double seconds = seconds_;
@@ -155,8 +196,7 @@ void ServiceColumns::ReadRates() {
   float* const recent = recent_rate_.data();
   float* const rates = columns_[kRate].value.data();
   float* const stays = columns_[kStay].value.data();
-  columns_[kRate].live = columns_[kStay].live = true;
-  for (std::size_t s = 0; s < services; ++s) {
+  for (std::size_t s = first; s < end; ++s) {
     const bool known = arrivals[s] >= 0;
     const float rate = static_cast<float>(std::min(arrivals[s] / seconds, 1e9));
     rates[s] = known ? rate : kNone;
@@ -164,32 +204,58 @@ void ServiceColumns::ReadRates() {
     const float moved = before < 0 ? rate : before + weight * (rate - before);
     recent[s] = known ? moved : before;
   }
-  for (std::size_t s = 0; s < services; ++s) {
+  for (std::size_t s = first; s < end; ++s) {
     const float stay = std::max(self[s], 0.0f) * 1e6f / std::max(recent[s], 1.0f);
     stays[s] = recent[s] >= 0 && self[s] == self[s] ? stay : kNone;
   }
 }
 
-void ServiceColumns::Learn() {
+void ServiceColumns::Learn(std::size_t first, std::size_t end) {
+  const LearnFunction learn = ChooseLearn();
   for (Column& column : columns_) {
     if (!column.live) continue;
-    LearnColumn(column.value.size(), rate_, column.value.data(), column.mean.data(),
-                column.deviation.data(), column.count.data(), column.z.data());
+    learn(end - first, rate_, column.value.data() + first, column.mean.data() + first,
+          column.deviation.data() + first, column.count.data() + first, column.z.data() + first);
+  }
+  const auto keep = [&](const Column& column, std::vector<float>* slot) {
+    std::copy(column.z.data() + first, column.z.data() + end, slot->data() + first);
+  };
+  keep(columns_[kSelf], &self_ring_[at_]);
+  keep(columns_[kOutstanding], &outstanding_ring_[at_]);
+}
+
+// What follows from the columns of a tick.
+void ServiceColumns::Compare(std::size_t first, std::size_t end) {
+  const float* const self = columns_[kSelf].value.data();
+  const float* const usual = columns_[kSelf].mean.data();
+  const float* const self_z = columns_[kSelf].z.data();
+  const float* const outstanding_z = columns_[kOutstanding].z.data();
+  const float* const recent = recent_rate_.data();
+  float* const excesses = excess_.data();
+  for (std::size_t s = first; s < end; ++s) {
+    const float excess = (self[s] - usual[s]) / std::max(recent[s], 1.0f);
+    excesses[s] = recent[s] >= 0 && self_z[s] == self_z[s] ? excess : kNone;
+  }
+  // Whoever stands out in any way may be to blame.
+  float* const scores = scores_.data();
+  for (std::size_t s = first; s < end; ++s) {
+    constexpr float kNever = -std::numeric_limits<float>::infinity();
+    const float a = self_z[s], b = 0.5f * outstanding_z[s];
+    const float known = a > kNever ? a : kNever;
+    scores[s] = b > known ? b : known;
+  }
+  for (const Series series : {kGap, kQueued, kSocket, kNic, kAccept}) {
+    if (!columns_[series].live) continue;
+    const float* const z = columns_[series].z.data();
+    for (std::size_t s = first; s < end; ++s) scores[s] = z[s] > scores[s] ? z[s] : scores[s];
   }
 }
 
 void ServiceColumns::Digests() {
   const std::size_t services = recent_rate_.size();
-  const auto before = [&](const auto& ring, std::size_t back) {
-    return ring[(at_ + kBack - back) % kBack].data();
-  };
-  const float *const self_now = self_ring_[at_].data(), *const out_now =
-                                                            outstanding_ring_[at_].data();
-  const float *const self_1 = before(self_ring_, 1), *const self_2 = before(self_ring_, 2);
-  const float *const self_4 = before(self_ring_, 4), *const out_2 = before(outstanding_ring_, 2);
-  const float* const self = columns_[kSelf].value.data();
-  const float* const usual = columns_[kSelf].mean.data();
-  const float* const recent = recent_rate_.data();
+  const float *const self_now = self_before(0), *const self_1 = self_before(1);
+  const float *const self_2 = self_before(2), *const self_4 = self_before(4);
+  const float *const out_now = outstanding_before(0), *const out_2 = outstanding_before(2);
   for (std::size_t first = 0; first < services; first += kBlock) {
     const std::size_t end = std::min(first + kBlock, services);
     for (std::size_t k = 0; k < kSeries; ++k) {
@@ -203,24 +269,11 @@ void ServiceColumns::Digests() {
       lane[kRise2] = self_now[s] - self_2[s];
       lane[kRise4] = self_now[s] - self_4[s];
       lane[kOutstandingRise] = out_now[s] - out_2[s];
-      const float excess = (self[s] - usual[s]) / std::max(recent[s], 1.0f);
-      lane[kExcess] = excess_[s] = recent[s] >= 0 && self_now[s] == self_now[s] ? excess : kNone;
+      lane[kExcess] = excess_[s];
     }
   }
   for (Column& column : columns_) column.stale = false;
-  // Whoever stands out in any way may be to blame.
-  float* const scores = scores_.data();
-  for (std::size_t s = 0; s < services; ++s) {
-    constexpr float kNever = -std::numeric_limits<float>::infinity();
-    const float a = columns_[kSelf].z[s], b = 0.5f * columns_[kOutstanding].z[s];
-    const float known = a > kNever ? a : kNever;
-    scores[s] = b > known ? b : known;
-  }
-  for (const Series series : {kGap, kQueued, kSocket, kNic, kAccept}) {
-    if (!columns_[series].live) continue;
-    const float* const z = columns_[series].z.data();
-    for (std::size_t s = 0; s < services; ++s) scores[s] = z[s] > scores[s] ? z[s] : scores[s];
-  }
+  digested_ = observed_;
 }
 
 const ServiceColumns::NodeTwo& ServiceColumns::OfNode(std::uint32_t node) {

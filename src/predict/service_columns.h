@@ -1,6 +1,7 @@
 // What TreeFeatures knows of every service: depths, rates and what is usual of them, by column, so
-// that a tick is a few loops over floats; and once more service by service in one cache line each,
-// which is what a class asks for. Neighbours are looked at only when they are asked for.
+// that a tick is a few loops over floats, a few services at a time; and for classes that wait for a
+// part of them, once more service by service in one cache line each. Digests and neighbours are
+// made only when they are asked for.
 //
 // Bit for bit what tests/predict/plain_tree_features.cc computes one by one.
 #pragma once
@@ -75,12 +76,23 @@ class ServiceColumns {
   double seconds() const { return seconds_; }
   float rate() const { return rate_; }  // of the usual values
 
-  const Digest& digest(std::size_t service) const { return digests_[service]; }
+  const Digest& digest(std::size_t service) {
+    if (digested_ != observed_) Digests();
+    return digests_[service];
+  }
   // How conspicuous a service is in whatever way; minus infinity: nothing is known of it.
   float score(std::size_t service) const { return scores_[service]; }
   // Lane kExcess of the digest, by itself.
   float excess(std::size_t service) const { return excess_[service]; }
   float z(Series series, std::size_t service) const { return columns_[series].z[service]; }
+  // Whole columns, of a multiple of kStride values: NaN behind the last service.
+  static constexpr std::size_t kStride = 32;
+  const float* zs(Series series) const { return columns_[series].z.data(); }
+  const float* excesses() const { return excess_.data(); }
+  const float* self_before(std::size_t back) const { return Before(self_ring_, back); }
+  const float* outstanding_before(std::size_t back) const {
+    return Before(outstanding_ring_, back);
+  }
   float value(Series series, std::size_t service) const { return columns_[series].value[service]; }
   float mean(Series series, std::size_t service) const { return columns_[series].mean[service]; }
   // Whether any of the services has a value now.
@@ -117,9 +129,17 @@ class ServiceColumns {
     std::uint64_t tick = 0;
   };
 
-  void ReadDepths();
-  void ReadRates();
-  void Learn();
+  using Ring = std::array<std::vector<float>, kBack>;
+  const float* Before(const Ring& ring, std::size_t back) const {
+    return ring[(at_ + kBack - back) % kBack].data();
+  }
+
+  void FindLive();
+  // For some of the services each.
+  void ReadDepths(std::size_t first, std::size_t end);
+  void ReadRates(std::size_t first, std::size_t end);
+  void Learn(std::size_t first, std::size_t end);
+  void Compare(std::size_t first, std::size_t end);
   void Digests();
   const NodeTwo& OfNode(std::uint32_t node);
 
@@ -130,9 +150,10 @@ class ServiceColumns {
   MeasureTable measures_;
   std::array<Column, kSeries> columns_;
   std::vector<float> recent_rate_;
-  std::array<std::vector<float>, kBack> self_ring_, outstanding_ring_;  // of z
+  Ring self_ring_, outstanding_ring_;  // of z
   std::size_t at_ = 0;
   std::vector<Digest> digests_;
+  std::uint64_t digested_ = 0;  // the tick of which they are, counted
   std::vector<float> scores_, excess_;
 
   Links callees_, callers_;  // synchronous

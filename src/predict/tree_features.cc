@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
-
-#include "predict/lanes.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -13,7 +10,6 @@ namespace {
 
 constexpr std::size_t kMostRing = 4096;  // ticks of a trailing window that are kept
 constexpr std::size_t kLeave = 3;        // ticks whose late requests leave it next
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 }  // namespace
 
@@ -24,9 +20,8 @@ void TreeFeatures::Reset() {
   ways_.Clear();
   around_.clear();
   classes_.clear();
-  aggregates_.clear();
+  lists_.Clear();
   masked_.clear();
-  masked_aggregate_ = Aggregate();
   chosen_count_ = 0;
   inputs_ = inputs;
 }
@@ -35,9 +30,8 @@ void TreeFeatures::UseRows(const Topology& topology) {
   members_.Use(topology, false);
   masked_.reserve(kMaskable);
   services_.UseRows(topology);
-  aggregates_.assign(members_.lists(), {});
+  lists_.UseRows(members_, topology.services().size());
   chosen_count_ = 0;
-  masked_aggregate_.blocks.reserve((topology.services().size() + kBlock - 1) / kBlock);
   const auto rows = topology.classes();
   classes_.resize(rows.size());
   for (std::size_t c = 0; c < rows.size(); ++c) {
@@ -191,130 +185,6 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
       }
     }
     state.known = seen && static_cast<float>(services_.observed()) > ServiceColumns::kWarm;
-  }
-}
-
-// One cache line each. Without branches that are hard to guess; `all`: nobody is masked.
-void TreeFeatures::CollectBlock(absl::Span<const std::uint32_t> members, bool all,
-                                Block* block) const {
-  Lanes lanes(-kInfinity);
-  float most_self = -kInfinity, second_self = -kInfinity, least_rate = kInfinity;
-  std::uint32_t abnormal = 0;
-  for (const std::uint32_t s : members) {
-    if (!all && IsMasked(s)) continue;
-    const float* const lane = services_.digest(s).lane;
-    lanes.Take(lane);
-    const float self = lane[Series::kSelf], rate = lane[Series::kRate];
-    if (self > second_self) {
-      second_self = self > most_self ? most_self : self;
-      most_self = self > most_self ? self : most_self;
-    }
-    least_rate = rate < least_rate ? rate : least_rate;
-    abnormal += self > 4 ? 1 : 0;
-  }
-  lanes.Tell(block->most.data());
-  block->most_self = most_self;
-  block->second_self = second_self;
-  block->least_rate = least_rate;
-  block->abnormal = abnormal;
-}
-
-void TreeFeatures::Sum(absl::Span<const Block> blocks, Aggregate* into) {
-  Lanes lanes(-kInfinity);
-  float most_self = -kInfinity, second_self = -kInfinity, least_rate = kInfinity;
-  std::uint32_t abnormal = 0;
-  for (const Block& block : blocks) {
-    lanes.Take(block.most.data());
-    for (const float self : {block.most_self, block.second_self}) {
-      if (!(self > second_self)) continue;
-      second_self = self > most_self ? most_self : self;
-      most_self = self > most_self ? self : most_self;
-    }
-    least_rate = block.least_rate < least_rate ? block.least_rate : least_rate;
-    abnormal += block.abnormal;
-  }
-  lanes.Tell(into->most.data());
-  for (float& most : into->most) most = most == -kInfinity ? kNone : most;
-  into->second_self = second_self == -kInfinity ? kNone : second_self;
-  into->least_rate = least_rate == kInfinity ? kNone : least_rate;
-  into->abnormal = static_cast<float>(abnormal);
-}
-
-void TreeFeatures::Collect(absl::Span<const std::uint32_t> members, Aggregate* into) const {
-  into->blocks.resize((members.size() + kBlock - 1) / kBlock);
-  float excess_sum = 0, floor = -kInfinity;
-  std::size_t count = 0;
-  for (std::size_t b = 0; b < into->blocks.size(); ++b) {
-    const auto some = members.subspan(b * kBlock, kBlock);
-    CollectBlock(some, true, &into->blocks[b]);
-    into->blocks[b].excess_before = excess_sum;
-    for (const std::uint32_t s : some) {
-      const float excess = services_.digest(s).lane[ServiceColumns::kExcess];
-      excess_sum += excess > 0 ? excess : 0.0f;
-      // Those that stand out most, and of equals the first.
-      const float score = services_.score(s);
-      if (!(score > floor)) continue;
-      if (count < into->top.size()) ++count;
-      std::size_t place = count - 1;
-      for (; place > 0 && into->top_score[place - 1] < score; --place) {
-        into->top_score[place] = into->top_score[place - 1];
-        into->top[place] = into->top[place - 1];
-      }
-      into->top_score[place] = score;
-      into->top[place] = s;
-      if (count == into->top.size()) floor = into->top_score.back();
-    }
-  }
-  Sum(into->blocks, into);
-  into->excess_sum = excess_sum;
-  into->count = count;
-}
-
-// As Collect(), without those that are masked; `all` is the same with them.
-void TreeFeatures::CollectUnmasked(absl::Span<const std::uint32_t> members, const Aggregate& all,
-                                   Aggregate* into) const {
-  into->blocks.assign(all.blocks.begin(), all.blocks.end());
-  std::size_t first = all.blocks.size(), place_count = 0;
-  std::array<std::size_t, kMaskable> places;  // of those that are masked, in the list
-  for (const std::uint32_t masked : masked_) {
-    const auto place = std::lower_bound(members.begin(), members.end(), masked);
-    if (place == members.end() || *place != masked) continue;
-    const auto at = static_cast<std::size_t>(place - members.begin());
-    if (std::find(places.begin(), places.begin() + place_count, at) !=
-        places.begin() + place_count) {
-      continue;
-    }
-    std::size_t slot = place_count++;  // in order
-    for (; slot > 0 && places[slot - 1] > at; --slot) places[slot] = places[slot - 1];
-    places[slot] = at;
-    const std::size_t b = at / kBlock;
-    CollectBlock(members.subspan(b * kBlock, kBlock), false, &into->blocks[b]);
-    first = std::min(first, b);
-  }
-  Sum(into->blocks, into);
-  into->excess_sum = all.excess_sum;
-  if (first < all.blocks.size()) {
-    // In the same order as before: the same sum, to the last bit.
-    float sum = all.blocks[first].excess_before;
-    std::size_t i = first * kBlock;
-    const auto add_until = [&](std::size_t end) {
-      for (; i < end; ++i) {
-        const float excess = services_.excess(members[i]);
-        sum += excess > 0 ? excess : 0.0f;
-      }
-    };
-    for (std::size_t m = 0; m < place_count; ++m) {
-      add_until(places[m]);
-      i = places[m] + 1;
-    }
-    add_until(members.size());
-    into->excess_sum = sum;
-  }
-  into->count = 0;
-  for (std::size_t i = 0; i < all.count; ++i) {
-    if (IsMasked(all.top[i])) continue;
-    into->top[into->count] = all.top[i];
-    into->top_score[into->count++] = all.top_score[i];
   }
 }
 

@@ -5,8 +5,8 @@
 // Depths are told as spreads above their usual value (robust_baseline.h, over a minute), so that a
 // model learnt on one application means something for another. What was not seen is NaN.
 //
-// Cost: a tick some 20 ns a service (service_columns.h); the first row of a class 5 ns for each
-// service that it can wait for, of classes with the same ones the first only.
+// Cost: a tick some 20 ns a service (service_columns.h); the first row of a class 2 to 5 ns for
+// each service that it can wait for (standouts.h), of classes with the same ones the first only.
 #pragma once
 
 #include <algorithm>
@@ -21,6 +21,7 @@
 #include "predict/class_ways.h"
 #include "predict/rival_measures.h"
 #include "predict/service_columns.h"
+#include "predict/standouts.h"
 #include "seer/core/config.h"
 #include "seer/core/internal/state_io.h"
 #include "seer/core/topology.h"
@@ -34,8 +35,8 @@ class TreeFeatures {
  public:
   static constexpr std::size_t kClassColumns = TreeModel::kClassColumns;
   static constexpr std::size_t kServiceColumns = TreeModel::kServiceColumns;
-  static constexpr std::size_t kCandidates = 16;  // of a class: the most conspicuous services
-  static constexpr std::size_t kMaskable = 4;     // services at a time
+  static constexpr std::size_t kCandidates = Standouts::kCandidates;  // of a class
+  static constexpr std::size_t kMaskable = Standouts::kMaskable;      // services at a time
   static std::string_view ClassColumnName(std::size_t i);
   static std::string_view ServiceColumnName(std::size_t i);
 
@@ -81,25 +82,6 @@ class TreeFeatures {
   using Series = ServiceColumns::Series;
   static constexpr float kNone = ServiceColumns::kNone;
 
-  static constexpr std::size_t kBlock = 32;
-  // Of a block of the services that a class waits for: so that another look without some of them
-  // looks only at the blocks of those.
-  struct Block {
-    alignas(16) std::array<float, ServiceColumns::kLanes> most;
-    float most_self, second_self, least_rate;
-    float excess_before;  // the sum over the blocks before it
-    std::uint32_t abnormal;
-  };
-  // All that a class's requests can wait for, and who stands out among them.
-  struct Aggregate {
-    std::array<float, ServiceColumns::kLanes> most;
-    float second_self = kNone, least_rate = kNone, abnormal = 0, excess_sum = 0;
-    std::array<std::uint32_t, kCandidates + kMaskable> top;  // more than are told
-    std::array<float, kCandidates + kMaskable> top_score;
-    std::size_t count = 0;   // of top
-    std::uint64_t tick = 0;  // of which it was computed, counted
-    std::vector<Block> blocks;
-  };
   // What a candidate is compared with.
   struct Rivalling {
     float self, excess, way, own;
@@ -138,11 +120,6 @@ class TreeFeatures {
   };
 
   void ReadClasses(const ClusterTick& tick, const Topology& topology);
-  void Collect(absl::Span<const std::uint32_t> members, Aggregate* into) const;
-  void CollectUnmasked(absl::Span<const std::uint32_t> members, const Aggregate& all,
-                       Aggregate* into) const;
-  void CollectBlock(absl::Span<const std::uint32_t> members, bool all, Block* block) const;
-  static void Sum(absl::Span<const Block> blocks, Aggregate* into);
   bool IsMasked(std::uint32_t service) const {
     for (const std::uint32_t masked : masked_) {
       if (masked == service) return true;
@@ -170,12 +147,11 @@ class TreeFeatures {
   std::vector<float> counts_;   // of each class, and whether it is calm
   std::vector<std::uint8_t> calm_;
 
-  std::vector<Aggregate> aggregates_;  // by list of members
-  Aggregate masked_aggregate_;
+  StandoutLists lists_;
   // Of the last ClassRow().
   std::array<std::uint32_t, kCandidates> chosen_{};
   std::size_t chosen_count_ = 0;
-  std::array<Rivalling, kCandidates> rivalling_;  // of its candidates
+  std::array<Rivalling, kCandidates> rivalling_{};
   std::vector<std::uint32_t> masked_;
 };
 

@@ -67,13 +67,7 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
     put(value);
   }
 
-  Aggregate& shared = aggregates_[members_.ListOf(id)];
-  if (shared.tick != services_.observed()) {
-    Collect(members_.Of(id), &shared);
-    shared.tick = services_.observed();
-  }
-  if (!masked_.empty()) CollectUnmasked(members_.Of(id), shared, &masked_aggregate_);
-  const Aggregate& all = masked_.empty() ? shared : masked_aggregate_;
+  const Standouts& all = lists_.Of(members_.ListOf(id), members_.Of(id), services_, masked_);
   if (!ways_.Candidates(id, services_, masked_, absl::MakeSpan(chosen_), &chosen_count_)) {
     chosen_count_ = std::min(all.count, kCandidates);
     std::copy_n(all.top.begin(), chosen_count_, chosen_.begin());

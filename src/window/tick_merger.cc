@@ -133,8 +133,8 @@ class TickMerger::Impl {
     Expire(now_ns);
     if (!started_) return;
     const auto due = [&] { return options_.period.EndNs(next_) + options_.deadline_ns <= now_ns; };
-    const Tick now = options_.period.TickAt(now_ns);
     while (due()) {
+      const Tick now = options_.period.TickAt(now_ns);
       if (opened_ == 0 && now - next_ > static_cast<Tick>(slots_.size())) {
         stats_.skipped_ticks += static_cast<std::uint64_t>(now - next_ - 1);
         next_ = now - 1;
@@ -287,14 +287,26 @@ class TickMerger::Impl {
     waiting_.push_back({snapshot, since_ns});
   }
 
+  // The node's index, or how many there are. They mostly tell in the same order.
+  std::size_t Find(const std::string& name) {
+    std::size_t index = after_last_ < nodes_.size() ? after_last_ : 0;
+    if (index == nodes_.size() || nodes_[index].name != name) {
+      const auto found = index_.find(name);
+      if (found == index_.end()) return nodes_.size();
+      index = found->second;
+    }
+    after_last_ = index + 1;
+    return index;
+  }
+
   // Into its tick, or to those that wait.
   void Take(const Snapshot& snapshot, std::int64_t since_ns, std::int64_t now_ns) {
-    const auto found = index_.find(snapshot.origin.node);
-    if (found == index_.end()) {
+    const std::size_t index = Find(snapshot.origin.node);
+    if (index == nodes_.size()) {
       Wait(snapshot, since_ns);
       return;
     }
-    NodeState& node = nodes_[found->second];
+    NodeState& node = nodes_[index];
     Hear(node, now_ns);
     const bool of_before = node.has_before && snapshot.origin.epoch == node.before.epoch;
     if (!of_before && snapshot.origin.epoch != node.now.epoch) {
@@ -314,7 +326,7 @@ class TickMerger::Impl {
       Wait(snapshot, since_ns);
       return;
     }
-    Merge(snapshot, node, found->second, of_before ? node.before : node.now);
+    Merge(snapshot, node, index, of_before ? node.before : node.now);
   }
 
   void Merge(const Snapshot& snapshot, NodeState& node, std::size_t index,
@@ -413,6 +425,7 @@ class TickMerger::Impl {
   TickMergerStats stats_;
   std::vector<NodeState> nodes_;
   std::unordered_map<std::string, std::size_t> index_;  // by name
+  std::size_t after_last_ = 0;                          // index of the node after the one told last
   std::size_t expected_ = 0;
   std::vector<Slot> slots_;  // ticks from next_ on, by tick modulo size
   std::size_t opened_ = 0;   // slots in use

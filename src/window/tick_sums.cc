@@ -35,6 +35,19 @@ std::uint32_t ValueAt(absl::Span<const std::uint32_t> column, std::size_t i) {
   return column.empty() ? 0 : column[i];
 }
 
+// Snapshots come from all over the memory: what will be read of one is asked for at once, not cache
+// line after cache line.
+void Prefetch(absl::Span<const std::uint32_t> column) {
+#if defined(__GNUC__)
+  constexpr std::size_t kLine = 16, kMostLines = 8;  // the processor sees that it goes on
+  for (std::size_t i = 0; i < std::min(column.size(), kMostLines * kLine); i += kLine) {
+    __builtin_prefetch(column.data() + i);
+  }
+#else
+  (void)column;
+#endif
+}
+
 template <typename T>
 void Zero(std::vector<T>* values) {
   std::fill(values->begin(), values->end(), T());
@@ -179,6 +192,17 @@ std::uint64_t TickSums::Add(const Snapshot& snapshot, const TopologyMap& map,
   const ChannelTable& table = snapshot.instances;
   const std::size_t instances = table.size();
   std::uint64_t unknown = 0;
+  if (!report->services.empty()) {
+    const ChannelMask before(report->services.front().channels);  // likely the same again
+    for (const Channel channel : kAllChannels) {
+      if (!before.Has(channel)) continue;
+      Prefetch(table.depths(channel));
+      Prefetch(table.arrivals(channel));
+      Prefetch(table.departures(channel));
+    }
+    Prefetch(snapshot.edges.outstanding());
+    Prefetch(snapshot.edges.made());
+  }
   found_.resize(instances);
   report->services.resize(instances);
   std::size_t found = 0, services = 0;
