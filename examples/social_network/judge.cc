@@ -110,10 +110,12 @@ Verdict Judge(const Record& record) {
       if (fault >= 0) {
         const Fault& truth = record.faults[static_cast<std::size_t>(fault)].fault;
         hit.culprit_right = alarm.blamed == truth.target;
-        // What was found out for this alarm: the first of the class in the second that follows.
+        // What was found out for this alarm: the first of the class, or of whom it blamed, in the
+        // second that follows. A service has one case, whichever classes it endangers.
         for (const Diagnosed& found : record.causes) {
-          if (found.kind != alarm.kind || found.at_ns < alarm.at_ns ||
-              found.at_ns > alarm.at_ns + 1'500 * kMs || found.cause == "undecided") {
+          if ((found.kind != alarm.kind && found.culprit != alarm.blamed) ||
+              found.at_ns < alarm.at_ns || found.at_ns > alarm.at_ns + 1'500 * kMs ||
+              found.cause == "undecided") {
             continue;
           }
           hit.cause_right = found.culprit == truth.target && found.cause == truth.cause();

@@ -15,6 +15,7 @@ namespace social {
 namespace {
 
 constexpr char kSource[] = "social-network";
+constexpr double kFewFalseAlarms = 3;
 
 }  // namespace
 
@@ -79,7 +80,14 @@ std::string Train(const std::string& recording, const std::string& model, std::u
   std::vector<seer_tool::Part> parts = Value(seer_tool::PartsOf(readers, std::nullopt, kSource));
   const std::vector<seer_tool::Part> held = seer_tool::KeepBack(&parts);
   seer::TreeTrainingOptions options;
-  options.alarm.false_alarms_per_hour = kFalseAlarmsPerHour;
+  // What was kept back of some minutes tells a rate only roughly: a few alarms are none too many.
+  double held_hours = 0;
+  for (const seer_tool::Part& part : held) {
+    const std::int64_t period_ns = part.reader->manifest().runs[part.run].period.ns();
+    held_hours += static_cast<double>((part.to - part.from) * period_ns) / 3.6e12;
+  }
+  options.alarm.false_alarms_per_hour =
+      std::max(kFalseAlarmsPerHour, kFewFalseAlarms / std::max(held_hours, 1e-3));
   // One application in some minutes or an hour: few rows.
   options.violations.rounds = options.initiators.rounds = 100;
   options.violations.depth = options.initiators.depth = 4;

@@ -16,7 +16,7 @@ enum class Part { kNone, kLearn, kWatch, kAct };
 const char* NameOf(Part part);
 
 struct Options {
-  static constexpr char kShipped[] = "shipped";  // the model beside this program
+  static constexpr char kShipped[] = "shipped";  // the one beside the sources, if there is one
 
   double seconds = 230;  // of load, all parts together
   double rate = 300;     // requests per second

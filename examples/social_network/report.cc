@@ -34,6 +34,7 @@ p, li { max-width: 70ch; } .pale { color: var(--pale); }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+.names td { white-space: nowrap; }
 svg text { fill: var(--ink); font: 11px system-ui, sans-serif; } svg .title { font-weight: 600; }
 svg .axis { fill: var(--ink); } svg .small { fill: var(--pale); font-size: 9px; }
 .grid { stroke: var(--line); fill: none; } .target { stroke: var(--bad); stroke-dasharray: 5 4; fill: none; }
@@ -114,7 +115,8 @@ std::vector<Row> RowsOf(const std::vector<Record>& records) {
 
 std::string FaultTable(const Record& record) {
   std::string html =
-      "<div class=\"wide\"><table><tr><th class=\"n\">at</th><th>fault</th><th>violations</th>"
+      "<div class=\"wide\"><table class=\"names\"><tr><th "
+      "class=\"n\">at</th><th>fault</th><th>violations</th>"
       "<th>alarms</th><th>diagnosis</th><th>actions</th></tr>\n";
   for (std::size_t i = 0; i < record.faults.size(); ++i) {
     const FaultMade& made = record.faults[i];

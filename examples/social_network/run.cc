@@ -96,6 +96,7 @@ std::string ModelOf(const Options& options, Tools* tools) {
   if (options.model != Options::kShipped) return options.model;
   // It was trained with all channels.
   if (options.channels.bits() != seer::ChannelMask::All().bits()) return "";
+  if (!std::filesystem::exists(SEER_SOCIAL_MODEL)) return "";
   // One of another version of seer is as good as none.
   const absl::Status status = seer::LoadTreeModel(SEER_SOCIAL_MODEL).status();
   if (status.ok()) return SEER_SOCIAL_MODEL;

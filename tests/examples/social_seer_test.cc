@@ -157,6 +157,24 @@ TEST(SocialJudge, AsksForTheRightServiceAndTheRightCause) {
   }
 }
 
+TEST(SocialJudge, ACaseIsOfAServiceWhicheverClassesItEndangers) {
+  struct Case {
+    const char* of_class;
+    const char* culprit;
+    std::size_t cause_right;
+  };
+  for (const Case& c : {Case{"read-user-timeline", "post-storage-service", 1},
+                        Case{"read-user-timeline", "web-service", 0},
+                        Case{"read-home-timeline", "web-service", 0}}) {
+    SCOPED_TRACE(std::string(c.of_class) + " " + c.culprit);
+    social::Record record = OneFault();
+    record.Take(
+        Told("alarm", 10'400, {"read-home-timeline", "post-storage-service", "0.7", "new"}));
+    record.Take(Told("cause", 10'500, {c.of_class, c.culprit, "cpu", "0.8", "x"}));
+    EXPECT_EQ(social::Judge(record).cause_right, c.cause_right);
+  }
+}
+
 TEST(SocialNews, IsReadAsItWasWrittenWhoeverIsInBetween) {
   const ScratchDirectory folder;
   const std::string path = folder.path() + "/news";
