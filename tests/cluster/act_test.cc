@@ -132,6 +132,54 @@ TEST(Act, MoreProcessorWeighsAgainstNeighbours) {
   EXPECT_LT(LatencyUs(&simulator, kSecond), 0.5 * before);
 }
 
+// Limits take effect on what is being done, too.
+TEST(Act, WhoIsBeingServedGoesOnFaster) {
+  Application app = Pressed(Resource::kCpu);
+  app.services[0].mean_service_us = 400;
+  for (const bool acts : {false, true}) {
+    SCOPED_TRACE(acts);
+    Simulator simulator =
+        Started(Build(app), {During(FaultKind::kCpuContention, 500, kSecond, 20 * kSecond)});
+    simulator.RunUntil(1100 * kMs);
+    simulator.KeepFinished(true);
+    (void)simulator.TakeFinished();
+    if (acts) {
+      ASSERT_TRUE(simulator.Act(To(simulator, Action::kCpuLimit, 1600, 2, 60 * kSecond)).ok());
+    }
+    simulator.RunUntil(1200 * kMs);
+    // Each takes 0.8 s; two are being served, and all others wait for them.
+    EXPECT_EQ(simulator.TakeFinished().size() > 10, acts);
+  }
+}
+
+TEST(Act, APoolHasTheSizeThatItWasGivenWhateverABugLeftOfIt) {
+  Simulator simulator = Started(Build(OneStation(2, 200, 1)),
+                                {During(FaultKind::kPoolDeadlock, 1, kSecond, 20 * kSecond)});
+  simulator.RunUntil(2 * kSecond);
+  EXPECT_EQ(simulator.stations()[0].thread_limit, 1);
+  ASSERT_TRUE(simulator.Act(To(simulator, Action::kPoolSize, 50, 0, 2 * kSecond)).ok());
+  simulator.RunUntil(3 * kSecond);
+  EXPECT_EQ(simulator.stations()[0].thread_limit, 50);
+  simulator.RunUntil(5 * kSecond);  // it has expired
+  EXPECT_EQ(simulator.stations()[0].thread_limit, 1);
+}
+
+TEST(Act, ReplicasElsewhereHaveTheirOwnLocksAndNoDetour) {
+  for (const auto& [kind, magnitude] :
+       {std::pair{FaultKind::kLockConvoy, 6.0}, std::pair{FaultKind::kRouting, 20.0}}) {
+    SCOPED_TRACE(FaultKindName(kind));
+    Simulator simulator =
+        Started(Build(OneStation(2, 200, 1)), {During(kind, magnitude, kSecond, 60 * kSecond)});
+    simulator.RunUntil(3 * kSecond);
+    const double before = LatencyUs(&simulator, kSecond);
+    EXPECT_GT(before, 1500);
+    ASSERT_TRUE(simulator.Act(To(simulator, Action::kReplicas, 2, 1, 50 * kSecond)).ok());
+    simulator.RunUntil(12 * kSecond);
+    EXPECT_LT(LatencyUs(&simulator, kSecond), 0.7 * before);
+    EXPECT_EQ(simulator.stations()[0].core_limit, kind == FaultKind::kLockConvoy ? 2 : 4);
+  }
+}
+
 TEST(Act, AShareOfTheLinkKeepsBurstsAndOthersBytesAway) {
   for (const auto& [kind, magnitude] :
        {std::pair{FaultKind::kIncast, 0.1}, std::pair{FaultKind::kBandwidth, 0.9999}}) {

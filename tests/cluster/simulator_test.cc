@@ -388,9 +388,9 @@ TEST(Simulator, ActionsTakeEffectAfterTheirDelayAndExpire) {
   more.expires_ns = simulator.options().start_ns + 2 * kSecond;
   simulator.RunUntil(kSecond);
   ASSERT_TRUE(simulator.Act(more).ok());
-  simulator.RunUntil(kSecond + 90'000'000);
+  simulator.RunUntil(kSecond + 25'000'000);
   EXPECT_EQ(simulator.stations()[0].plan_cores, 2);
-  simulator.RunUntil(kSecond + 130'000'000);
+  simulator.RunUntil(kSecond + 35'000'000);
   EXPECT_EQ(simulator.stations()[0].plan_cores, 4);
   simulator.RunUntil(2 * kSecond + 30'000'000);
   EXPECT_EQ(simulator.stations()[0].plan_cores, 2);

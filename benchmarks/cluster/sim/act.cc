@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "benchmarks/cluster/sim/simulator.h"
@@ -19,6 +22,8 @@ std::int64_t DelayOf(Action action) {
     case Action::kCachePartition:
     case Action::kMemoryBandwidthShare:
       return 150'000'000;
+    case Action::kCpuLimit:
+      return 30'000'000;
     case Action::kPoolSize:
     case Action::kNetworkShare:
     case Action::kIoShare:
@@ -79,9 +84,11 @@ absl::Status Simulator::Undo(std::uint64_t recommendation_id) {
 void Simulator::ApplyAction(std::uint32_t index) {
   ActionInForce& action = actions_[index];
   if (action.state == ActionInForce::kOver) return;
+  BookStalls();  // of the time in which all was as before
   if (action.state == ActionInForce::kThere) {
     action.state = ActionInForce::kOver;
     Set(action.service, action.action, action.back_to);
+    TakeEffect(action.service);
     return;
   }
   for (ActionInForce& other : actions_) {
@@ -94,7 +101,52 @@ void Simulator::ApplyAction(std::uint32_t index) {
   }
   action.state = ActionInForce::kThere;
   Set(action.service, action.action, action.to);
-  if (action.end_ns > 0) Push(std::max(now_, action.end_ns), kActionDue, index);
+  const std::int64_t end_ns = action.end_ns;
+  TakeEffect(action.service);
+  if (end_ns > 0) Push(std::max(now_, end_ns), kActionDue, index);
+}
+
+// Limits and speed change now, and whoever is being served goes on at the new speed.
+void Simulator::TakeEffect(std::uint32_t service_index) {
+  ApplyFaults();  // takes the limits over from the plan
+  const Model::ServiceInfo& service = model_->services[service_index];
+  std::vector<double> factors(service.instances, 1);
+  bool any = false;
+  for (std::uint32_t i = 0; i < service.instances; ++i) {
+    Station& station = stations_[service.first_instance + i];
+    const double slow = SlowOf(service.first_instance + i);
+    if (!(station.slow > 0) || slow == station.slow) continue;
+    factors[i] = slow / station.slow;
+    station.slow = slow;
+    any = true;
+  }
+  if (!any) return;
+  EventQueue before;
+  std::swap(before, queue_);
+  Event event;
+  while (before.PopBefore(std::numeric_limits<std::int64_t>::max(), &event)) {
+    if ((event.what & 0xff) == kServiceEnd) {
+      const std::uint32_t at = visits_[event.index].instance - service.first_instance;
+      if (at < service.instances) {
+        event.time_ns = now_ + static_cast<std::int64_t>(static_cast<double>(event.time_ns - now_) *
+                                                         factors[at]);
+      }
+    }
+    queue_.Push(event);
+  }
+}
+
+double Simulator::SlowOf(std::uint32_t index) const {
+  const Station& station = stations_[index];
+  if (model_->ideal) return station.fault_slow;
+  if (station.elsewhere) return station.fault_slow * model_->instances[index].slowness;
+  const Model::InstanceInfo& info = model_->instances[index];
+  const Server& server = servers_[info.server];
+  double factor = 1;
+  for (std::size_t r = 0; server.pressed && r < kResources; ++r) {
+    factor += info.sensitivity[r] * server.pressure[r] * station.exposure[r];
+  }
+  return factor * station.fault_slow * info.slowness;
 }
 
 void Simulator::Set(std::uint32_t service_index, Action action, double to) {
@@ -117,6 +169,7 @@ void Simulator::Set(std::uint32_t service_index, Action action, double to) {
         [[fallthrough]];
       case Action::kPoolSize:
       case Action::kReplicas:
+        station.elsewhere = replicas >= 2;
         station.plan_cores = Whole(cores * replicas);
         station.plan_threads = Whole(threads * replicas);
         break;

@@ -23,7 +23,7 @@ void Simulator::Epoch() {
   if (!model_->ideal) {
     LookAtServers();
   } else {
-    for (Station& station : stations_) station.slow = station.fault_slow;
+    for (std::uint32_t i = 0; i < stations_.size(); ++i) stations_[i].slow = SlowOf(i);
   }
 }
 
@@ -81,16 +81,7 @@ void Simulator::LookAtServers() {
     // The disk itself is slower, for all who read it.
     server.disk_slow = 1 + 3 * server.injected[At(Resource::kStorage)];
   }
-  for (std::size_t i = 0; i < stations_.size(); ++i) {
-    Station& station = stations_[i];
-    const Model::InstanceInfo& info = model_->instances[i];
-    const Server& server = servers_[info.server];
-    double factor = 1;
-    for (std::size_t r = 0; server.pressed && r < kResources; ++r) {
-      factor += info.sensitivity[r] * server.pressure[r] * station.exposure[r];
-    }
-    station.slow = factor * station.fault_slow * info.slowness;
-  }
+  for (std::uint32_t i = 0; i < stations_.size(); ++i) stations_[i].slow = SlowOf(i);
 }
 
 void Simulator::Disable(std::size_t fault) {
@@ -173,12 +164,16 @@ void Simulator::ApplyFault(const Fault& fault, double intensity) {
         station.stall_p = intensity;
         station.stall_ns = m * 1e6;
         break;
-      case FaultKind::kLockConvoy:
-        station.core_limit = 1;
+      case FaultKind::kLockConvoy: {
+        // Replicas have a lock each.
+        const double copies = granted_[station.service].replicas / count;
+        station.core_limit = std::max(1, static_cast<std::int32_t>(copies));
         station.locked = true;
         station.fault_slow *= growing;
         break;
+      }
       case FaultKind::kPoolDeadlock:
+        if (granted_[station.service].threads > 0) break;  // its size was set since
         station.thread_limit = std::max(1, static_cast<std::int32_t>(m));
         break;
       case FaultKind::kDropRule:

@@ -46,10 +46,12 @@ std::int64_t Simulator::Transmit(std::uint32_t from, std::uint32_t to, double by
                                  std::uint64_t key, double drop_p, std::uint32_t sender,
                                  std::uint32_t receiver) {
   ++link_totals_.messages;
-  const double loss_from = from != kNone ? servers_[from].loss : 0;
-  double loss = drop_p;
-  if (from != kNone) loss += servers_[from].loss;
-  if (to != kNone && to != from) loss += servers_[to].loss;
+  // Replicas elsewhere have taken its requests over: the network of its server is not theirs.
+  const bool away_from = sender != kNone && stations_[sender].elsewhere;
+  const bool away_to = receiver != kNone && stations_[receiver].elsewhere;
+  const double loss_from = from != kNone && !away_from ? servers_[from].loss : 0;
+  double loss = drop_p + loss_from;
+  if (to != kNone && to != from && !away_to) loss += servers_[to].loss;
   if (loss > 0) {
     const double dice = Uniform(Mix(key));
     if (dice < loss) {
@@ -84,7 +86,7 @@ std::int64_t Simulator::Transmit(std::uint32_t from, std::uint32_t to, double by
   std::int64_t held_from = 0, held_to = 0, held_between = 0;
   if (from != kNone) {
     Server& server = servers_[from];
-    const bool own = sender != kNone && stations_[sender].own_network;
+    const bool own = away_from || (sender != kNone && stations_[sender].own_network);
     Link* const out = own ? &server.own_out : &server.out;
     whole = pass(out, bytes, server.ns_per_byte, &held_from);
     if (whole) {
@@ -92,16 +94,18 @@ std::int64_t Simulator::Transmit(std::uint32_t from, std::uint32_t to, double by
       if (sender != kNone && out->free_at - now_ > kSeenUnsentNs) {
         server.unsent.push_back({out->free_at, sender});
       }
-      delay += server.detour_ns;
-      held_from += server.detour_ns;
+      const std::int64_t detour_ns = away_from ? 0 : server.detour_ns;
+      delay += detour_ns;
+      held_from += detour_ns;
     }
   }
   whole = whole && pass(&switch_, bytes, switch_.ns_per_byte, &held_between);
   if (whole && to != kNone) {
     Server& server = servers_[to];
-    const bool own = receiver != kNone && stations_[receiver].own_network;
-    delay += server.detour_ns;
-    held_to += server.detour_ns;
+    const bool own = away_to || (receiver != kNone && stations_[receiver].own_network);
+    const std::int64_t detour_ns = away_to ? 0 : server.detour_ns;
+    delay += detour_ns;
+    held_to += detour_ns;
     if (server.incast > 0 && !own) {
       const std::int64_t behind = BehindBurst(to);
       whole = behind >= 0;

@@ -218,6 +218,8 @@ class Simulator {
 
   // act.cc
   void ApplyAction(std::uint32_t index);
+  void TakeEffect(std::uint32_t service);
+  double SlowOf(std::uint32_t instance) const;
   void Set(std::uint32_t service, Action action, double to);
 
   // observe.cc: what the stations waited for since the last time.

@@ -116,6 +116,7 @@ struct Station {
   std::uint64_t epoch_core_area = 0;  // at the last epoch
   std::int32_t initial_cores = 0;
   bool locked = false;                // its cores wait for a lock, not for processors
+  bool elsewhere = false;             // replicas on other servers have taken its requests over
   bool own_network = false;           // has a share of its server's links, which others do not fill
   double quota_slow = 1;              // of fault_slow, what a quota does
   std::int64_t own_disk_free_at = 0;  // of its share of the disk, where it has one
