@@ -23,7 +23,8 @@ std::string AuditDecision(std::int64_t now_ns, const Topology& topology, Tick ti
                           const ClassForecast& forecast, const Diagnosis& diagnosis,
                           const Recommendation* recommendation, std::string_view verdict,
                           std::string_view why);
-// "sent", "not-sent", "undo", "undo-not-sent", "no-report", "helped", "did-not-help", "ended".
+// "sent", "not-sent", "undo", "undo-not-sent", "no-report", "helped", "did-not-help", "renewed",
+// "ended".
 std::string AuditAction(std::int64_t now_ns, std::string_view event, const Recommendation& r,
                         std::string_view why);
 std::string AuditReport(std::int64_t now_ns, const ActionTaken& taken, bool known);

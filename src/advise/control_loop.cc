@@ -70,6 +70,7 @@ LoopTick ControlLoop::Impl::Tick(const Forecast& forecast, const Topology& topol
     watch_.Reset();
     if (!affairs_.empty()) UndoAll();
     affairs_.clear();
+    arounds_.clear();
   }
   watch_.Count(topology);
   TakeReports();
@@ -83,7 +84,7 @@ LoopTick ControlLoop::Impl::Tick(const Forecast& forecast, const Topology& topol
     if (row.alarm) alarms_.push_back(&row);
   }
   tick.alarms = alarms_.size();
-  if (!affairs_.empty()) Judge();
+  if (!affairs_.empty()) Judge(&tick);
   if (alarms_.empty()) {
     if (steady_ns_ - last_alarm_ns_ >= kQuietNs) Sample(&tick);
     return tick;
@@ -97,10 +98,9 @@ LoopTick ControlLoop::Impl::Tick(const Forecast& forecast, const Topology& topol
   for (const ClassForecast* row : alarms_) {
     const internal::Blamed blamed = BlamedBy(*row);
     Affair& affair = affairs_[blamed];
-    // Touched by another class in this tick already, or not its turn. A report stands in nobody's
-    // way.
+    // Touched by another class in this tick already, or not its turn.
     if (affair.touched_ns == steady_ns_) continue;
-    if (affair.flight && affair.flight->changes()) {
+    if (affair.flight) {
       affair.touched_ns = steady_ns_;
       LookAfter(*row, &affair, &tick);
       continue;
@@ -109,6 +109,7 @@ LoopTick ControlLoop::Impl::Tick(const Forecast& forecast, const Topology& topol
     affair.touched_ns = steady_ns_;
     blamed.load ? PursueLoad(*row, &affair, &tick) : Pursue(*row, &affair, &tick);
   }
+  PursueAround(&tick);
   return tick;
 }
 
@@ -128,6 +129,11 @@ bool ControlLoop::Impl::InDanger(const Blamed& blamed) const {
                      [&](const ClassForecast* row) { return BlamedBy(*row) == blamed; });
 }
 
+void ControlLoop::Impl::StopLooking() {
+  for (auto& [blamed, affair] : affairs_) affair.open.reset();
+  arounds_.clear();
+}
+
 bool ControlLoop::Impl::MayDecide(const Forecast& forecast, bool killed) {
   const std::int64_t offset = now_ns_ - steady_ns_;
   const bool jumped =
@@ -142,7 +148,7 @@ bool ControlLoop::Impl::MayDecide(const Forecast& forecast, bool killed) {
   }
   if (killed) return false;
   if (jumped) {
-    for (auto& [blamed, affair] : affairs_) affair.open.reset();
+    StopLooking();
     Audit(internal::AuditEvent(now_ns_, "clock-jumped", "this tick decides nothing"));
     return false;
   }
@@ -155,9 +161,7 @@ bool ControlLoop::Impl::MayDecide(const Forecast& forecast, bool killed) {
     Audit(internal::AuditEvent(now_ns_, "stale",
                                absl::StrCat("the forecast is of ", age / 1e6, " ms ago")));
   }
-  if (stale) {
-    for (auto& [blamed, affair] : affairs_) affair.open.reset();
-  }
+  if (stale) StopLooking();
   stale_ = stale;
   return !stale;
 }
@@ -172,7 +176,7 @@ void ControlLoop::Impl::Sample(LoopTick* tick) {
        next = watch_.Next(*topology_, steady_ns_)) {
     if (!HasBudget()) return;
     const auto affair = affairs_.find({topology_->instance(next).service.value(), false});
-    if (affair != affairs_.end() && affair->second.flight && affair->second.flight->changes()) {
+    if (affair != affairs_.end() && affair->second.flight) {
       continue;  // not as usual
     }
     bool fresh = false;

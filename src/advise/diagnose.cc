@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "advise/look.h"
 #include "seer/core/internal/strings.h"
 
 SEER_BEGIN_NAMESPACE
@@ -81,7 +84,7 @@ Diagnosis Diagnose(const ClassForecast& forecast, absl::Span<const InstanceEvide
       all_seen = false;
       continue;
     }
-    const StallAttribution found = Attribute(evidence.reading, *evidence.baseline, options.rules);
+    const StallAttribution found = internal::Look(evidence, options.rules);
     all_seen = all_seen && found.verdict != Verdict::kUndecided && SawEnough(found);
     sick += found.verdict == Verdict::kResource ? 1 : 0;
     healthy += found.verdict == Verdict::kNone ? 1 : 0;

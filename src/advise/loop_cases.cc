@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "advise/look.h"
 #include "advise/loop_impl.h"
 #include "seer/hwmon/attribution.h"
 
@@ -20,6 +21,7 @@ constexpr std::int64_t kEffectNs = 100'000'000;
 constexpr double kBetter = 0.9;
 // A case with too few requests to tell is read for so many times as long.
 constexpr std::int64_t kPatience = 4;
+constexpr std::size_t kMostParts = 32;  // readings of one instance that are held against each other
 // A raise by less is not worth it.
 constexpr double kWorthRaising = 1.1;
 
@@ -36,33 +38,35 @@ bool HasTooFew(const std::vector<InstanceEvidence>& seen, std::uint64_t least) {
 
 }  // namespace
 
+bool ControlLoop::Impl::HasRoom() const {
+  std::size_t busy = 0;
+  for (const auto& [blamed, other] : affairs_) busy += other.open || other.flight ? 1 : 0;
+  return busy < options_.max_in_flight;
+}
+
 // False where there are too many already.
 bool ControlLoop::Impl::OpenCase(Affair* affair) {
   if (affair->open) return true;
-  std::size_t busy = 0;
-  for (const auto& [blamed, other] : affairs_) {
-    busy += other.open || (other.flight && other.flight->changes()) ? 1 : 0;
-  }
-  if (busy >= options_.max_in_flight) return false;
+  if (!HasRoom()) return false;
   affair->open = Case();
+  affair->open->with_kept = true;
   affair->open->began_ns = steady_ns_;
   return true;
 }
 
-// Reads the instances of these services once more; whether `min_read_ns` of each are there.
-bool ControlLoop::Impl::ReadAll(Case* open, std::size_t most, LoopTick* tick,
-                                const std::vector<bool>& services) {
+bool ControlLoop::Impl::ReadService(std::uint32_t service, Case* open, LoopTick* tick) {
   if (!options_.monitor) return false;
   if (open->seen.empty()) {
-    const absl::Span<const Instance> instances = topology_->instances();
-    for (std::uint32_t i = 0; i < instances.size() && open->seen.size() < most; ++i) {
-      const std::size_t service = instances[i].service.index();
-      if (instances[i].removed || service >= services.size() || !services[service]) continue;
-      open->seen.emplace_back();
-      open->seen.back().instance = InstanceId(i);
-    }
-    open->newest.resize(open->seen.size());
+    Choose(
+        options_.max_instances,
+        [&](const Instance& instance) { return instance.service.value() == service; }, open);
   }
+  return ReadAll(open, tick);
+}
+
+// Reads those that were chosen once more; whether `min_read_ns` of each are there.
+bool ControlLoop::Impl::ReadAll(Case* open, LoopTick* tick) {
+  if (!options_.monitor) return false;
   bool enough = !open->seen.empty();
   HwReading reading;
   for (std::size_t i = 0; i < open->seen.size(); ++i) {
@@ -78,8 +82,20 @@ bool ControlLoop::Impl::ReadAll(Case* open, std::size_t most, LoopTick* tick,
       continue;
     }
     ++tick->read;
+    HwReading kept;
+    if (open->with_kept && evidence.reading.interval_ns == 0 && Kept(evidence.instance, &kept)) {
+      // What the node remembers reaches to now.
+      reading = kept;
+      fresh = true;
+    }
     if (fresh) {
       AddReading(reading, &evidence.reading);
+      // Bounded, however long the case is looked at.
+      if (evidence.parts.size() < kMostParts) {
+        evidence.parts.push_back(reading);
+      } else {
+        AddReading(reading, &evidence.parts.back());
+      }
       open->newest[i] = reading;
     }
     evidence.baseline = watch_.baseline(evidence.instance);
@@ -103,9 +119,7 @@ Shortage ControlLoop::Impl::ShortageIn(const Case& open, const Diagnosis& diagno
 void ControlLoop::Impl::Pursue(const ClassForecast& row, Affair* affair, LoopTick* tick) {
   if (!OpenCase(affair)) return;
   const ServiceId culprit(BlamedBy(row).service);
-  std::vector<bool> services(topology_->services().size(), false);
-  if (culprit.index() < services.size()) services[culprit.index()] = true;
-  const bool all_there = ReadAll(&*affair->open, options_.max_instances, tick, services);
+  const bool all_there = ReadService(culprit.value(), &*affair->open, tick);
   Finding finding;
   finding.diagnosis = Diagnose(row, affair->open->seen, options_.diagnose);
   const Diagnosis& diagnosis = finding.diagnosis;
@@ -120,17 +134,10 @@ void ControlLoop::Impl::Pursue(const ClassForecast& row, Affair* affair, LoopTic
       HasTooFew(affair->open->seen, options_.diagnose.rules.min_requests)) {
     return;
   }
-  if (!resource && (affair->flight || steady_ns_ < affair->report_after_ns)) {
-    // It was reported already; a resource may still run short.
-    affair->open.reset();
-    return;
-  }
   finding.shortage = ShortageIn(*affair->open, diagnosis);
-  if (affair->flight) {
-    Audit(internal::AuditAction(now_ns_, "ended", affair->flight->r, "another cause was found"));
-    affair->flight.reset();
-  }
+  const Case seen = *std::move(affair->open);
   Decide(row, finding, affair, tick);
+  LookAround(row, finding, seen);
 }
 
 // An action is in force, and the alarm lasts: does a request wait less than before, and is more
@@ -138,25 +145,41 @@ void ControlLoop::Impl::Pursue(const ClassForecast& row, Affair* affair, LoopTic
 void ControlLoop::Impl::LookAfter(const ClassForecast& row, Affair* affair, LoopTick* tick) {
   Flight& flight = *affair->flight;
   const Blamed blamed = BlamedBy(row);
-  if (options_.shadow || flight.undoing || flight.applied_ns == 0 || blamed.load ||
-      steady_ns_ - flight.applied_ns < kEffectNs) {
+  if (options_.shadow || flight.undoing || blamed.load) return;
+  Diagnosis as_before;
+  as_before.cause = flight.r.cause;
+  if (flight.applied_ns == 0 || steady_ns_ - flight.applied_ns < kEffectNs) {
+    // It may have been decided while the waiting had only begun.
+    if (!flight.until) flight.until = Case();
+    if (ReadService(blamed.service, &*flight.until, tick)) {
+      flight.before_us = std::max(flight.before_us, ShortageIn(*flight.until, as_before).wait_us);
+    }
     return;
   }
   if (!flight.after) {
     flight.after = Case();
     flight.after->began_ns = steady_ns_;
   }
-  std::vector<bool> services(topology_->services().size(), false);
-  if (blamed.service < services.size()) services[blamed.service] = true;
-  if (!ReadAll(&*flight.after, options_.max_instances, tick, services)) return;
+  if (!ReadService(blamed.service, &*flight.after, tick)) return;
   Finding finding;
   finding.diagnosis = Diagnose(row, flight.after->seen, options_.diagnose);
   finding.shortage = ShortageIn(*flight.after, finding.diagnosis);
-  Diagnosis as_before = finding.diagnosis;
-  as_before.cause = flight.r.cause;
-  flight.relieved = ShortageIn(*flight.after, as_before).wait_us <= kBetter * flight.before_us;
+  as_before.instance = finding.diagnosis.instance;
+  flight.relieved = flight.before_us > 0 &&
+                    ShortageIn(*flight.after, as_before).wait_us <= kBetter * flight.before_us;
+  const Case seen = *std::move(flight.after);
   flight.after.reset();
-  if (finding.diagnosis.cause == flight.r.cause) Decide(row, finding, affair, tick);
+  const Diagnosis& diagnosis = finding.diagnosis;
+  if (diagnosis.cause == flight.r.cause && diagnosis.cause < Cause::kApplication) {
+    Decide(row, finding, affair, tick);
+    LookAround(row, finding, seen);
+  } else if (flight.r.cause == Cause::kApplication && diagnosis.cause < Cause::kApplication &&
+             diagnosis.confidence >= options_.clear_confidence) {
+    // What was done on a guess makes room.
+    flight.replaced = true;
+    Undo(affair, "another cause was found");
+    if (!options_.undo) EndFlight(affair, true, "another cause was found");
+  }
 }
 
 // ---- Load.
@@ -189,8 +212,7 @@ std::vector<ControlLoop::Impl::Finding> ControlLoop::Impl::ShortOnPath(const Cas
     const Shortage shortage = ShortageOf(evidence.reading, open.newest[i], Resource::kCpu);
     bool is_short = shortage.used >= kBusy;
     if (evidence.baseline != nullptr) {
-      const StallAttribution found =
-          Attribute(evidence.reading, *evidence.baseline, options_.diagnose.rules);
+      const StallAttribution found = internal::Look(evidence, options_.diagnose.rules);
       const bool rose = found.verdict == StallAttribution::Verdict::kResource ||
                         found.verdict == StallAttribution::Verdict::kLoad;
       risen += rose ? 1 : 0;
@@ -225,7 +247,14 @@ void ControlLoop::Impl::PursueLoad(const ClassForecast& row, Affair* affair, Loo
   const std::int64_t waited = steady_ns_ - affair->open->began_ns;
   std::vector<Finding> findings;
   if (load.diagnosis.cause == Cause::kLoad && options_.monitor) {
-    const bool all_there = ReadAll(&*affair->open, options_.max_on_path, tick, OnPath(entry));
+    if (affair->open->seen.empty()) {
+      const std::vector<bool> on_path = OnPath(entry);
+      Choose(
+          options_.max_on_path,
+          [&](const Instance& instance) { return on_path[instance.service.index()]; },
+          &*affair->open);
+    }
+    const bool all_there = ReadAll(&*affair->open, tick);
     bool network = false;
     findings = ShortOnPath(*affair->open, &network);
     if (network) {
@@ -246,14 +275,9 @@ void ControlLoop::Impl::PursueLoad(const ClassForecast& row, Affair* affair, Loo
     finding.diagnosis.cause = load.diagnosis.cause;
     finding.diagnosis.confidence = load.diagnosis.confidence;
     Affair& own = affairs_[{service.value(), false}];
-    const bool in_force = own.flight && own.flight->changes();
-    if (in_force ? options_.shadow || own.flight->undoing || own.flight->applied_ns == 0
-                 : steady_ns_ < own.wait_until_ns) {
+    if (own.flight ? options_.shadow || own.flight->undoing || own.flight->applied_ns == 0
+                   : steady_ns_ < own.wait_until_ns) {
       continue;
-    }
-    if (own.flight && !in_force) {
-      Audit(internal::AuditAction(now_ns_, "ended", own.flight->r, "another cause was found"));
-      own.flight.reset();
     }
     own.touched_ns = steady_ns_;
     Decide(row, finding, &own, tick);
@@ -262,12 +286,25 @@ void ControlLoop::Impl::PursueLoad(const ClassForecast& row, Affair* affair, Loo
 
 // ---- What to do.
 
+void ControlLoop::Impl::SendReport(const ClassForecast& row, const Finding& finding,
+                                   Recommendation report, Affair* affair, LoopTick* tick) {
+  report.id = ++next_id_;
+  affair->report_after_ns = steady_ns_ + std::max<std::int64_t>(0, advisor_.CooldownNs(report));
+  Audit(internal::AuditDecision(now_ns_, *topology_, tick_, row, finding.diagnosis, &report,
+                                options_.shadow ? "shadow" : "act", ""));
+  if (options_.shadow) return;
+  const absl::Status status = internal::Guarded(options_.act, report);
+  Audit(internal::AuditAction(now_ns_, status.ok() ? "sent" : "not-sent", report,
+                              status.ok() ? "" : status.ToString()));
+  tick->sent += status.ok() ? 1 : 0;
+}
+
+// `beside`: it is on the culprit's node, and short of the same.
 void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding, Affair* affair,
-                               LoopTick* tick) {
+                               LoopTick* tick, bool beside) {
   const Diagnosis& diagnosis = finding.diagnosis;
   // More of what is in force, or the first of it.
-  const Flight* const more =
-      affair->flight && affair->flight->changes() ? &*affair->flight : nullptr;
+  const Flight* const more = affair->flight ? &*affair->flight : nullptr;
   if (more == nullptr) {
     affair->open.reset();
     ++tick->decided;
@@ -281,7 +318,22 @@ void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding,
   request.failed_before = affair->failed;
   request.shortage = finding.shortage;
   request.in_force = more != nullptr ? &more->r : nullptr;
+  request.beside = beside;
+  // A report alone helps nobody now: the next rule is asked for with it.
+  const bool reported = diagnosis.cause == Cause::kApplication && affair->report_after_ns != 0;
+  if (reported) ++request.failed_before;
   std::optional<Recommendation> advice = advisor_.Advise(request);
+  if (advice && advice->action == Action::kReport) {
+    if (steady_ns_ >= affair->report_after_ns) {
+      SendReport(row, finding, *advice, affair, tick);
+      if (!reported) ++request.failed_before;
+      advice = advisor_.Advise(request);
+    }
+    if (advice && advice->action == Action::kReport) {
+      affair->wait_until_ns = steady_ns_ + options_.read_ns;
+      return;
+    }
+  }
   const auto audit = [&](std::string_view verdict, std::string_view why) {
     Audit(internal::AuditDecision(now_ns_, *topology_, tick_, row, diagnosis,
                                   advice ? &*advice : nullptr, verdict, why));
@@ -295,8 +347,7 @@ void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding,
     return;
   }
   advice->id = ++next_id_;
-  if (more == nullptr && advice->action != Action::kReport && affair->ended_ns != 0 &&
-      steady_ns_ - affair->ended_ns < kReturnNs) {
+  if (more == nullptr && affair->ended_ns != 0 && steady_ns_ - affair->ended_ns < kReturnNs) {
     affair->hold_scale = std::min(affair->hold_scale * 2, kMaxHoldScale);
   }
   const std::int64_t hold = (advice->expires_ns - now_ns_) * affair->hold_scale;
@@ -309,7 +360,13 @@ void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding,
   flight.settled_ns = steady_ns_ + advice->settle_ns;
   flight.ends_ns = steady_ns_ + hold;
   flight.before_us = finding.shortage.wait_us;
-  audit(options_.shadow ? "shadow" : "act", more != nullptr ? "it is not enough" : "");
+  if (more != nullptr) {  // held against what was before all of it
+    flight.before_us = std::max(flight.before_us, more->before_us);
+    flight.relieved = more->relieved;
+  }
+  audit(options_.shadow ? "shadow" : "act", more != nullptr ? "it is not enough"
+                                            : beside        ? "its node is short of it"
+                                                            : "");
   if (!options_.shadow) {
     const absl::Status status = internal::Guarded(options_.act, *advice);
     if (!status.ok()) {
@@ -322,7 +379,7 @@ void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding,
     Audit(internal::AuditAction(now_ns_, "sent", *advice, ""));
     ++tick->sent;
   }
-  flight.answered = options_.shadow || advice->action == Action::kReport;
+  flight.answered = options_.shadow;
   advisor_.Issued(*advice);
   affair->flight = std::move(flight);
 }

@@ -8,7 +8,7 @@
 SEER_BEGIN_NAMESPACE
 void ControlLoop::Impl::Undo(Affair* affair, std::string_view why) {
   Flight& flight = *affair->flight;
-  if (flight.undoing || options_.shadow || !flight.changes()) return;
+  if (flight.undoing || options_.shadow) return;
   flight.undoing = true;
   Audit(internal::AuditAction(now_ns_, "undo", flight.r, why));
   if (!options_.undo) return;  // it expires
@@ -19,8 +19,8 @@ void ControlLoop::Impl::Undo(Affair* affair, std::string_view why) {
 }
 
 void ControlLoop::Impl::UndoAll() {
+  StopLooking();
   for (auto& [blamed, affair] : affairs_) {
-    affair.open.reset();
     if (affair.flight) Undo(&affair, "all are undone");
   }
 }
@@ -29,15 +29,15 @@ void ControlLoop::Impl::EndFlight(Affair* affair, bool helped, std::string_view 
   const Recommendation& r = affair->flight->r;
   const std::int64_t pause = std::max<std::int64_t>(0, advisor_.CooldownNs(r));
   Audit(internal::AuditAction(now_ns_, "ended", r, why));
-  if (helped) {
+  if (affair->flight->replaced) {
+    affair->wait_until_ns = steady_ns_;
+  } else if (helped) {
     affair->ended_ns = steady_ns_;
     affair->failed = 0;
     affair->wait_until_ns = steady_ns_;
   } else {
     affair->failed = std::min<std::uint32_t>(affair->failed + 1, 100);
-    // Nothing was changed by a report: who keeps looking need not wait.
-    (affair->flight->changes() ? affair->wait_until_ns : affair->report_after_ns) =
-        steady_ns_ + pause;
+    affair->wait_until_ns = steady_ns_ + pause;
   }
   affair->flight.reset();
 }
@@ -75,7 +75,7 @@ void ControlLoop::Impl::TakeReports() {
 }
 
 // What has settled, was never answered, or is over.
-void ControlLoop::Impl::Judge() {
+void ControlLoop::Impl::Judge(LoopTick* tick) {
   for (auto entry = affairs_.begin(); entry != affairs_.end();) {
     Affair& affair = entry->second;
     if (affair.flight) {
@@ -101,13 +101,12 @@ void ControlLoop::Impl::Judge() {
         }
         flight.judged = true;
         Audit(internal::AuditAction(now_ns_, helped ? "helped" : "did-not-help", flight.r, ""));
-        if (!flight.changes()) {
-          EndFlight(&affair, helped, "a report has no effect to wait for");
-        } else if (!helped) {
+        if (!helped) {
           Undo(&affair, "it did not help");
           if (!options_.undo) EndFlight(&affair, false, "it did not help");
         }
       }
+      if (affair.flight && affair.flight->judged) LookAtEnd(entry->first, &affair, tick);
       if (affair.flight && steady_ns_ >= affair.flight->ends_ns) {
         EndFlight(&affair, affair.flight->judged && !affair.flight->undoing, "its time is over");
       }

@@ -1,5 +1,6 @@
 // The inside of a control loop: control_loop.cc has the tick, loop_cases.cc finds out and decides,
-// loop_flights.cc looks after what was sent.
+// loop_around.cc looks at a node's others and at what is about to end, loop_flights.cc looks after
+// what was sent.
 #pragma once
 
 #include <cstddef>
@@ -77,6 +78,7 @@ class ControlLoop::Impl {
     std::int64_t began_ns = 0;
     std::vector<InstanceEvidence> seen;
     std::vector<HwReading> newest;  // of those that were seen, the last reading of each
+    bool with_kept = false;         // begins with what the nodes remember
   };
   struct Flight {
     Recommendation r;
@@ -87,11 +89,14 @@ class ControlLoop::Impl {
     std::int64_t applied_ns = 0;  // 0: not yet
     double before_us = 0;         // what a request waited for the resource when it was decided
     bool relieved = false;        // it waits less by now
-    std::optional<Case> after;    // what is read of it since
+    std::optional<Case> until;    // what is read of it until it can have an effect
+    std::optional<Case> after;    // and since
+    std::optional<Case> at_end;   // and before its time is over
     bool answered = false;
     bool judged = false;
     bool undoing = false;
-    bool changes() const { return r.action != Action::kReport; }
+    bool replaced = false;  // a clearer cause was found: no failure
+    bool ends = false;      // it was looked at, and is needed no longer
   };
   // What goes on about one culprit.
   struct Affair {
@@ -109,10 +114,18 @@ class ControlLoop::Impl {
     Diagnosis diagnosis;
     Shortage shortage;
   };
+  // Who else is on the nodes on which a culprit's resource ran short.
+  struct Around {
+    ClassForecast row;
+    Cause cause = Cause::kUndecided;
+    std::vector<NodeId> nodes;
+    Case seen;
+  };
 
   // control_loop.cc
   void Audit(std::string line) const;
   bool MayDecide(const Forecast& forecast, bool killed);
+  void StopLooking();
   Blamed BlamedBy(const ClassForecast& row) const;
   bool InDanger(const Blamed& blamed) const;
   void Sample(LoopTick* tick);
@@ -121,20 +134,45 @@ class ControlLoop::Impl {
   // loop_flights.cc
   void UndoAll();
   void TakeReports();
-  void Judge();
+  void Judge(LoopTick* tick);
   void EndFlight(Affair* affair, bool helped, std::string_view why);
   void Undo(Affair* affair, std::string_view why);
 
   // loop_cases.cc
+  bool HasRoom() const;
   bool OpenCase(Affair* affair);
   void Pursue(const ClassForecast& row, Affair* affair, LoopTick* tick);
   void PursueLoad(const ClassForecast& row, Affair* affair, LoopTick* tick);
   void LookAfter(const ClassForecast& row, Affair* affair, LoopTick* tick);
-  bool ReadAll(Case* open, std::size_t most, LoopTick* tick, const std::vector<bool>& services);
+  // Live instances of which `wanted` is true, at most so many.
+  template <typename Wanted>
+  void Choose(std::size_t most, const Wanted& wanted, Case* open) const {
+    const absl::Span<const Instance> instances = topology_->instances();
+    for (std::uint32_t i = 0; i < instances.size() && open->seen.size() < most; ++i) {
+      if (instances[i].removed || !wanted(instances[i])) continue;
+      open->seen.emplace_back();
+      open->seen.back().instance = InstanceId(i);
+    }
+    open->newest.resize(open->seen.size());
+  }
+  bool ReadAll(Case* open, LoopTick* tick);
+  // So of one service's, which are chosen first.
+  bool ReadService(std::uint32_t service, Case* open, LoopTick* tick);
   std::vector<bool> OnPath(ServiceId entry) const;
   Shortage ShortageIn(const Case& open, const Diagnosis& diagnosis) const;
   std::vector<Finding> ShortOnPath(const Case& open, bool* network) const;
-  void Decide(const ClassForecast& row, const Finding& finding, Affair* affair, LoopTick* tick);
+  void Decide(const ClassForecast& row, const Finding& finding, Affair* affair, LoopTick* tick,
+              bool beside = false);
+  void SendReport(const ClassForecast& row, const Finding& finding, Recommendation report,
+                  Affair* affair, LoopTick* tick);
+
+  // loop_around.cc
+  bool Kept(InstanceId instance, HwReading* reading) const;
+  void LookAround(const ClassForecast& row, const Finding& finding, const Case& seen);
+  void PursueAround(LoopTick* tick);
+  bool DecideAround(Around* around, LoopTick* tick);
+  void LookAtEnd(const Blamed& blamed, Affair* affair, LoopTick* tick);
+  bool IsNeeded(const Case& seen, const Recommendation& r) const;
 
   Predictor* const predictor_;
   Advisor& advisor_;
@@ -156,6 +194,7 @@ class ControlLoop::Impl {
   bool stale_ = false, was_killed_ = false;
 
   std::map<Blamed, Affair> affairs_;
+  std::vector<Around> arounds_;
   std::uint64_t next_id_ = 0;
   std::vector<const ClassForecast*> alarms_;
   std::vector<ClassDiagnosis> diagnoses_;

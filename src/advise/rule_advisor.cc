@@ -22,19 +22,29 @@ float LargestProbability(const ClassForecast& forecast) {
   return std::clamp(largest, 0.0f, 1.0f);
 }
 
-// A violation that is foreseen is about so far away.
-constexpr double kAheadS = 0.5;
+// How far away a violation may be: as far as the forecast looks that is sure of it.
+double AheadSeconds(const ClassForecast& forecast) {
+  double ahead = 0.5;
+  for (const HorizonProbability& row : forecast.horizons) {
+    if (row.probability >= 0.5f)
+      ahead = std::max(ahead, static_cast<double>(row.horizon_ns) * 1e-9);
+  }
+  return std::min(ahead, 2.0);
+}
+
 // What one service may make a request wait, of its target: others need the rest, and the tail is
 // several times the mean.
-constexpr double kWaitOfTarget = 0.05;
+constexpr double kWaitOfTarget = 0.02;
+// What was too little is raised so much at least.
+constexpr double kRaise = 2;
 
 // So much that there is room for all who wait, and that a request waits little.
-double Needed(const Shortage& shortage, double limit, double target_us) {
-  double needed = LimitNeeded(shortage, limit, kAheadS);
+double Needed(const Shortage& shortage, double limit, double target_us, double ahead_s) {
+  double needed = LimitNeeded(shortage, limit, ahead_s);
   if (target_us > 0) {
     double later = 1;  // how many times as many wait then
     if (shortage.waiting > 0) {
-      later += std::max(0.0, shortage.growth) * kAheadS / shortage.waiting;
+      later += std::max(0.0, shortage.growth) * ahead_s / shortage.waiting;
     }
     needed = std::max(needed, limit * shortage.wait_us * later / (kWaitOfTarget * target_us));
   }
@@ -145,10 +155,10 @@ std::optional<Recommendation> RuleAdvisor::Try(const AdviceRequest& request,
   }
   r.expected_from = static_cast<double>(probability);
   r.expected_to = 0;
-  r.reason = absl::StrCat("a violation of ", class_name, " is foreseen (P ", probability, "), ",
-                          r.target.service, " would initiate it, cause ",
-                          internal::ToAbsl(CauseName(diagnosis.cause)), " (confidence ",
-                          diagnosis.confidence, ")");
+  r.reason = absl::StrCat(
+      "a violation of ", class_name, " is foreseen (P ", probability, "), ", r.target.service,
+      request.beside ? " suffers on the culprit's node, cause " : " would initiate it, cause ",
+      internal::ToAbsl(CauseName(diagnosis.cause)), " (confidence ", diagnosis.confidence, ")");
   last_application_ = TenantOf(topology, request);
   if (rule.action == Action::kReport) return r;
 
@@ -170,8 +180,10 @@ std::optional<Recommendation> RuleAdvisor::Try(const AdviceRequest& request,
           topology.Has(class_id)
               ? static_cast<double>(topology.request_class(class_id).target.latency_ns) / 1000
               : 0;
-      to = std::clamp(Needed(request.shortage, place->value, target_us), to,
-                      std::max(to, first * rule.most));
+      const double needed =
+          Needed(request.shortage, place->value, target_us, AheadSeconds(*request.forecast));
+      if (request.in_force != nullptr) to = std::max(to, kRaise * place->value);
+      to = std::min(std::max(needed, to), first * rule.most);
     }
   }
   const std::optional<double> budget =
@@ -205,6 +217,7 @@ void RuleAdvisor::Issued(const Recommendation& r) {
     spent_.erase(std::remove_if(spent_.begin(), spent_.end(),
                                 [&](const Spent& s) { return s.id == last_replaces_; }),
                  spent_.end());
+    last_replaces_ = 0;
   }
   constexpr std::size_t kMaxSpent = 4096;
   if (spent_.size() >= kMaxSpent) spent_.erase(spent_.begin());

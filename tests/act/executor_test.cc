@@ -94,7 +94,11 @@ TEST(Executor, RefusesWhatItShouldNotDo) {
       {"outside the bounds", [](Recommendation* r) { r->lower = 160; }},
       {"undoing would set it", [](Recommendation* r) { r->lower = 120; }},
       {"somebody moved it", [](Recommendation* r) { r->precondition = 90; }},
-      {"larger step", [](Recommendation* r) { r->to = 401; }},
+      {"larger step",
+       [](Recommendation* r) {
+         r->upper = 10'000;
+         r->to = 1601;
+       }},
       {"larger step", [](Recommendation* r) { r->to = 74; }},
       {"not from now", [](Recommendation* r) { r->issued_ns -= 11 * kSecondNs; }},
       {"not from now", [](Recommendation* r) { r->issued_ns += 11 * kSecondNs; }},

@@ -66,7 +66,7 @@ TEST(RuleAdvisor, RecommendationIsCompleteEnoughToBeCarriedOutElsewhere) {
   EXPECT_EQ(r->precondition, 2.0);
   EXPECT_EQ(r->undo, 2.0);
   EXPECT_EQ(r->issued_ns, 1000 * kSecondNs);
-  EXPECT_EQ(r->expires_ns, 1030 * kSecondNs);
+  EXPECT_EQ(r->expires_ns, 1010 * kSecondNs);
   EXPECT_EQ(r->settle_ns, kSecondNs);
   EXPECT_THAT(r->reason, HasSubstr("cart would initiate it, cause cpu"));
   EXPECT_EQ(Decode<Recommendation>(Encode(*r)).value(), *r);
@@ -109,12 +109,13 @@ TEST(RuleAdvisor, ApplicationIsReportedFirstAndRequestsRefusedLast) {
   EXPECT_TRUE(desk.asked.empty());
   const std::optional<Recommendation> pool = desk.Ask(1);
   EXPECT_EQ(pool->action, Action::kPoolSize);
-  EXPECT_EQ(pool->to, 12);  // 15 is beyond what the host allows
-  const std::optional<Recommendation> limit = desk.Ask(2);
+  EXPECT_EQ(pool->to, 12);  // 110 is beyond what the host allows
+  EXPECT_EQ(desk.Ask(2)->action, Action::kReplicas);
+  const std::optional<Recommendation> limit = desk.Ask(3);
   EXPECT_EQ(limit->action, Action::kRateLimit);
   EXPECT_EQ(limit->to, 800);
   desk.diagnosis.confidence = 0.7f;
-  EXPECT_EQ(desk.Ask(2)->action, Action::kPoolSize);
+  EXPECT_EQ(desk.Ask(3)->action, Action::kReplicas);
 }
 
 TEST(RuleAdvisor, AbstainsWhereNothingIsKnown) {

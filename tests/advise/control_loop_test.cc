@@ -123,6 +123,39 @@ TEST(ControlLoop, WhatDidNotHelpIsUndoneAndSomethingElseTried) {
   EXPECT_EQ(plane.sent[1].action, Action::kReplicas);
 }
 
+TEST(ControlLoop, WhatIsStillNeededIsRenewedAndWhatIsNotEnds) {
+  for (const bool needed : {true, false}) {
+    SCOPED_TRACE(needed);
+    Plane plane;
+    plane.Start();
+    plane.Learn();
+    plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+    ASSERT_LE(plane.TicksUntilSent(), 4);
+    plane.Answer(ActionOutcome::kApplied);
+    const Recommendation first = plane.sent[0];
+    if (!needed) plane.monitor.stalls.clear();
+    for (int i = 0; i < 120; ++i) {
+      (void)plane.Tick();
+      if (plane.sent.size() > 1) plane.Answer(ActionOutcome::kApplied);
+    }
+    EXPECT_EQ(plane.Lines("renewed"), needed ? 1u : 0u);
+    EXPECT_EQ(plane.loop->in_flight(), needed ? 1u : 0u);
+    if (!needed) continue;
+    ASSERT_EQ(plane.sent.size(), 2u);
+    const Recommendation& again = plane.sent[1];
+    EXPECT_EQ(again.id, first.id);
+    EXPECT_EQ(again.to, first.to);
+    EXPECT_EQ(again.undo, first.undo);
+    EXPECT_EQ(again.expires_ns - again.issued_ns, first.expires_ns - first.issued_ns);
+    EXPECT_LT(again.issued_ns, first.expires_ns);
+    // Over again when it is needed no longer.
+    plane.monitor.stalls.clear();
+    for (int i = 0; i < 120; ++i) (void)plane.Tick();
+    EXPECT_EQ(plane.sent.size(), 2u);
+    EXPECT_EQ(plane.loop->in_flight(), 0u);
+  }
+}
+
 TEST(ControlLoop, AlarmThatReturnsIsHeldLongerEachTime) {
   Plane plane;
   plane.Start();
@@ -218,7 +251,7 @@ TEST(ControlLoop, NodeThatNeverAnswersIsSaidOnceAndForgottenWhenItsTimeIsOver) {
   plane.Learn();
   plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
   ASSERT_LE(plane.TicksUntilSent(), 4);
-  for (int i = 0; i < 280; ++i) (void)plane.Tick();
+  for (int i = 0; i < 80; ++i) (void)plane.Tick();
   EXPECT_EQ(plane.Lines("no-report"), 1u);
   EXPECT_EQ(plane.loop->in_flight(), 1u);
   for (int i = 0; i < 40; ++i) (void)plane.Tick();
@@ -245,10 +278,17 @@ TEST(ControlLoop, ReportOfAnApplicationsOwnTroubleGoesOutFirst) {
   ASSERT_LE(plane.TicksUntilSent(), 5);
   EXPECT_EQ(plane.sent[0].action, Action::kReport);
   EXPECT_EQ(plane.sent[0].cause, Cause::kApplication);
-  // It did not help: the next one is asked for after the cool-down.
-  EXPECT_LE(plane.TicksUntilSent(100), 75);
+  // With it goes what may help now, and can be undone.
+  ASSERT_EQ(plane.sent.size(), 2u);
   EXPECT_EQ(plane.sent[1].action, Action::kPoolSize);
-  EXPECT_TRUE(plane.undone.empty());
+  EXPECT_EQ(plane.sent[1].cause, Cause::kApplication);
+  plane.Answer(ActionOutcome::kApplied);
+  for (int i = 0; i < 12; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_EQ(plane.undone, std::vector<std::uint64_t>{plane.sent[1].id});
+  plane.Answer(ActionOutcome::kUndone);
+  // It did not help: the next one, and the report is not repeated before its cool-down.
+  ASSERT_LE(plane.TicksUntilSent(), 20);
+  EXPECT_EQ(plane.sent[2].action, Action::kReplicas);
 }
 
 TEST(ControlLoop, MoreImportantTenantComesFirst) {

@@ -93,7 +93,7 @@ TEST(Diagnose, AbstainsWithoutACulpritBaselineRequestsOrSight) {
   EXPECT_EQ(cause(evidence), Cause::kUndecided);  // no baseline
   evidence.baseline = &bench.baseline;
   EXPECT_EQ(cause(evidence), Cause::kCpu);
-  evidence.reading.requests = 0;
+  evidence.reading.interval_ns = 0;
   EXPECT_EQ(cause(evidence), Cause::kUndecided);
   evidence.reading = ReadingOf({});
   evidence.reading.instance[Resource::kStorage].delay_us = HwSignal();
@@ -104,6 +104,76 @@ TEST(Diagnose, AbstainsWithoutACulpritBaselineRequestsOrSight) {
   EXPECT_EQ(cause(evidence), Cause::kUndecided);  // no clear culprit
   bench.row.initiators.clear();
   EXPECT_EQ(cause(evidence), Cause::kUndecided);
+}
+
+TEST(Diagnose, WhoGetsFewRequestsHangsOrIsSeldomCalled) {
+  Bench bench;
+  const auto found = [&](const Stalls& stalls, std::uint64_t requests, std::int64_t interval_ns) {
+    InstanceEvidence evidence;
+    evidence.instance = bench.shop.cart_0;
+    evidence.baseline = &bench.baseline;
+    evidence.reading = ReadingOf(stalls, 1, interval_ns);  // all that was waited for
+    evidence.reading.requests = requests;
+    return Diagnose(bench.row, absl::MakeSpan(&evidence, 1)).cause;
+  };
+  constexpr std::int64_t kMs = 1'000'000;
+  // A hundred are usual in 100 ms: what was waited for is held against these.
+  EXPECT_EQ(found({{Resource::kCpu, 80'000}}, 1, 100 * kMs), Cause::kCpu);
+  EXPECT_EQ(found({{Resource::kCpu, 80'000}}, 0, 100 * kMs), Cause::kCpu);
+  EXPECT_EQ(found({{Resource::kCpu, 900}}, 1, 100 * kMs), Cause::kApplication);
+  EXPECT_EQ(found({}, 0, 100 * kMs), Cause::kApplication);
+  // Two are: only what is clear.
+  EXPECT_EQ(found({{Resource::kCpu, 80'000}}, 1, 2 * kMs), Cause::kCpu);
+  EXPECT_EQ(found({{Resource::kCpu, 900}}, 1, 2 * kMs), Cause::kUndecided);
+  EXPECT_EQ(found({}, 1, 2 * kMs), Cause::kUndecided);
+}
+
+TEST(Diagnose, AFewRequestsMoreAreChance) {
+  Bench bench;
+  const auto found = [&](std::uint64_t requests, std::int64_t interval_ns) {
+    InstanceEvidence evidence;
+    evidence.baseline = &bench.baseline;
+    evidence.reading = ReadingOf({{Resource::kStorage, 900}}, requests, interval_ns);
+    return Diagnose(bench.row, absl::MakeSpan(&evidence, 1)).cause;
+  };
+  EXPECT_EQ(found(16, 10'000'000), Cause::kStorage);  // ten are usual
+  EXPECT_EQ(found(160, 100'000'000), Cause::kLoad);   // a hundred are
+}
+
+TEST(Diagnose, WhoWaitsForThoseThatWaitForMemoryWaitsForMemory) {
+  Bench bench;
+  bench.baseline = HealthyBaseline({{Resource::kCache, 10}, {Resource::kMemoryBandwidth, 10}});
+  const auto found = [&](double bandwidth_us, double in_use) {
+    InstanceEvidence evidence;
+    evidence.baseline = &bench.baseline;
+    evidence.reading = ReadingOf({{Resource::kCpu, 5000},
+                                  {Resource::kCache, 10},
+                                  {Resource::kMemoryBandwidth, bandwidth_us}});
+    evidence.reading.instance[Resource::kCpu].utilisation = {in_use, Quality::kOk, Reason::kNone,
+                                                             Scope::kCgroup};
+    const Diagnosis diagnosis = Diagnose(bench.row, absl::MakeSpan(&evidence, 1));
+    EXPECT_GT(diagnosis.confidence, 0.8);
+    return diagnosis.cause;
+  };
+  EXPECT_EQ(found(1500, 0.95), Cause::kMemoryBandwidth);
+  EXPECT_EQ(found(100, 0.95), Cause::kCpu);  // too little to be behind it
+  EXPECT_EQ(found(600, 0.3), Cause::kCpu);   // neighbours have the processor
+}
+
+TEST(Diagnose, WhatWasShortForAMomentIsNotBlamed) {
+  Bench bench;
+  InstanceEvidence evidence;
+  evidence.instance = bench.shop.cart_0;
+  evidence.baseline = &bench.baseline;
+  evidence.parts.assign(4, ReadingOf({}));
+  evidence.parts[2] = ReadingOf({{Resource::kNetwork, 4000}});
+  for (const HwReading& part : evidence.parts) AddReading(part, &evidence.reading);
+  EXPECT_EQ(Diagnose(bench.row, absl::MakeSpan(&evidence, 1)).cause, Cause::kApplication);
+  evidence.parts[3] = evidence.parts[2];  // in half of them
+  EXPECT_EQ(Diagnose(bench.row, absl::MakeSpan(&evidence, 1)).cause, Cause::kNetwork);
+  // Nobody kept them.
+  evidence.parts.clear();
+  EXPECT_EQ(Diagnose(bench.row, absl::MakeSpan(&evidence, 1)).cause, Cause::kNetwork);
 }
 
 TEST(Diagnose, NamesTheReplicaThatStandsOut) {

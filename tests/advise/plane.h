@@ -35,8 +35,13 @@ class ShopMonitor final : public HwMonitor {
     *reading = ReadingOf(stalls[target.instance.value()],
                          static_cast<std::uint64_t>(interval / kMsNs), interval);
     reading->target = target.instance;
+    for (const Resource resource : kAllResources) {
+      reading->node[resource].saturation = {node_saturation, Quality::kOk, Reason::kNone,
+                                            Scope::kHost};
+    }
     return absl::OkStatus();
   }
+  double node_saturation = 0;
   std::map<std::uint32_t, Stalls> stalls;
   std::vector<InstanceId> asked;
   absl::Status status;

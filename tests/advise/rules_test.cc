@@ -24,10 +24,12 @@ TEST(Rules, DefaultCoversEveryCauseButUndecided) {
     for (const AdviceRule& rule : table.rules) {
       if (rule.cause == Cause::kApplication && rule.after == after) return rule.action;
     }
-    return Action::kReplicas;
+    return Action::kCpuLimit;
   };
   EXPECT_EQ(of_application(0), Action::kReport);
-  EXPECT_EQ(of_application(2), Action::kRateLimit);
+  EXPECT_EQ(of_application(1), Action::kPoolSize);
+  EXPECT_EQ(of_application(2), Action::kReplicas);
+  EXPECT_EQ(of_application(3), Action::kRateLimit);
 }
 
 TEST(Rules, ReadsARuleWithAllItHas) {

@@ -62,7 +62,7 @@ struct ExecutorOptions {
   std::string journal_path;  // needed unless dry_run; its folder exists, others cannot write there
 
   // How far one action may go, as a factor of what is in place.
-  double max_step_up = 4;       // at least 1; as far as DefaultRules() of advise/ go
+  double max_step_up = 16;      // at least 1; as far as DefaultRules() of advise/ go
   double max_step_down = 0.75;  // in (0, 1]
   // Whether a limit may be set where there was none.
   bool may_limit_unlimited = false;

@@ -10,8 +10,9 @@
 //   auto advisor = seer::RuleAdvisor::Create(options);  // StatusOr
 //   std::optional<seer::Recommendation> advice = (*advisor)->Advise(request);
 //
-// How far: as far as the readings say is short (shortage.h), at least the rule's factor and at most
-// its `most`.
+// How far: as far as the readings say is short (shortage.h), for as long ahead as the forecast
+// looks, at least the rule's factor and at most its `most`; twice as far as before where that was
+// too little.
 //
 // A recommendation carries the value that the host said is in place as `from` and as precondition,
 // so that it is void once somebody has moved it. It never leaves the host's bounds, nor the
@@ -50,6 +51,7 @@ struct AdviceRequest {
   Shortage shortage;                        // of the blamed resource, where it was read
   // An action that is in force and gave too little: more of the same is asked for. Null: none is.
   const Recommendation* in_force = nullptr;
+  bool beside = false;  // it is not the culprit, but short of the same on its node
 };
 
 class Advisor {

@@ -21,14 +21,18 @@
 // upon that have too little for it; where none has, the one where the requests come in.
 //
 // That an application itself is to blame is said only after the whole of `read_ns`: what cannot be
-// seen yet may still come. A report to its developers ends no case; a resource that runs short
-// meanwhile is acted upon.
+// seen yet may still come. With the report to its developers goes what the next rule has to offer,
+// a guess that is cheap and undone; a resource that runs short meanwhile takes its place.
+//
+// Where the node itself is short of what a culprit waits for, the others on that node are read,
+// too, and those that wait for the same are given more of it before they are to blame in turn.
 //
 // An action is judged once it has settled: if the same service is still to blame for an alarm it
 // did not help, is undone (`undo`), and the advisor is asked for something else after the rule's
-// cool-down; so too after a refusal or a failure. What helped stays until it expires; if the alarm
-// is back within a minute of that, the next one is held twice as long, up to 16 times. Limits are
-// not moved to and fro that way.
+// cool-down; so too after a refusal or a failure. What eased the waiting is kept, and is raised
+// while the alarm lasts. What helped stays until it expires, and is renewed as long as the same
+// would be short without it; if the alarm is back within a minute of its end, the next one is held
+// twice as long, up to 16 times. Limits are not moved to and fro that way.
 //
 // Never on stale data: a forecast older than `max_stale_ns`, one from the future, and the tick in
 // which the clock jumped decide nothing. Kill() stops everything and has all undone. In shadow mode
@@ -82,6 +86,9 @@ struct ControlLoopOptions {
   // (PredictorOptions::keep_ticks of at least 8), evenly over the instances of a service.
   std::function<std::optional<std::uint64_t>(const Topology& topology, InstanceId instance)>
       handled;
+  // What an instance's node remembers of it: its last reading or two, `requests` filled in, up to
+  // now. A case begins with it, and is a tick shorter. None given: nodes remember nothing.
+  std::function<std::optional<HwReading>(const Topology& topology, InstanceId instance)> recent;
 
   // Carries it out, or sends it to who does; returns soon. OK: an answer will come by Report().
   // Reports to developers come this way too (Action::kReport), and need no answer.
@@ -101,6 +108,7 @@ struct ControlLoopOptions {
   std::size_t max_in_flight = 16;       // actions and cases, over all services
   std::size_t max_instances = 8;        // of a culprit that are read
   std::size_t max_on_path = 64;         // instances that are read where load is to blame
+  std::size_t max_around = 64;          // and of a culprit's neighbours; 0: they are left alone
 
   const Clock* clock = nullptr;   // unix time; null: the system's
   const Clock* steady = nullptr;  // never jumps; null: CLOCK_MONOTONIC

@@ -9,11 +9,17 @@
 //   seen.baseline = &baselines[instance];
 //   seer::Diagnosis diagnosis = seer::Diagnose(row, absl::MakeSpan(&seen, 1));
 //
-//   a resource    one rose enough over what is healthy; with several, the one that rose most
-//   load          the forecast says so, or the instance has more requests than processors for them
+//   a resource    one rose enough over what is healthy; with several, the one that rose most. Where
+//                 requests wait for a processor that others hold for so long because they wait for
+//                 memory, it is the memory
+//   load          the forecast says so, or the instance has more requests than processors for them,
+//                 and more than by chance
 //   application   the culprit is clear, everything a cause could hide in was observed, nothing rose
 //   undecided     anything else: no clear culprit, no baseline, too few requests, too little
 //                 observed, or causes that are too much alike
+//
+// An instance that gets fewer requests than can tell, where more are usual, hangs: it is judged as
+// if as many as usual had come. Where few are usual, only waiting counts that is clear even so.
 //
 // The confidence is the probability of the culprit, times the part that the blamed resource has of
 // all that rose, times a half where cache and memory bandwidth could not be told apart and eight
@@ -22,6 +28,8 @@
 //
 // Threads: pure functions. Cost: 10 us for each instance.
 #pragma once
+
+#include <vector>
 
 #include "absl/types/span.h"
 #include "seer/core/config.h"
@@ -36,7 +44,10 @@ SEER_BEGIN_NAMESPACE
 // What was read of one replica of the culprit.
 struct InstanceEvidence {
   InstanceId instance;
-  HwReading reading;                        // with `requests` filled in
+  HwReading reading;  // with `requests` filled in
+  // Those that `reading` is the sum of, where they were kept: what was short in few of them, as
+  // by a process that came and went, is not blamed (attribution.h). Empty: `reading` is judged.
+  std::vector<HwReading> parts;
   const StallBaseline* baseline = nullptr;  // null: none
 };
 

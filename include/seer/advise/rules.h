@@ -3,7 +3,7 @@
 // What to do about which cause, as a text that people read and change:
 //
 //   # cause             action                    how far, how long
-//   cpu                 cpu-limit                 factor=2 most=4 settle=1s hold=30s
+//   cpu                 cpu-limit                 factor=2 most=16 settle=1s hold=10s
 //   memory-capacity     memory-limit              factor=1.5 settle=30s hold=5m
 //   application         report
 //   application         rate-limit                factor=0.8 min-confidence=0.9 after=2
