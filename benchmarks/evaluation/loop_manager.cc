@@ -17,7 +17,8 @@ namespace {
 constexpr std::int64_t kMsNs = 1'000'000;
 constexpr std::int64_t kOnNs =
     200 * kMsNs;  // how long a forecaster who knows goes on after a start
-// So far a diagnosis of a culprit stands for later violations of the same one.
+// So long a diagnosis of a culprit stands for later violations of the same one, where nothing was
+// done about it.
 constexpr std::int64_t kStandsNs = 10'000 * kMsNs;
 
 // The simulator's counters, added up since each instance was last read.
@@ -27,9 +28,12 @@ class SimMonitor final : public HwMonitor {
     simulator->ReadHardware();
     sums_.resize(simulator->stations().size());
     handled_.resize(sums_.size(), 0);
+    last_.resize(sums_.size());
+    before_.resize(sums_.size());
     for (std::uint32_t i = 0; i < sums_.size(); ++i) {
       const HwReading reading = simulator->Hardware(i);
       AddReading(reading, &sums_[i]);
+      before_[i] = std::exchange(last_[i], reading);
       handled_[i] += reading.requests;
     }
   }
@@ -41,12 +45,21 @@ class SimMonitor final : public HwMonitor {
     sums_[i] = HwReading();
     return absl::OkStatus();
   }
+  // As a node's agent keeps them: the last two ticks.
+  std::optional<HwReading> Recent(InstanceId instance) const {
+    const std::size_t i = instance.index();
+    if (i >= last_.size()) return std::nullopt;
+    HwReading both = before_[i];
+    AddReading(last_[i], &both);
+    both.target = instance;
+    return both;
+  }
   std::uint64_t handled(InstanceId instance) const {
     return instance.index() < handled_.size() ? handled_[instance.index()] : 0;
   }
 
  private:
-  std::vector<HwReading> sums_;
+  std::vector<HwReading> sums_, last_, before_;
   std::vector<std::uint64_t> handled_;
 };
 
@@ -66,6 +79,7 @@ class SeerManager final : public LoopManager {
   absl::Status Start();
   void Act(const ClusterTick& tick, cluster::Simulator* simulator) override;
   std::vector<Cause> said() const override { return said_; }
+  std::vector<std::int64_t> acted_ns() const override;
 
  private:
   void Tell(const ClusterTick& tick);
@@ -74,6 +88,7 @@ class SeerManager final : public LoopManager {
   absl::Status Carry(Recommendation r);
   absl::Status Undo(std::uint64_t id);
   void TakeDiagnoses(std::int64_t now_ns);
+  ServiceId EntryOf(ClassId id) const { return topology_.request_class(id).entry; }
   bool IsNear(const Violation& v, std::int64_t now_ns, std::int64_t after_ns) const {
     return now_ns >= v.start_ns - lead_ns_ && now_ns <= v.start_ns + after_ns;
   }
@@ -95,7 +110,12 @@ class SeerManager final : public LoopManager {
   std::map<std::uint64_t, Recommendation> carried_;
   std::map<std::string, std::int64_t> acted_;  // by service, or by application upon load: until
   std::vector<Cause> said_;
-  std::map<std::uint32_t, std::pair<Cause, std::int64_t>> found_;  // by culprit
+  std::map<std::uint32_t, std::pair<Cause, std::int64_t>> found_;  // by culprit, and until when
+  struct Done {
+    std::string service;
+    std::int64_t at_ns, until_ns;
+  };
+  std::vector<Done> done_;
 };
 
 absl::Status SeerManager::Start() {
@@ -109,7 +129,11 @@ absl::Status SeerManager::Start() {
   }
   said_.assign(base_.truth.size(), Cause::kUndecided);
   if (arm_ == LoopArm::kSeerTold300) lead_ns_ = 300 * kMsNs;
-  if (arm_ == LoopArm::kSeer || arm_ == LoopArm::kLargestDepth) {
+  if (arm_ == LoopArm::kSeer && options_.predictor) {
+    auto trained = options_.predictor();
+    if (!trained.ok()) return trained.status();
+    predictor_ = *std::move(trained);
+  } else if (arm_ == LoopArm::kSeer || arm_ == LoopArm::kLargestDepth) {
     auto rival =
         MakeRival(arm_ == LoopArm::kSeer ? RivalKind::kSelfDepthZ : RivalKind::kLargestDepth);
     if (!rival.ok()) return rival.status();
@@ -129,6 +153,8 @@ absl::Status SeerManager::Start() {
   options.handled = [this](const Topology&, InstanceId i) -> std::optional<std::uint64_t> {
     return monitor_.handled(i);
   };
+  options.recent = [this](const Topology&, InstanceId i) { return monitor_.Recent(i); };
+  options.max_in_flight = 64;
   options.act = [this](const Recommendation& r) { return Carry(r); };
   options.undo = [this](std::uint64_t id) { return Undo(id); };
   options.audit = options_.audit;
@@ -144,10 +170,19 @@ std::optional<InPlace> SeerManager::PlaceOf(const ActionTarget& target, Action a
   const auto& info = run_.model->services[service];
   const cluster::Station& station = simulator_->stations()[info.first_instance];
   switch (action) {
-    case Action::kCpuLimit:
-      return InPlace{static_cast<double>(station.plan_cores), 1, 16.0 * station.initial_cores};
-    case Action::kPoolSize:
-      return InPlace{static_cast<double>(station.plan_threads), 1, 4.0 * station.plan_threads};
+    case Action::kCpuLimit: {
+      double most = 16.0 * station.initial_cores;
+      for (std::uint32_t i = info.first_instance; i < info.first_instance + info.instances; ++i) {
+        const auto& server = run_.model->cluster.servers[run_.model->instances[i].server];
+        most = std::min(most, static_cast<double>(server.cores));
+      }
+      const auto now = static_cast<double>(station.plan_cores);
+      return InPlace{now, 1, std::max(most, now)};
+    }
+    case Action::kPoolSize: {  // what is in place may be a bug's
+      const auto now = static_cast<double>(std::max(1, station.thread_limit));
+      return InPlace{now, 1, std::max(now, 4.0 * station.plan_threads)};
+    }
     case Action::kReplicas:
       return InPlace{static_cast<double>(info.instances), 1, 2.0 * info.instances};
     case Action::kCachePartition:
@@ -168,14 +203,15 @@ std::optional<InPlace> SeerManager::PlaceOf(const ActionTarget& target, Action a
 }
 
 absl::Status SeerManager::Carry(Recommendation r) {
+  if (r.action == Action::kReport) return simulator_->Act(r);
   ActionTaken taken;
   taken.recommendation_id = r.id;
   taken.target = r.target;
   taken.action = r.action;
   taken.time_ns = clock_.NowNs();
   taken.outcome = ActionOutcome::kApplied;
-  // A share that is not there any more, and a limit of requests, is 0.
-  if (IsShare(r.action) || r.action == Action::kRateLimit) {
+  // A share that is not there any more, and a limit of requests, is 0; so is a pool as it was.
+  if (IsShare(r.action) || r.action == Action::kRateLimit || r.action == Action::kPoolSize) {
     r.undo = 0;
     r.lower = 0;
   }
@@ -185,6 +221,11 @@ absl::Status SeerManager::Carry(Recommendation r) {
     acted_[r.target.service.substr(0, r.target.service.find('/'))] = r.expires_ns;
   }
   acted_[r.target.service] = r.expires_ns;
+  done_.push_back({r.target.service, clock_.NowNs(), r.expires_ns});
+  if (const auto service = topology_.FindService(r.target.service);
+      service && r.cause != Cause::kLoad) {
+    found_[service->value()] = {r.cause, r.expires_ns};
+  }
   loop_->Report(taken);
   return absl::OkStatus();
 }
@@ -200,6 +241,26 @@ absl::Status SeerManager::Undo(std::uint64_t id) {
   taken.outcome = ActionOutcome::kUndone;
   loop_->Report(taken);
   return absl::OkStatus();
+}
+
+// When something was done first about the culprit of each of the base's rows, or, where load is
+// to blame, about a service of its application.
+std::vector<std::int64_t> SeerManager::acted_ns() const {
+  std::vector<std::int64_t> first(base_.truth.size(), 0);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    const Violation& v = base_.truth[i].violation;
+    const std::string name = v.culprit.valid()
+                                 ? topology_.service(v.culprit).name
+                                 : topology_.request_class(v.request_class).application;
+    for (const Done& done : done_) {
+      const bool same = v.culprit.valid()
+                            ? done.service == name
+                            : done.service.compare(0, name.size() + 1, name + "/") == 0;
+      if (!same || done.at_ns > v.end_ns || done.until_ns < v.start_ns) continue;
+      if (first[i] == 0 || done.at_ns < first[i]) first[i] = done.at_ns;
+    }
+  }
+  return first;
 }
 
 // Which classes violate, or will, if nothing else is done and nothing else goes wrong.
@@ -285,13 +346,15 @@ void SeerManager::TakeDiagnoses(std::int64_t now_ns) {
     const Diagnosis& diagnosis = found.diagnosis;
     if (diagnosis.cause == Cause::kUndecided) continue;
     if (diagnosis.culprit.valid()) {
-      found_[diagnosis.culprit.value()] = {diagnosis.cause, now_ns};
+      found_[diagnosis.culprit.value()] = {diagnosis.cause, now_ns + kStandsNs};
     }
     for (std::size_t i = 0; i < base_.truth.size(); ++i) {
       const Violation& v = base_.truth[i].violation;
       const bool same = v.culprit.valid() && diagnosis.culprit.valid()
                             ? v.culprit == diagnosis.culprit
-                            : v.request_class == found.request_class;
+                            : v.request_class == found.request_class ||
+                                  (!v.culprit.valid() && !diagnosis.culprit.valid() &&
+                                   EntryOf(v.request_class) == EntryOf(found.request_class));
       if (same && IsNear(v, now_ns, 1000 * kMsNs)) said_[i] = diagnosis.cause;
     }
   }
@@ -300,7 +363,7 @@ void SeerManager::TakeDiagnoses(std::int64_t now_ns) {
     const Violation& v = base_.truth[i].violation;
     if (said_[i] != Cause::kUndecided || !v.culprit.valid() || !IsNear(v, now_ns, kOnNs)) continue;
     const auto found = found_.find(v.culprit.value());
-    if (found != found_.end() && now_ns - found->second.second <= kStandsNs) {
+    if (found != found_.end() && now_ns <= found->second.second) {
       said_[i] = found->second.first;
     }
   }

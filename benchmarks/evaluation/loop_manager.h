@@ -2,6 +2,7 @@
 // a violation is there.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -18,6 +19,8 @@ class LoopManager {
   virtual void Act(const ClusterTick& tick, cluster::Simulator* simulator) = 0;
   // By the base's rows.
   virtual std::vector<Cause> said() const { return {}; }
+  // When something was done about whom they blame; 0: never.
+  virtual std::vector<std::int64_t> acted_ns() const { return {}; }
 };
 
 // All outlive the manager. Null for kNone.

@@ -37,12 +37,17 @@ absl::StatusOr<LoopResult> RunLoop(const PreparedRun& run, LoopArm arm, const Lo
     for (const cluster::Station& station : simulator->stations()) planned += station.initial_cores;
     result.core_seconds = planned * scenario.seconds;
   };
-  result.truth =
-      cluster::RunScenario(run.model, scenario, [&](const ClusterTick& tick) { last = tick; });
+  result.truth = cluster::RunScenario(run.model, scenario, [&](const ClusterTick& tick) {
+    last = tick;
+    if (options.watch) options.watch(tick);
+  });
   for (const cluster::TruthRow& row : result.truth) {
     if (is_base) result.foreseeable.push_back(foresight.Foreseeable(row.violation));
   }
-  if (!is_base) result.said = (*manager)->said();
+  if (!is_base) {
+    result.said = (*manager)->said();
+    result.acted_ns = (*manager)->acted_ns();
+  }
   return result;
 }
 

@@ -49,6 +49,13 @@ Cause CauseToFind(const cluster::Fault* fault) {
   return CauseFromName(cluster::CauseOf(fault->kind)).value_or(Cause::kUndecided);
 }
 
+std::string_view LoopFateName(LoopFate fate) {
+  constexpr std::string_view kNames[kLoopFates] = {"avoided",   "no diagnosis", "wrong diagnosis",
+                                                   "no action", "too late",     "too little"};
+  const auto index = static_cast<std::size_t>(fate);
+  return index < kLoopFates ? kNames[index] : "?";
+}
+
 void LoopScore::Add(const PreparedRun& run, const LoopResult& base, const LoopResult& with) {
   for (std::size_t i = 0; i < base.truth.size(); ++i) {
     const cluster::TruthRow& row = base.truth[i];
@@ -78,7 +85,22 @@ void LoopScore::Add(const PreparedRun& run, const LoopResult& base, const LoopRe
     if (can_see) count(&foreseeable);
     if (can_see) count(&of_kind_foreseeable[kind]);
     if (can_act && can_see) count(&goal);
-    if (i < with.said.size()) ++said[CauseToFind(fault)][with.said[i]];
+    if (i >= with.said.size()) continue;
+    ++said[CauseToFind(fault)][with.said[i]];
+    const std::int64_t acted_ns = i < with.acted_ns.size() ? with.acted_ns[i] : 0;
+    LoopFate fate = LoopFate::kTooLittle;
+    if (!there) {
+      fate = LoopFate::kAvoided;
+    } else if (with.said[i] == Cause::kUndecided) {
+      fate = LoopFate::kNoDiagnosis;
+    } else if (with.said[i] != CauseToFind(fault)) {
+      fate = LoopFate::kWrongDiagnosis;
+    } else if (acted_ns == 0) {
+      fate = LoopFate::kNoAction;
+    } else if (acted_ns + kInEffectNs > row.violation.start_ns) {
+      fate = LoopFate::kTooLate;
+    }
+    ++fates[kind][static_cast<std::size_t>(fate)];
   }
   for (const cluster::TruthRow& other : with.truth) {
     caused += std::none_of(base.truth.begin(), base.truth.end(),
