@@ -103,9 +103,9 @@ class BoostedTrees {
   };
   class Fitter;
 
-  // The same nodes as they are walked, which Prepare() makes of them. Eight bytes each; a leaf
-  // leads to itself (no value is >= NaN), so that every walk through a tree has as many steps as
-  // the tree is deep: nothing for the processor to guess, and several walks side by side.
+  // The same nodes as they are walked, which Prepare() makes of them: as a heap (see there), or by
+  // `left`, with leaves that lead to themselves (no value is >= NaN). So every walk has as many
+  // steps as its tree is deep: nothing to guess for the processor, several walks side by side.
   struct Step {
     float from;
     std::uint16_t column;
