@@ -15,21 +15,21 @@ namespace {
 constexpr std::int64_t kMaxTimeNs = std::int64_t{24} * 3600 * 1'000'000'000;
 
 constexpr char kDefaultText[] =
-    R"(# cause             action                   how far, how long
-cpu                 cpu-limit                factor=2 most=16 settle=1s hold=10s min-confidence=0.3
-cpu                 replicas                 add=1 settle=10s hold=5m after=1 min-confidence=0.5
-cache               cache-partition          factor=3 settle=1s hold=10s min-confidence=0.3
-memory-bandwidth    memory-bandwidth-share   factor=3 settle=1s hold=10s min-confidence=0.3
-memory-capacity     memory-limit             factor=1.5 settle=30s hold=5m min-confidence=0.3
-network             network-share            factor=2 settle=1s hold=10s min-confidence=0.3 cooldown=1s
-network             replicas                 add=1 settle=10s hold=1m after=1 min-confidence=0.5
-storage             io-share                 factor=2 settle=1s hold=10s min-confidence=0.3
-load                cpu-limit                factor=2 most=16 settle=1s hold=10s min-confidence=0.3
-load                replicas                 add=1 settle=10s hold=5m after=1 min-confidence=0.5
-application         report                   min-confidence=0.3
-application         pool-size                add=100 settle=1s hold=30s after=1 min-confidence=0.5 cooldown=1s
-application         replicas                 add=1 settle=10s hold=5m after=2 min-confidence=0.5
-application         rate-limit               factor=0.8 settle=1s hold=10s after=3 min-confidence=0.8
+    R"(# cause             action             how far, how long
+cpu                 cpu-limit          factor=2 most=16 settle=1s hold=10s min-confidence=0.3
+cpu                 replicas           add=1 settle=10s hold=5m after=1 min-confidence=0.5
+cache               cache-partition    factor=3 settle=1s hold=10s min-confidence=0.3
+memory-bandwidth    memory-bandwidth-share factor=3 settle=1s hold=10s min-confidence=0.3
+memory-capacity     memory-limit       factor=1.5 settle=30s hold=5m min-confidence=0.3
+network             network-share      factor=2 settle=1s hold=10s min-confidence=0.3 cooldown=1s
+network             replicas           add=1 settle=10s hold=1m after=1 min-confidence=0.5
+storage             io-share           factor=2 settle=1s hold=10s min-confidence=0.3
+load                cpu-limit          factor=2 most=16 settle=1s hold=10s min-confidence=0.3
+load                replicas           add=1 settle=10s hold=5m after=1 min-confidence=0.5
+application         report             min-confidence=0.3
+application         pool-size  add=100 settle=1s hold=30s after=1 min-confidence=0.5 cooldown=1s
+application         replicas           add=1 settle=10s hold=5m after=2 min-confidence=0.5
+application         rate-limit         factor=0.8 settle=1s hold=10s after=3 min-confidence=0.8
 )";
 
 bool ParseDouble(std::string_view text, double* number) {
