@@ -104,7 +104,7 @@ std::vector<UncoreEvent> FindUncoreEvents(const std::string& root) {
     }
     if (amd && wanted.empty()) {
       // CAS commands, reads and writes, 64 bytes each: umc_cas_cmd.rd and .wr of perf's
-      // arch/x86/amdzen4 and amdzen5/memory-controller.json. The kernel lists no events of them,
+      // arch/x86/amdzen4/memory-controller.json. The kernel lists no events of them,
       // but where their fields stand: event in bits 0 to 7, rdwrmask in 8 and 9.
       for (const char* event : {"event=0x0a,rdwrmask=0x1", "event=0x0a,rdwrmask=0x2"}) {
         UncoreEvent found;

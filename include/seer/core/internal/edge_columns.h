@@ -1,5 +1,7 @@
-// The columns of an EdgeTable as they are, for whoever reads whole tables: EdgeTable::Get() is a
-// call for each edge.
+// Flow: EdgeTable -> [EdgeColumns] -> a loop over all edges (window/)
+//
+// The columns of a table as they are, for whoever reads all of it: EdgeTable::Get() is a call for
+// each edge.
 #pragma once
 
 #include <cstddef>
