@@ -10,8 +10,8 @@
 //   // or simply: seer::Predictor::Load("shop.model")
 //
 // What it looks at: depths and self depths as spreads above usual, how they rise, rates, what
-// stands at a service over the rate at which it is served, the neighbours along edges and on the
-// same node, and of the class how much of its target is used up (src/predict/tree_features.h).
+// stands at a service over the rate at which it is served, neighbours along edges and on the node;
+// how much of its target a class uses up, whom it waits for (src/predict/tree_features.h).
 //
 // The initiators are ranked by the trees once the probability has come to a tenth of the threshold;
 // before that, by how conspicuous they are. A forecast has no row for a class until half a minute's
