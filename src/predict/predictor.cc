@@ -43,7 +43,8 @@ absl::Status Validate(const PredictorOptions& options) {
 // What is about to be read is asked for at once: it comes while others hold the lock.
 void Prefetch(const void* what, std::size_t bytes) {
 #if defined(__GNUC__)
-  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(what) + i);
+  for (std::size_t i = 0; i < bytes; i += 64)
+    __builtin_prefetch(static_cast<const char*>(what) + i);
 #else
   (void)what, (void)bytes;
 #endif

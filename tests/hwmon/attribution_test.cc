@@ -214,8 +214,8 @@ TEST(Attribution, WhatCameAndWentIsNotBlamed) {
   EXPECT_EQ(Attribute(absl::Span<const HwReading>(), baseline).verdict, Verdict::kUndecided);
 }
 
-// As a live trial recorded it (network victim, seed 12): requests come by chance, and the quota runs
-// out in two of nine periods; p95 rose from 0.2 to 16 ms.
+// As a live trial recorded it (network victim, seed 12): requests come by chance, and the quota
+// runs out in two of nine periods; p95 rose from 0.2 to 16 ms.
 TEST(Attribution, AQuotaThatRunsOutInFewOfItsPeriodsIsBlamed) {
   StallBaseline baseline;
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(baseline.Learn(HealthyReading(20, 1)));
