@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 SEER_BEGIN_NAMESPACE
@@ -19,6 +20,97 @@ constexpr float kMostCalls = 1e7f;    // of a block
 constexpr double kSlowSeconds = 0.3;  // over which what is slow is told
 
 float OrNone(float value, float none) { return value == value ? value : none; }
+
+#if defined(__GNUC__)
+#define SEER_ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define SEER_ALWAYS_INLINE inline
+#endif
+
+constexpr std::size_t kSides = ClassWays::kLanes;
+
+// What a class visits, and what stands there.
+struct Standing {
+  const float *visits, *delay, *slow, *own, *self, *rise, *gap;
+};
+
+// Sums and maxima that run side by side: of `T`, a float or a vector of them.
+template <typename T>
+struct Sides {
+  T delay, most, slow, own, abnormal, self, rise, gap;
+};
+
+// `at`: of one service, or of as many as T has lanes.
+template <typename T>
+SEER_ALWAYS_INLINE void Take(const Sides<T>& at, const T& visits, Sides<T>* into) {
+  const T zero = T{}, far = zero - kInfinity;
+  const T v = visits > 0 ? visits : zero;
+  const T waits = v * at.delay;
+  into->delay += waits;
+  into->most = waits > into->most ? waits : into->most;
+  into->slow += v * at.slow;
+  into->own += v * at.own;
+  const T self = visits >= ClassWays::kOnWay ? at.self : far;
+  const T rise = visits >= ClassWays::kOnWay ? at.rise : far;
+  const T gap = visits >= ClassWays::kOnWay ? at.gap : far;
+  into->self = self > into->self ? self : into->self;
+  into->rise = rise > into->rise ? rise : into->rise;
+  into->gap = gap > into->gap ? gap : into->gap;
+  into->abnormal += self > 4 ? zero + 1 : zero;
+}
+// Service m is taken into side m % kSides.
+SEER_ALWAYS_INLINE void TakeEach(const Standing& at, std::size_t columns, Sides<float>* sides) {
+  for (std::size_t i = 0; i < kSides; ++i) {
+    sides[i] = {0, 0, 0, 0, 0, -kInfinity, -kInfinity, -kInfinity};
+  }
+  std::size_t m = 0;
+#if defined(__GNUC__)
+  typedef float Eight __attribute__((vector_size(32)));
+  static_assert(sizeof(Eight) == kSides * sizeof(float));
+  const Eight zero = Eight{}, far = zero - kInfinity;
+  Sides<Eight> all = {zero, zero, zero, zero, zero, far, far, far};
+  for (; m + kSides <= columns; m += kSides) {
+    Sides<Eight> some = {};
+    Eight visits;
+    std::memcpy(&visits, at.visits + m, sizeof(Eight));
+    std::memcpy(&some.delay, at.delay + m, sizeof(Eight));
+    std::memcpy(&some.slow, at.slow + m, sizeof(Eight));
+    std::memcpy(&some.own, at.own + m, sizeof(Eight));
+    std::memcpy(&some.self, at.self + m, sizeof(Eight));
+    std::memcpy(&some.rise, at.rise + m, sizeof(Eight));
+    std::memcpy(&some.gap, at.gap + m, sizeof(Eight));
+    Take(some, visits, &all);
+  }
+  for (std::size_t i = 0; i < kSides; ++i) {
+    sides[i] = {all.delay[i],    all.most[i], all.slow[i], all.own[i],
+                all.abnormal[i], all.self[i], all.rise[i], all.gap[i]};
+  }
+#endif
+  for (std::size_t i = 0; m < columns; ++m, i = (i + 1) % kSides) {
+    const Sides<float> one = {at.delay[m], 0,          at.slow[m], at.own[m],
+                              0,           at.self[m], at.rise[m], at.gap[m]};
+    Take(one, at.visits[m], &sides[i]);
+  }
+}
+#undef SEER_ALWAYS_INLINE
+
+using TakeFunction = void (*)(const Standing&, std::size_t, Sides<float>*);
+void TakePlain(const Standing& at, std::size_t columns, Sides<float>* sides) {
+  TakeEach(at, columns, sides);
+}
+#if defined(__GNUC__) && defined(__x86_64__)
+// Eight at a time; without fused operations, which round once less.
+__attribute__((target("avx2"))) void TakeAvx2(const Standing& at, std::size_t columns,
+                                              Sides<float>* sides) {
+  TakeEach(at, columns, sides);
+}
+TakeFunction ChooseTake() {
+  static const bool has = __builtin_cpu_supports("avx2");
+  return has ? TakeAvx2 : TakePlain;
+}
+#else
+TakeFunction ChooseTake() { return TakePlain; }
+#endif
 
 // Of those that are known, each cut off; and how many of them are far above usual.
 float Mean(const std::vector<float>& spreads, float* share) {
@@ -41,6 +133,8 @@ void ClassWays::UseRows(const ClassMembers& members, absl::Span<const std::uint3
   std::vector<Group> before;
   before.swap(groups_);
   places_.assign(groups.size(), {});
+  homes_.assign(services, {});
+  ranked_.of = kNowhere;
   std::vector<std::uint32_t> made(groups.size(), kNowhere);
   for (std::uint32_t c = 0; c < groups.size(); ++c) {
     if (live[c] == 0) continue;
@@ -79,6 +173,10 @@ void ClassWays::UseRows(const ClassMembers& members, absl::Span<const std::uint3
     group.came.assign(columns, 0.0f);
     for (auto& values : group.now) values.assign(columns, 0.0f);
     for (std::uint32_t r = 0; r < rows; ++r) places_[group.classes[r]] = {g, r};
+    for (std::uint32_t m = 0; m < columns; ++m) {
+      Place& home = homes_[group.members[m]];
+      if (home.group == kNowhere) home = {g, m};
+    }
     // What was learnt of these classes and services stays.
     for (const Group& old : before) {
       const std::size_t width = old.members.size();
@@ -115,6 +213,7 @@ void ClassWays::UseRows(const ClassMembers& members, absl::Span<const std::uint3
 void ClassWays::Observe(absl::Span<const float> counts, absl::Span<const std::uint8_t> calm,
                         const ServiceColumns& services, double gap) {
   ReadServices(services);
+  ranked_.of = kNowhere;
   for (Group& group : groups_) {
     const std::size_t columns = group.members.size();
     if (gap > 0) group.good = false;
@@ -225,14 +324,6 @@ std::size_t ClassWays::MemberOf(const Group& group, std::uint32_t service) {
   return static_cast<std::size_t>(found - group.members.begin());
 }
 
-float ClassWays::visits(ClassId id, std::uint32_t service) const {
-  const Group* const group = GroupOf(id);
-  if (group == nullptr) return kNone;
-  const std::size_t m = MemberOf(*group, service);
-  if (m == group->members.size() || group->learnt[m] < kWarm) return kNone;
-  return std::max(group->visits[places_[id.index()].row * group->members.size() + m], 0.0f);
-}
-
 ClassWays::Weighed ClassWays::Weigh(ClassId id, absl::Span<const std::uint32_t> masked) {
   Weighed weighed;
   if (GroupOf(id) == nullptr) return weighed;
@@ -260,45 +351,22 @@ ClassWays::Weighed ClassWays::Weigh(ClassId id, absl::Span<const std::uint32_t> 
     ++count;
   }
 
-  const float* const visits = &group.visits[places_[id.index()].row * columns];
-  const float *const delays = group.now[kDelay].data(), *const slow = group.now[kSlow].data();
-  const float* const owns = group.now[kOwn].data();
-  const float *const self = group.now[kSelf].data(), *const rise = group.now[kRise].data();
-  const float* const gap = group.now[kGap].data();
-  std::array<float, kLanes> delay{}, most{}, slowly{}, owned{}, abnormal{}, selves, rises, gaps;
-  selves.fill(-kInfinity), rises.fill(-kInfinity), gaps.fill(-kInfinity);
-  const auto take = [&](std::size_t lane, std::size_t m) {
-    const float v = visits[m] > 0 ? visits[m] : 0.0f;
-    const bool passed = visits[m] >= kOnWay;
-    const float waits = v * delays[m];
-    delay[lane] += waits;
-    most[lane] = waits > most[lane] ? waits : most[lane];
-    slowly[lane] += v * slow[m];
-    owned[lane] += v * owns[m];
-    const float own = passed ? self[m] : -kInfinity;
-    const float grows = passed ? rise[m] : -kInfinity;
-    const float under_way = passed ? gap[m] : -kInfinity;
-    selves[lane] = own > selves[lane] ? own : selves[lane];
-    rises[lane] = grows > rises[lane] ? grows : rises[lane];
-    gaps[lane] = under_way > gaps[lane] ? under_way : gaps[lane];
-    abnormal[lane] += own > 4 ? 1.0f : 0.0f;
-  };
-  std::size_t m = 0;
-  for (; m + kLanes <= columns; m += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) take(lane, m + lane);
-  }
-  for (std::size_t lane = 0; m < columns; ++lane, ++m) take(lane, m);
+  std::array<Sides<float>, kSides> sides;
+  ChooseTake()({&group.visits[places_[id.index()].row * columns], group.now[kDelay].data(),
+                group.now[kSlow].data(), group.now[kOwn].data(), group.now[kSelf].data(),
+                group.now[kRise].data(), group.now[kGap].data()},
+               columns, sides.data());
   weighed.delay = weighed.most = weighed.slow = weighed.own = weighed.abnormal = 0;
   weighed.self = weighed.rise = weighed.gap = -kInfinity;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    weighed.delay += delay[lane];
-    weighed.slow += slowly[lane];
-    weighed.own += owned[lane];
-    weighed.abnormal += abnormal[lane];
-    weighed.most = std::max(weighed.most, most[lane]);
-    weighed.self = std::max(weighed.self, selves[lane]);
-    weighed.rise = std::max(weighed.rise, rises[lane]);
-    weighed.gap = std::max(weighed.gap, gaps[lane]);
+  for (const Sides<float>& side : sides) {
+    weighed.delay += side.delay;
+    weighed.slow += side.slow;
+    weighed.own += side.own;
+    weighed.abnormal += side.abnormal;
+    weighed.most = std::max(weighed.most, side.most);
+    weighed.self = std::max(weighed.self, side.self);
+    weighed.rise = std::max(weighed.rise, side.rise);
+    weighed.gap = std::max(weighed.gap, side.gap);
   }
   for (std::size_t i = count; i-- > 0;) {
     for (std::size_t k = 0; k < kGathered; ++k) group.now[k][kept[i].member] = kept[i].values[k];
@@ -314,34 +382,47 @@ ClassWays::Weather ClassWays::weather(ClassId id) const {
   return group == nullptr ? Weather() : group->weather;
 }
 
+// What is masked later on only moves others up.
+void ClassWays::Rank(std::uint32_t of, const Group& group, const ServiceColumns& services) {
+  const std::size_t columns = group.members.size();
+  const float* const visits = &group.visits[places_[of].row * columns];
+  const std::size_t most = ranked_.services.size();
+  std::array<float, Standouts::kCandidates + Standouts::kMaskable> scores;
+  std::size_t count = 0;
+  float floor = -kInfinity;
+  ranked_.of = of;
+  ranked_.warm = false;
+  for (std::size_t m = 0; m < columns; ++m) {
+    const bool known = group.learnt[m] >= kWarm;
+    ranked_.warm = ranked_.warm || known;
+    const float score = services.score(group.members[m]);
+    if (!(score > floor) || (known && visits[m] < kMayPass)) continue;
+    if (count < most) ++count;
+    std::size_t place = count - 1;
+    for (; place > 0 && scores[place - 1] < score; --place) {
+      scores[place] = scores[place - 1];
+      ranked_.services[place] = ranked_.services[place - 1];
+    }
+    scores[place] = score;
+    ranked_.services[place] = group.members[m];
+    if (count == most) floor = scores[most - 1];
+  }
+  ranked_.count = count;
+}
+
 bool ClassWays::Candidates(ClassId id, const ServiceColumns& services,
                            absl::Span<const std::uint32_t> masked, absl::Span<std::uint32_t> into,
-                           std::size_t* count) const {
+                           std::size_t* count) {
   const Group* const group = GroupOf(id);
   if (group == nullptr) return false;
-  const std::size_t columns = group->members.size();
-  const float* const visits = &group->visits[places_[id.index()].row * columns];
-  float floor = -kInfinity;
-  bool warm = false;
+  if (ranked_.of != id.value()) Rank(id.value(), *group, services);
   *count = 0;
-  for (std::size_t m = 0; m < columns; ++m) {
-    const bool known = group->learnt[m] >= kWarm;
-    warm = warm || known;
-    if (known && visits[m] < kMayPass) continue;
-    const std::uint32_t service = group->members[m];
-    const float score = services.score(service);
-    if (!(score > floor) || std::find(masked.begin(), masked.end(), service) != masked.end()) {
-      continue;
-    }
-    if (*count < into.size()) ++*count;
-    std::size_t place = *count - 1;
-    for (; place > 0 && services.score(into[place - 1]) < score; --place) {
-      into[place] = into[place - 1];
-    }
-    into[place] = service;
-    if (*count == into.size()) floor = services.score(into[*count - 1]);
+  for (std::size_t i = 0; i < ranked_.count && *count < into.size(); ++i) {
+    const std::uint32_t service = ranked_.services[i];
+    if (std::find(masked.begin(), masked.end(), service) != masked.end()) continue;
+    into[(*count)++] = service;
   }
-  return warm;
+  return ranked_.warm;
 }
 
 void ClassWays::State(StateIo& io) {
@@ -363,7 +444,10 @@ void ClassWays::State(StateIo& io) {
   });
   io.Require(cells <= kMostCells, "ways: more than there may be");
   io.AnyFloats(own_), io.AnyFloats(slow_);
-  if (io.loading()) places_.clear();
+  if (io.loading()) {
+    places_.clear();
+    ranked_.of = kNowhere;
+  }
 }
 
 }  // namespace internal

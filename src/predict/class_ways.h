@@ -10,6 +10,7 @@
 // Cost: a tick about 1 ns for each class and service of its application.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include "absl/types/span.h"
 #include "predict/class_members.h"
 #include "predict/service_columns.h"
+#include "predict/standouts.h"
 #include "seer/core/config.h"
 #include "seer/core/internal/state_io.h"
 
@@ -47,7 +49,15 @@ class ClassWays {
                const ServiceColumns& services, double gap);
 
   // Calls of the service for each request of the class; NaN: not known (yet).
-  float visits(ClassId id, std::uint32_t service) const;
+  float visits(ClassId id, std::uint32_t service) const {
+    if (id.index() >= places_.size() || places_[id.index()].group == kNowhere) return kNone;
+    const Place& place = places_[id.index()];
+    const Group& group = groups_[place.group];
+    const std::size_t m =
+        homes_[service].group == place.group ? homes_[service].row : MemberOf(group, service);
+    if (m == group.members.size() || group.learnt[m] < kWarm) return kNone;
+    return std::max(group.visits[place.row * group.members.size() + m], 0.0f);
+  }
 
   // Seconds that a call is held up at the service more than usual: on its way to it, while the
   // service works on it, or while it waits for workers that do not wait for others themselves; over
@@ -68,10 +78,11 @@ class ClassWays {
   Weighed Weigh(ClassId id, absl::Span<const std::uint32_t> masked);
 
   // The services that requests of the class may pass, by how conspicuous they are: at most
-  // into->size() of those that are not masked. False: not known yet.
+  // into.size(), no more than Standouts::kCandidates, of those that are not masked. False: not
+  // known yet. `services`: as Observe() had them.
   bool Candidates(ClassId id, const ServiceColumns& services,
                   absl::Span<const std::uint32_t> masked, absl::Span<std::uint32_t> into,
-                  std::size_t* count) const;
+                  std::size_t* count);
 
   // Of all services of the class's application, in spreads above usual; NaN: not known.
   struct Weather {
@@ -104,14 +115,24 @@ class ClassWays {
     std::uint32_t group = kNowhere, row = 0;
   };
   static constexpr std::uint32_t kNowhere = 0xffffffffu;
+  // Of one class in this tick: as many as remain where as many are masked as can be.
+  struct Ranked {
+    std::uint32_t of = kNowhere;
+    bool warm = false;
+    std::size_t count = 0;
+    std::array<std::uint32_t, Standouts::kCandidates + Standouts::kMaskable> services;
+  };
 
+  void Rank(std::uint32_t of, const Group& group, const ServiceColumns& services);
   void ReadServices(const ServiceColumns& services);
   static void Learn(Group* group);
   const Group* GroupOf(ClassId id) const;
   static std::size_t MemberOf(const Group& group, std::uint32_t service);
 
   std::vector<Group> groups_;
-  std::vector<Place> places_;      // of each class
+  std::vector<Place> places_;  // of each class
+  std::vector<Place> homes_;   // of each service, among the members of the first group it is in
+  Ranked ranked_;
   std::vector<float> own_, slow_;  // of each service
 };
 
