@@ -50,8 +50,9 @@ class ClassWays {
 
   // Calls of the service for each request of the class; NaN: not known (yet).
   float visits(ClassId id, std::uint32_t service) const {
-    if (id.index() >= places_.size() || places_[id.index()].group == kNowhere) return kNone;
+    if (id.index() >= places_.size() || service >= homes_.size()) return kNone;
     const Place& place = places_[id.index()];
+    if (place.group == kNowhere) return kNone;
     const Group& group = groups_[place.group];
     const std::size_t m =
         homes_[service].group == place.group ? homes_[service].row : MemberOf(group, service);
