@@ -36,7 +36,7 @@ class StartsAtThresholds {
  private:
   static constexpr std::size_t kBlock = 64;
   const ClassLines& lines_;
-  const Rules& rules_;
+  const Rules rules_;
   const std::int64_t gap_ms_;
   std::vector<float> most_;  // of each block
   std::vector<std::int64_t> starts_ms_;
