@@ -7,27 +7,60 @@
 // hwmon_trials --replay FILE: judges a recording again, by the rules of now. Needs nothing.
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include "benchmarks/hwmon/trials.h"
 
+namespace {
+
+constexpr const char* kUsage =
+    "hwmon_trials [--trials N] [--seed S] [--only TRUTH] [--directory D] [--record FILE]\n"
+    "             [--live-tests N] [--no-probing] [--busy]\n"
+    "hwmon_trials --replay FILE\n";
+
+// False: there is an option that nobody knows, or one without its value.
+bool Parse(int argc, char** argv, seer::bench::TrialOptions* options, std::string* replay) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
+    if (name == "--busy") {
+      options->busy = true;
+      continue;
+    }
+    if (name == "--no-probing") {
+      options->probing = false;
+      continue;
+    }
+    if (++i == argc) return false;
+    const char* const value = argv[i];
+    if (name == "--trials") {
+      options->trials = std::atoi(value);
+    } else if (name == "--seed") {
+      options->seed = std::strtoull(value, nullptr, 10);
+    } else if (name == "--directory") {
+      options->directory = value;
+    } else if (name == "--record") {
+      options->record = value;
+    } else if (name == "--only") {
+      options->only = value;
+    } else if (name == "--replay") {
+      *replay = value;
+    } else if (name == "--live-tests") {
+      options->live_tests = std::atoi(value);
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   seer::bench::TrialOptions options;
   std::string replay;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--busy") == 0) options.busy = true;
-    if (std::strcmp(argv[i], "--no-probing") == 0) options.probing = false;
-    if (i + 1 == argc) break;
-    if (std::strcmp(argv[i], "--trials") == 0) options.trials = std::atoi(argv[i + 1]);
-    if (std::strcmp(argv[i], "--seed") == 0) {
-      options.seed = std::strtoull(argv[i + 1], nullptr, 10);
-    }
-    if (std::strcmp(argv[i], "--directory") == 0) options.directory = argv[i + 1];
-    if (std::strcmp(argv[i], "--record") == 0) options.record = argv[i + 1];
-    if (std::strcmp(argv[i], "--only") == 0) options.only = argv[i + 1];
-    if (std::strcmp(argv[i], "--replay") == 0) replay = argv[i + 1];
-    if (std::strcmp(argv[i], "--live-tests") == 0) options.live_tests = std::atoi(argv[i + 1]);
+  if (!Parse(argc, argv, &options, &replay)) {
+    std::fputs(kUsage, stderr);
+    return 2;
   }
   options.each = [](const seer::bench::Trial& t) {
     std::printf(

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <numeric>
@@ -207,11 +208,11 @@ void RunChase(const char* at, std::size_t lines, Run* run, const More& more) {
   }
 }
 
-// Of what a benchmark of the first or the second level leans on: all of it at full intensity, half
-// of it as a sensor.
+// Of what a benchmark of the first or the second level leans on: all of it at full intensity. As a
+// sensor half of the first level, and an eighth of the second, which others may well leave there.
 std::size_t NearLines(const KernelResources& resources, const KernelJob& job, int level) {
   const CacheSizes& caches = resources.options.caches;
-  const double share = job.intensity > 0 ? job.intensity : 0.5;
+  const double share = job.intensity > 0 ? job.intensity : (level == 0 ? 0.5 : 0.125);
   const auto bytes =
       static_cast<std::size_t>(static_cast<double>(level == 0 ? caches.l1d : caches.l2) * share);
   return std::clamp<std::size_t>(bytes, caches.line * 16, resources.near[level].size()) /
@@ -221,6 +222,30 @@ std::size_t NearLines(const KernelResources& resources, const KernelJob& job, in
 void RunNear(const KernelResources& resources, KernelJob* job, int level) {
   Run run(resources, job);
   RunChase(resources.near[level].data(), resources.near_lines[level], &run, [] {});
+}
+
+// What others leave of it in a millisecond: every look at all lines comes after a pause in which
+// whoever shares the processor may run. A loop that runs on has its lines back after one look, and
+// hears nothing of a neighbour that waits meanwhile. The median look is what counts.
+void RunReuse(const KernelResources& resources, KernelJob* job) {
+  constexpr std::int64_t kMostPauseNs = 1'000'000;
+  const timespec pause = {0, std::min(kMostPauseNs, resources.options.budget.count() / 4)};
+  const std::size_t lines = resources.near_lines[1];
+  std::array<std::uint64_t, 128> looks_ns;  // a budget is 100 ms at most
+  std::size_t looks = 0;
+  Run run(resources, job);
+  const char* at = Chase(resources.near[1].data(), lines);
+  while (looks < looks_ns.size() && run.Goes()) {
+    ::nanosleep(&pause, nullptr);
+    const std::uint64_t before = ThreadNs();
+    at = Chase(at, lines);
+    looks_ns[looks++] = ThreadNs() - before;
+  }
+  if (looks == 0) return;
+  const auto median = looks_ns.begin() + static_cast<std::ptrdiff_t>(looks / 2);
+  std::nth_element(looks_ns.begin(), median, looks_ns.begin() + static_cast<std::ptrdiff_t>(looks));
+  job->steps = looks * lines;
+  job->step_ns = looks * *median;
 }
 
 // Writes all over the first `bytes` of the stream's memory.
@@ -497,7 +522,7 @@ void RunKernel(KernelResources* resources, KernelJob* job) {
     case Microbenchmark::kL1d:
       return RunNear(*resources, job, 0);
     case Microbenchmark::kL2:
-      return RunNear(*resources, job, 1);
+      return job->intensity > 0 ? RunNear(*resources, job, 1) : RunReuse(*resources, job);
     case Microbenchmark::kLlc:
       return RunLlc(resources, job);
     case Microbenchmark::kMemoryBandwidth:

@@ -129,6 +129,20 @@ TEST(Microbenchmark, EachRunsAtEveryIntensityAndEnds) {
   }
 }
 
+TEST(Microbenchmark, TheSecondLevelIsSensedByWholeLooksAtAnEighthOfIt) {
+  MicrobenchmarkOptions options = Small();
+  options.caches.l2 = 1 << 20;
+  const auto benchmarks = Make(options);
+  const std::size_t lines = options.caches.l2 / 8 / options.caches.line;
+  for (int i = 0; i < 5; ++i) {
+    const MicrobenchmarkRun run = benchmarks->Run(Microbenchmark::kL2, 0, {});
+    if (!run.ok()) continue;  // so busy that there was no look
+    EXPECT_EQ(run.steps % lines, 0u) << run.steps;
+    // It sleeps between them: at most as many as there is time for.
+    EXPECT_LE(run.steps / lines, 4u);
+  }
+}
+
 TEST(Microbenchmark, WhatDisturbsOthersIsOffUnlessAskedFor) {
   MicrobenchmarkOptions options = Small();
   options.memory = options.network = options.disk = false;

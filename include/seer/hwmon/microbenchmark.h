@@ -23,8 +23,7 @@
 // first: memory, network and disk are off unless asked for.
 //
 // Threads: one at a time. Each run has a thread of its own, which runs no signal handlers; `stop`
-// is
-//          called on the caller's.
+//          is called on the caller's.
 // Cost:    a run takes its budget; Create() prepares the memory (0.3 ms for each MiB).
 #pragma once
 
@@ -50,7 +49,7 @@ enum class Microbenchmark : std::uint8_t {
   kCpu,              // arithmetic
   kL1i,              // jumps over the first-level instruction cache
   kL1d,              // pointers through the first-level data cache
-  kL2,               // pointers through the second level
+  kL2,               // pointers through the second level; as a sensor: what others leave of it
   kLlc,              // pointers through what the second level does not hold, and writes all over
   kMemoryBandwidth,  // reads and writes past all caches
   kMemoryCapacity,   // pages that are touched for the first time

@@ -9,6 +9,7 @@
 //
 // The core's cache is asked first, and is shared by whoever runs on the same core: a neighbour that
 // takes only idle time takes no processor from the victim, and still all that it had in the cache.
+// So its benchmark looks at lines that it had, after a millisecond in which others could run.
 // Where that one is slow, the memory is not asked. It cannot tell a cache that is shared from a
 // memory that is busy: both are said under cache, and memory bandwidth stays kNotObserved. What it
 // says is the host's, not the victim's (scope kHost): how much of the victim's processor time a
