@@ -256,18 +256,24 @@ class HtbActuator final : public Actuator {
 
   absl::StatusOr<ClassState> Find(const HtbClass& wanted) {
     SEER_ASSIGN_OR_RETURN(const int index, DeviceIndex(wanted.device));
-    Request request(RTM_GETTCLASS, NLM_F_DUMP);
-    tcmsg message = {};
-    message.tcm_ifindex = index;
-    request.Append(&message, sizeof(message));
     std::optional<ClassState> found;
-    SEER_RETURN_IF_ERROR(Exchange(&request, [&](std::string_view payload) {
-      if (!found) found = ParseClass(payload, HandleOf(wanted));
-    }));
-    if (!found) {
-      return absl::NotFoundError(absl::StrCat("no HTB class '", KnobOf(wanted), "'"));
+    // That class alone, which the kernel sends to who asks only as an echo; and where it does not,
+    // all of the device's.
+    static constexpr std::uint16_t kWays[] = {NLM_F_ACK | NLM_F_ECHO, NLM_F_DUMP};
+    for (const std::uint16_t flags : kWays) {
+      Request request(RTM_GETTCLASS, flags);
+      tcmsg message = {};
+      message.tcm_ifindex = index;
+      if (flags != NLM_F_DUMP) message.tcm_handle = HandleOf(wanted);
+      request.Append(&message, sizeof(message));
+      const absl::Status status = Exchange(&request, [&](std::string_view payload) {
+        if (!found) found = ParseClass(payload, HandleOf(wanted));
+      });
+      if (found) return *found;
+      if (absl::IsNotFound(status)) break;
+      if (flags == NLM_F_DUMP && !status.ok()) return status;
     }
-    return *found;
+    return absl::NotFoundError(absl::StrCat("no HTB class '", KnobOf(wanted), "'"));
   }
 
   // Sends it, and hands over every answer until the kernel says that it is done.

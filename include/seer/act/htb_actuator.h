@@ -16,7 +16,8 @@
 //
 // It acts in the network namespace of the thread that makes it. Changing needs CAP_NET_ADMIN.
 //
-// Threads: one at a time. Cost: a dump of the device's classes for each Read and Write.
+// Threads: one at a time. Cost: one class is asked for in each Plan, Read and Write; where the
+// kernel does not tell one alone, a dump of the device's.
 #pragma once
 
 #include <cstdint>
