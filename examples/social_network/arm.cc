@@ -205,6 +205,7 @@ Record RunPart(const ArmContext& context, const PartPlan& part,
   const double seconds = part.seconds;
   Record record;
   record.title = NameOf(part.part);
+  record.planned_s = seconds;
   (*context.tools.board)
       ->untraced.store(part.part == Part::kNone ? 1 : 0, std::memory_order_relaxed);
   const std::size_t recorded = part.record.empty() ? 0 : RunsIn(part.record);

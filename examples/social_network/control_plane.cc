@@ -40,7 +40,13 @@ constexpr std::int64_t kAfterTickNs = 30 * kMs;   // by then all have told
 constexpr std::int64_t kAgainNs = 2'000 * kMs;    // an alarm that lasts counts anew
 constexpr std::int64_t kUndecidedNs = 500 * kMs;  // before that, a case is still being read
 constexpr std::size_t kSaveEvery = 5;             // ticks
+constexpr std::uint32_t kLeastSamples = 3;        // of what is usual
 constexpr int kAnswerMs = 20;                     // patience with an agent
+// Of several services that are abnormal at once the likeliest often has a fifth: its cause is found
+// out all the same, and what is done on that is taken back in a second where it does not help.
+constexpr float kLeastCulprit = 0.2f;
+// An application is blamed with 0.64 of that: nobody here looks into caches and memory bandwidth.
+constexpr float kLeastConfidence = 0.6f * kLeastCulprit;
 
 // What is done here about which cause. Faults of this example last some seconds: so does what is
 // done about them.
@@ -170,7 +176,17 @@ class ControlPlane {
     loop.shadow = !options_.act;
     loop.monitor = [this](const seer::Topology&, seer::InstanceId) { return &monitor_; };
     loop.act = [this](const seer::Recommendation& wanted) -> absl::Status {
-      TellAction("action", wanted);
+      if (wanted.id <= told_action_) {
+        // For longer than was wanted at first: not where the limit has gone meanwhile.
+        const auto known = limits_.find(wanted.target.service + " " +
+                                        std::string(seer::ActionName(wanted.action)));
+        if (known != limits_.end() && known->second.value <= 0) {
+          return absl::FailedPreconditionError("there is no limit any more");
+        }
+      } else {
+        told_action_ = wanted.id;
+        TellAction("action", wanted);
+      }
       if (wanted.action == seer::Action::kReport) return absl::OkStatus();
       return server_.Send(agent_, seer::Encode(wanted))
                  ? absl::OkStatus()
@@ -196,7 +212,9 @@ class ControlPlane {
       return Arrived(topology.instance(instance).service);
     };
     loop.diagnose.rules.min_requests = 3;
-    loop.diagnose.min_confidence = 0.2f;  // a wrong action is taken back in a second
+    loop.diagnose.rules.min_samples = kLeastSamples;
+    loop.diagnose.min_culprit = kLeastCulprit;
+    loop.diagnose.min_confidence = kLeastConfidence;
     loop_ = Value(seer::ControlLoop::Create(predictor_, advisor_.get(), loop));
   }
 
@@ -300,7 +318,7 @@ class ControlPlane {
       return;
     }
     told = now;
-    std::string evidence;
+    std::string evidence = undecided ? WhyUndecided(diagnosis, topology) : "";
     for (const seer::DiagnosisEvidence& e : diagnosis.evidence) {
       evidence += (evidence.empty() ? "" : "; ") + e.signal + " " + Text(e.value) + ", healthy " +
                   Text(e.healthy);
@@ -309,6 +327,20 @@ class ControlPlane {
          {topology.request_class(each.request_class).name, NameOf(topology, diagnosis.culprit),
           std::string(seer::CauseName(diagnosis.cause)),
           Text(static_cast<double>(diagnosis.confidence)), evidence});
+  }
+
+  std::string WhyUndecided(const seer::Diagnosis& diagnosis, const seer::Topology& topology) const {
+    if (diagnosis.confidence < kLeastCulprit) return "any of several may initiate it";
+    if (!diagnosis.evidence.empty()) return "what has risen tells too little";
+    for (std::size_t i = 0; i < topology.instances().size(); ++i) {
+      const seer::InstanceId id(static_cast<std::uint32_t>(i));
+      if (!topology.IsLive(id) || topology.instance(id).service != diagnosis.culprit) continue;
+      const seer::StallBaseline* const usual = loop_->baseline(id);
+      if (usual == nullptr || usual->StallUs(seer::Resource::kCpu).samples < kLeastSamples) {
+        return "what is usual there is not known yet";
+      }
+    }
+    return "it could not be read, or too few requests came";
   }
 
   void TellQueues(const seer::Topology& topology) {
@@ -403,6 +435,7 @@ class ControlPlane {
   std::unique_ptr<seer::RuleAdvisor> advisor_;
   std::unique_ptr<seer::ControlLoop> loop_;
   std::ofstream audit_;
+  std::uint64_t told_action_ = 0;  // the newest one
 
   int agent_ = 0;  // the client that is it
   std::deque<std::pair<int, std::string>> waiting_;

@@ -60,11 +60,16 @@ void Record::Take(const News& news) {
     const auto id = std::strtoull(news.word(0).c_str(), nullptr, 10);
     for (Done& done : actions) {
       if (done.id != id) continue;
+      // What is renewed is unchanged each time: said once, as the first that was found.
+      if (news.word(2) == "unchanged" && !done.outcome.empty()) continue;
       done.outcome += (done.outcome.empty() ? "" : ", ") + news.word(2);
       done.detail = news.word(5);
     }
   } else if (news.kind == "learnt") {
-    notes.emplace_back(news.at_ns, "learnt: " + news.word(0) + ", " + news.word(2));
+    const bool better = news.word(2) == "better";
+    notes.emplace_back(news.at_ns,
+                       better ? "learnt a better model (" + news.word(0) + ")"
+                              : "learnt no better model (" + news.word(0) + "): " + news.word(2));
   } else if (news.kind == "trace") {
     traces.push_back(news.word(0));
   } else if (news.kind == "began") {

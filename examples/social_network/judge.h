@@ -54,6 +54,7 @@ struct FaultMade {
 struct Record {
   std::string title;  // "watch", "act", "none"
   std::int64_t start_ns = 0, end_ns = 0;
+  double planned_s = 0;
   std::vector<LatencySecond> seconds;
   // Of all of it but the first 2 s.
   std::array<double, kRequestKinds> p99_ms = {}, p50_ms = {};

@@ -22,7 +22,12 @@
 // control plane (control_plane) foresees by a model (serving_model), diagnoses and decides, and
 // tells people (news). What was foreseen is held against what happened (judge), part by part of the
 // run (arm), and shown (screen, report). A model is trained with what such parts have recorded
-// (learning). run.cc puts it together.
+// (learning): the recording that ships is one (shipped_model). It was made by
+//
+//   examples/run social-network --learn FILE --duration 600 --seed 101
+//     --record examples/social_network/social-network.seerdata
+//
+// run.cc puts it together.
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -34,6 +39,7 @@
 #include "control_plane.h"
 #include "deployment.h"
 #include "interrupted.h"
+#include "learning.h"
 #include "options.h"
 #include "run.h"
 #include "seer/thrift/node.h"
@@ -88,6 +94,10 @@ int main(int argc, char** argv) {
   try {
     apache::thrift::GlobalOutput.setOutputFunction([](const char*) {});
     if (!options.role.empty()) return social::RunRole(options);
+    if (!options.from.empty()) {
+      std::fputs(social::Train(options.from, options.learn, options.seed).c_str(), stdout);
+      return 0;
+    }
     social::CatchInterrupts();
     return social::Run(options);
   } catch (const std::exception& e) {

@@ -76,6 +76,8 @@ bool SetText(const std::string& name, const std::string& value, Options* options
   } else if (name == "--learn" && !value.empty()) {
     options->learn = value;
     options->parts = {Part::kLearn};
+  } else if (name == "--from" && !value.empty()) {
+    options->from = value;
   } else if (name == "--record" && !value.empty()) {
     options->record = value;
   } else if (name == "--report") {
@@ -114,11 +116,13 @@ const char kUsage[] =
     "  --cyclic       the protocol of compose-post with a cycle, as it was at first\n"
     "  --chaos        seer's own processes are killed now and then\n"
     "  --nic-only, --kernel-only, --app-only   what seer may look at\n"
-    "  --model FILE   a trained model; by itself examples/social_network/social-network.model\n"
-    "                 where --learn has made it, else, as with none, it learns while it runs\n"
+    "  --model FILE   a trained model, or none: then what is usual is learnt while it runs; by\n"
+    "                 itself a model of the recording examples/social_network/"
+    "social-network.seerdata\n"
     "  --retrain      first learns from two minutes of faults on this machine, and takes that "
     "model\n"
     "  --learn FILE   only learns, for all of --duration, and writes the model\n"
+    "  --from FILE    with --learn: from this recording, and nothing runs\n"
     "  --record FILE  all that seer saw, and what was true: a dataset, for the tool `seer`\n"
     "  --report FILE  by itself social-network.html\n"
     "  --serve        no load: the application alone, until Ctrl-C\n"
@@ -160,7 +164,8 @@ bool Parse(int argc, char** argv, Options* options, std::string* why) {
       return false;
     }
   }
-  return true;
+  *why = "--from: say with --learn where the model goes";
+  return options->from.empty() || !options->learn.empty();
 }
 
 }  // namespace social

@@ -16,7 +16,7 @@ enum class Part { kNone, kLearn, kWatch, kAct };
 const char* NameOf(Part part);
 
 struct Options {
-  static constexpr char kShipped[] = "shipped";  // the one beside the sources, if there is one
+  static constexpr char kShipped[] = "shipped";  // what the recording beside the sources teaches
 
   double seconds = 230;  // of load, all parts together
   double rate = 300;     // requests per second
@@ -30,6 +30,7 @@ struct Options {
   seer::ChannelMask channels = seer::ChannelMask::All();
   std::string model = kShipped;  // a file; kShipped; empty: none
   std::string learn;             // a file for a model of this run; empty: nothing is learnt
+  std::string from;              // of this recording instead, and nothing runs; empty: of the run
   bool retrain = false;          // learns first, and goes on with that model
   std::string record;            // a dataset of all that seer saw; empty: none
   std::string report = "social-network.html";

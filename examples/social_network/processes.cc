@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -60,6 +61,7 @@ User Find(const std::string& name) {
   prctl(PR_SET_PDEATHSIG, command.end_signal);
   if (getppid() != parent) _exit(126);
   execv(words[0], words.data());
+  dprintf(STDERR_FILENO, "%s: %s\n", words[0], std::strerror(errno));
   _exit(127);
 }
 

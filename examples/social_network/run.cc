@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -25,11 +26,11 @@
 #include "processes.h"
 #include "report.h"
 #include "screen.h"
-#include "seer/predict/tree_model.h"
 #include "seer/thrift/node.h"
 #include "servers.h"
 #include "services.h"
 #include "serving_model.h"
+#include "shipped_model.h"
 #include "store_processes.h"
 #include "switches.h"
 
@@ -91,17 +92,23 @@ void PutIntoCgroups(const Deployment& deployment, Tools* tools) {
   }
 }
 
+// It is learnt with all channels, and where one of this machine is made nobody needs it.
+bool WantsShippedModel(const Options& options) {
+  const bool foresees = std::any_of(options.parts.begin(), options.parts.end(), [](Part part) {
+    return part == Part::kWatch || part == Part::kAct;
+  });
+  return options.model == Options::kShipped && foresees && !options.serve && !options.retrain &&
+         options.channels.bits() == seer::ChannelMask::All().bits();
+}
+
 // The model's file; empty: none.
-std::string ModelOf(const Options& options, Tools* tools) {
+std::string ModelOf(const Options& options, ShippedModel* shipped, Tools* tools) {
   if (options.model != Options::kShipped) return options.model;
-  // It was trained with all channels.
-  if (options.channels.bits() != seer::ChannelMask::All().bits()) return "";
-  if (!std::filesystem::exists(SEER_SOCIAL_MODEL)) return "";
-  // One of another version of seer is as good as none.
-  const absl::Status status = seer::LoadTreeModel(SEER_SOCIAL_MODEL).status();
-  if (status.ok()) return SEER_SOCIAL_MODEL;
-  tools->missing.push_back("a trained model: " + std::string(status.message()));
-  return "";
+  if (shipped == nullptr) return "";
+  std::string why;
+  std::string file = shipped->File(&why);
+  if (!why.empty()) tools->missing.push_back(why);
+  return file;
 }
 
 // A part in which seer watches, and a model of what it has seen. False: it was interrupted, or
@@ -130,8 +137,17 @@ bool Learn(const ArmContext& context, PartPlan plan, double seconds, const std::
   return true;
 }
 
-void Play(const Options& options, const Deployment& deployment, Processes* processes,
-          Tools* tools) {
+void TellParts(const Options& options) {
+  for (std::size_t i = 0; i < options.parts.size(); ++i) {
+    std::printf("%s'%s'", i == 0 ? "parts: " : ", ", NameOf(options.parts[i]));
+  }
+  std::printf("; %.0f s each, with the same requests%s; Ctrl-C ends it, with a report\n\n",
+              options.seconds / static_cast<double>(options.parts.size()),
+              options.faults ? " and faults" : "");
+}
+
+void Play(const Options& options, const Deployment& deployment, ShippedModel* shipped,
+          Processes* processes, Tools* tools) {
   seer::SetThriftCaller("clients");
   PutIntoCgroups(deployment, tools);
   if (tools->network && !tools->network->MakeClasses(deployment)) {
@@ -144,10 +160,12 @@ void Play(const Options& options, const Deployment& deployment, Processes* proce
   board->cyclic.store(options.cyclic ? 1 : 0, std::memory_order_relaxed);
   const std::vector<Person> people = Populate(deployment, kPeople, options.seed);
   PartPlan plan;
-  plan.model = ModelOf(options, tools);
+  plan.model = ModelOf(options, shipped, tools);
+  if (Interrupted()) return;
   for (const std::string& missing : tools->missing) std::printf("without %s\n", missing.c_str());
-  std::printf("%zu users; %.0f requests/s, latencies from the moment when each was due\n\n",
+  std::printf("%zu users; %.0f requests/s, latencies from the moment when each was due\n",
               people.size(), options.rate);
+  if (options.learn.empty()) TellParts(options);
   std::fflush(stdout);
 
   SeerProcesses seer(deployment, options, tools->cgroups ? tools->cgroups->name() : "", processes);
@@ -209,6 +227,8 @@ int Run(const Options& options) {
     PublishTo(deployment, "clients");
     std::printf("starting %zu stores and %zu services\n", Stores().size(), Roles().size());
     std::fflush(stdout);
+    std::optional<ShippedModel> shipped;
+    if (WantsShippedModel(options)) shipped.emplace(deployment);
     StartStores(deployment, &*processes);
     MakeTables(deployment);
     StartServices(deployment, &*processes);
@@ -218,7 +238,7 @@ int Run(const Options& options) {
     }
     if (!Interrupted()) {
       options.serve ? ServeUntilInterrupted(deployment, &*processes)
-                    : Play(options, deployment, &*processes, &tools);
+                    : Play(options, deployment, shipped ? &*shipped : nullptr, &*processes, &tools);
     }
   } catch (const std::exception& e) {
     if (!Interrupted()) {

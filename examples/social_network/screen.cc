@@ -1,5 +1,6 @@
 #include "screen.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,15 +11,34 @@
 #include <utility>
 #include <vector>
 
+#include "targets.h"
+
 namespace social {
 namespace {
 
-constexpr std::size_t kBars = 14;
-constexpr std::size_t kEvents = 10;
+constexpr std::size_t kMostBars = 14, kMostEvents = 10;
+constexpr std::size_t kOtherLines = 8;   // of the screen
+constexpr std::size_t kBesideBars = 42;  // columns
 
 bool IsTerminal() {
   const char* const kind = std::getenv("TERM");
   return isatty(STDOUT_FILENO) == 1 && kind != nullptr && std::strcmp(kind, "dumb") != 0;
+}
+
+struct Size {
+  std::size_t rows = 24, columns = 80;
+};
+
+Size SizeOfScreen() {
+  Size size;
+  winsize window = {};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_row > 0 && window.ws_col > 0) {
+    size = {window.ws_row, window.ws_col};
+  }
+  // Smaller ones scroll, and wider ones are not easier to read.
+  size.rows = std::max<std::size_t>(size.rows, kOtherLines + 6);
+  size.columns = std::clamp<std::size_t>(size.columns, kBesideBars + 10, 110);
+  return size;
 }
 
 struct Event {
@@ -40,8 +60,11 @@ Event EventOf(const Missed& missed) {
   return {missed.start_ns, "violation  of " + std::string(kRequestNames[missed.kind])};
 }
 Event EventOf(const Diagnosed& cause) {
-  return {cause.at_ns, "cause      " + cause.culprit + ": " + cause.cause + " (" +
-                           Percent(cause.confidence) + ")"};
+  return {
+      cause.at_ns,
+      "cause      " + cause.culprit + ": " + cause.cause + " (" + Percent(cause.confidence) + ")" +
+          (cause.cause == "undecided" ? ", " + cause.evidence.substr(0, cause.evidence.find(';'))
+                                      : "")};
 }
 Event EventOf(const Done& done) {
   std::string text = "action     " + done.service + ": " + done.action;
@@ -72,13 +95,14 @@ std::string Stamp(const Record& record, std::int64_t at_ns) {
   return text;
 }
 
+constexpr const char* kShortNames[kRequestKinds] = {"home", "user", "compose"};
+
 std::string LatencyLine(const LatencySecond& second) {
-  static const char* const names[kRequestKinds] = {"home", "user", "compose"};
   std::string text;
   for (std::size_t kind = 0; kind < kRequestKinds; ++kind) {
     char part[96];
     std::snprintf(part, sizeof part, "%s%s %.0f/s p50 %.1f p99 %.1f ms", kind > 0 ? "   " : "",
-                  names[kind], second.per_s[kind], second.p50_ms[kind], second.p99_ms[kind]);
+                  kShortNames[kind], second.per_s[kind], second.p50_ms[kind], second.p99_ms[kind]);
     text += part;
   }
   return text;
@@ -132,16 +156,28 @@ void View::ShowLines(const Record& record) {
 }
 
 void View::ShowScreen(const Record& record) {
+  const Size size = SizeOfScreen();
+  const std::size_t left = size.rows - kOtherLines;
+  const std::size_t most_events = std::min(kMostEvents, left * 2 / 5);
+  const std::size_t most_bars = std::min(kMostBars, left - most_events);
   std::string text = "\x1b[H";  // the first line; each ends with a clear to its end
   const auto line = [&](const std::string& words, const char* style = "") {
-    text += std::string(style) + words.substr(0, 110) + "\x1b[0m\x1b[K\r\n";
+    text += std::string(style) + words.substr(0, size.columns) + "\x1b[0m\x1b[K\r\n";
   };
   const LatencySecond& second = record.seconds.back();
-  char share[48];
-  std::snprintf(share, sizeof share, "   seer: %.1f %% of the machine",
-                record.seer_cpu_share * 100);
-  line("social network, part '" + record.title + "'" + share, "\x1b[1m");
-  line(Stamp(record, second.end_ns) + LatencyLine(second));
+  char words[128];
+  std::snprintf(words, sizeof words,
+                "social network, part '%s', %.0f of %.0f s   seer: %.1f %% of the machine",
+                record.title.c_str(), static_cast<double>(second.end_ns - record.start_ns) / 1e9,
+                record.planned_s, record.seer_cpu_share * 100);
+  line(words, "\x1b[1m");
+  for (std::size_t kind = 0; kind < kRequestKinds; ++kind) {
+    const double target_ms = static_cast<double>(Targets()[kind].latency_ns) / 1e6;
+    std::snprintf(words, sizeof words, "%-8s %4.0f/s   p50 %7.1f   p99 %7.1f ms   target %.0f",
+                  kShortNames[kind], second.per_s[kind], second.p50_ms[kind], second.p99_ms[kind],
+                  target_ms);
+    line(words, second.p99_ms[kind] > target_ms ? "\x1b[31m" : "");
+  }
   line("");
   if (!record.queues.empty()) {
     std::vector<std::pair<double, std::string>> deepest;
@@ -149,13 +185,12 @@ void View::ShowScreen(const Record& record) {
       deepest.emplace_back(-depths[0], name);
     }
     std::sort(deepest.begin(), deepest.end());
-    if (deepest.size() > kBars) deepest.resize(kBars);
+    if (deepest.size() > most_bars) deepest.resize(most_bars);
     line("calls at            outstanding   of these its own", "\x1b[2m");
     for (const auto& [depth, name] : deepest) {
-      char words[64];
       const double self = record.queues.back().depths.at(name)[2];
       std::snprintf(words, sizeof words, "%-28s %5.0f %5.0f  ", name.c_str(), -depth, self);
-      line(words + Bar(-depth, 60), self >= 10 ? "\x1b[31m" : "");
+      line(words + Bar(-depth, size.columns - kBesideBars), self >= 10 ? "\x1b[31m" : "");
     }
   }
   line("");
@@ -167,12 +202,12 @@ void View::ShowScreen(const Record& record) {
   Append(record.causes, 0, &events);
   Append(record.notes, 0, &events);
   Sort(&events);
-  const std::size_t first = events.size() > kEvents ? events.size() - kEvents : 0;
+  const std::size_t first = events.size() > most_events ? events.size() - most_events : 0;
   for (std::size_t i = first; i < events.size(); ++i) {
-    const std::string& words = events[i].text;
-    line(Stamp(record, events[i].at_ns) + words, words[0] == 'A'   ? "\x1b[1;33m"
-                                                 : words[0] == 'v' ? "\x1b[31m"
-                                                 : words[0] == 'f' ? "\x1b[2m"
+    const std::string& event = events[i].text;
+    line(Stamp(record, events[i].at_ns) + event, event[0] == 'A'   ? "\x1b[1;33m"
+                                                 : event[0] == 'v' ? "\x1b[31m"
+                                                 : event[0] == 'f' ? "\x1b[2m"
                                                                    : "");
   }
   std::fputs((text + "\x1b[J").c_str(), stdout);

@@ -243,8 +243,8 @@ TEST_F(SocialNetwork, LeavesNothingBehindWhateverEndsIt) {
 }
 
 TEST_F(SocialNetwork, AnswersItsLoadAndSeesAllServices) {
-  Application application(
-      {"--duration", "4", "--rate", "40", "--shadow", "--no-faults", "--report", ""});
+  Application application({"--duration", "4", "--rate", "40", "--shadow", "--no-faults", "--model",
+                           "none", "--report", ""});
   EXPECT_EQ(application.Wait(), 0) << application.printed();
   EXPECT_THAT(application.printed(), HasSubstr("in all: "));
   EXPECT_THAT(application.printed(), Not(HasSubstr("failed")));
@@ -310,11 +310,13 @@ TEST_F(SocialNetwork, SaysThatAllPortsAreTaken) {
 
 TEST_F(SocialNetwork, WithoutPrivilegesItRunsAndSaysWhatItLacks) {
   ::chmod(Directory().c_str(), 0777);
-  Application application({"--duration", "4", "--rate", "40", "--report", ""}, [] {
-    constexpr uid_t kNobody = 65'534;
-    return ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 && ::setgid(kNobody) == 0 &&
-                                ::setuid(kNobody) == 0 && ::access(SEER_SOCIAL_NETWORK, X_OK) == 0);
-  });
+  Application application(
+      {"--duration", "4", "--rate", "40", "--model", "none", "--report", ""}, [] {
+        constexpr uid_t kNobody = 65'534;
+        return ::geteuid() != 0 ||
+               (::setgroups(0, nullptr) == 0 && ::setgid(kNobody) == 0 && ::setuid(kNobody) == 0 &&
+                ::access(SEER_SOCIAL_NETWORK, X_OK) == 0);
+      });
   const int status = application.Wait();
   if (status == Application::kCannot) GTEST_SKIP() << "others may not run what we have built";
   EXPECT_EQ(status, 0) << application.printed();
@@ -333,6 +335,7 @@ TEST_F(SocialNetwork, RefusesArgumentsThatMakeNoSense) {
     SCOPED_TRACE(value);
     EXPECT_EQ(Application({"--rate", value}).Wait(), 2);
   }
+  EXPECT_EQ(Application({"--from", "a recording"}).Wait(), 2) << "a model of it goes nowhere";
 }
 
 }  // namespace

@@ -7,10 +7,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "examples/predict_quickstart/record.h"
@@ -212,6 +215,30 @@ TEST(SocialLearning, AModelComesOfARecordingThatTheToolReadsToo) {
   ASSERT_TRUE(learnt.ok()) << learnt.status();
   EXPECT_GT(learnt->violations.size(), 0u);
   EXPECT_GT(learnt->initiators.size(), 0u) << "who it was is known, and learnt";
+}
+
+TEST(SocialLearning, TheRecordingThatShipsIsSmallAndTellsEnough) {
+  std::error_code none;
+  const auto bytes = std::filesystem::file_size(SEER_SOCIAL_RECORDING, none);
+  ASSERT_FALSE(none) << SEER_SOCIAL_RECORDING;
+  EXPECT_LT(bytes, 1'000'000u);
+  const auto reader = seer::DatasetReader::Open(SEER_SOCIAL_RECORDING);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  std::size_t faults = 0, known = 0;
+  std::set<std::string> culprits;
+  for (std::uint32_t run = 0; run < reader->manifest().runs.size(); ++run) {
+    const auto events = reader->Events(run);
+    ASSERT_TRUE(events.ok()) << events.status();
+    for (const seer::DatasetEvent& event : *events) {
+      faults += event.kind == seer::DatasetEventKind::kFault ? 1 : 0;
+      if (event.kind != seer::DatasetEventKind::kViolation || event.culprit.empty()) continue;
+      ++known;
+      culprits.insert(event.culprit);
+    }
+  }
+  EXPECT_GE(faults, 50u);
+  EXPECT_GE(known, 50u) << "violations whose initiator is known";
+  EXPECT_GE(culprits.size(), 5u);
 }
 
 }  // namespace

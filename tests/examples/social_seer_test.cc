@@ -17,6 +17,7 @@
 #include "examples/social_network/fault_script.h"
 #include "examples/social_network/judge.h"
 #include "examples/social_network/news.h"
+#include "seer/predict/tree_model.h"
 #include "tests/examples/process.h"
 #include "tests/examples/social_application.h"
 
@@ -175,6 +176,17 @@ TEST(SocialJudge, ACaseIsOfAServiceWhicheverClassesItEndangers) {
   }
 }
 
+TEST(SocialJudge, AnActionThatIsRenewedIsOne) {
+  social::Record record = OneFault();
+  record.Take(Told("action", 10'600, {"3", "postgres", "cpu-limit", "0.025", "0.4", "cpu"}));
+  for (const char* outcome : {"applied", "unchanged", "unchanged", "expired"}) {
+    record.Take(Told("outcome", 10'700, {"3", "postgres", outcome, "0.025", "0.4", "as it says"}));
+  }
+  record.Take(Told("outcome", 10'700, {"4", "postgres", "failed", "0", "0", "another one's"}));
+  ASSERT_EQ(record.actions.size(), 1u);
+  EXPECT_EQ(record.actions[0].outcome, "applied, expired");
+}
+
 TEST(SocialNews, IsReadAsItWasWrittenWhoeverIsInBetween) {
   const ScratchDirectory folder;
   const std::string path = folder.path() + "/news";
@@ -220,6 +232,7 @@ TEST_F(SocialSeer, RunsItsPartsAndReports) {
   for (const char* text : {"part 'watch'", "part 'act'", "fault      ", "report: "}) {
     EXPECT_THAT(application.printed(), HasSubstr(text));
   }
+  EXPECT_THAT(application.printed(), Not(HasSubstr("without a trained model")));
   const std::string html = Text(report), json = Text(figures);
   for (const char* text : {"<svg", "class=\"fault\"", "Who calls whom", "ms</text>", "</html>"}) {
     EXPECT_THAT(html, HasSubstr(text));
@@ -228,6 +241,17 @@ TEST_F(SocialSeer, RunsItsPartsAndReports) {
   EXPECT_THAT(html, Not(HasSubstr(" src=")));
   EXPECT_GE(Figure(json, "faults"), 1);
   EXPECT_GT(Figure(json, "answered"), 2000);
+  ExpectNothingIsLeft(application);
+}
+
+TEST_F(SocialSeer, LearnsFromARecordingWithoutARun) {
+  const std::string model = out_.path() + "/model";
+  Application application({"--learn", model, "--from", SEER_SOCIAL_RECORDING});
+  EXPECT_EQ(application.Wait(), 0) << application.printed();
+  EXPECT_THAT(application.printed(), HasSubstr("are foreseen"));
+  const auto learnt = seer::LoadTreeModel(model);
+  ASSERT_TRUE(learnt.ok()) << learnt.status();
+  EXPECT_GT(learnt->initiators.size(), 0u);
   ExpectNothingIsLeft(application);
 }
 
@@ -245,9 +269,11 @@ TEST_F(SocialSeer, NobodyNoticesThatItsProcessesAreKilled) {
 }
 
 TEST_F(SocialSeer, LeavesNothingBehindWhereverItIsInterrupted) {
-  for (const char* when : {"users;", "part 'watch'", "home ", "part 'act'", "seer acts:"}) {
+  for (const std::string when :
+       {"starting", "users;", "part 'watch'", "home ", "part 'act'", "seer acts:"}) {
     SCOPED_TRACE(when);
-    Application application({"--duration", "8", "--rate", "60", "--report", ""});
+    Application application({"--duration", "8", "--rate", "60", "--report", "", "--model",
+                             when == "starting" ? "shipped" : "none"});
     EXPECT_TRUE(application.Prints(when)) << application.printed();
     application.Signal(SIGINT);
     EXPECT_EQ(application.Wait(), 0) << application.printed();
@@ -258,7 +284,8 @@ TEST_F(SocialSeer, LeavesNothingBehindWhereverItIsInterrupted) {
 TEST_F(SocialSeer, LeavesNothingBehindInTheMiddleOfAFault) {
   for (const int number : {SIGINT, SIGKILL}) {
     SCOPED_TRACE(number);
-    Application application({"--duration", "30", "--parts", "act", "--rate", "60", "--report", ""});
+    Application application(
+        {"--duration", "30", "--parts", "act", "--rate", "60", "--model", "none", "--report", ""});
     ASSERT_TRUE(application.Prints("fault      ")) << application.printed();
     application.Signal(number);
     EXPECT_EQ(application.Wait(), number == SIGKILL ? -SIGKILL : 0) << application.printed();
