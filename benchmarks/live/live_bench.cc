@@ -2,8 +2,10 @@
 // faults.
 //
 // It takes as long as it says: three seeds, each without seer, watched and acted upon, ten minutes
-// each; and pairs of 10 s with and without tracing. SEER_LIVE_SECONDS sets other than 600 s,
-// SEER_LIVE_SEEDS fewer than 3 seeds, SEER_LIVE_PAIRS other than 20 pairs, for a look; so does
+// each; and pairs of 10 s with and without tracing. Beside what seer foresees stands what the best
+// of the predictors without training (rivals.h) makes of the same ticks. SEER_LIVE_SECONDS sets
+// other than 600 s, SEER_LIVE_SEEDS fewer than 3 seeds, SEER_LIVE_PAIRS other than 20 pairs, for a
+// look; so does
 // --quick of benchmarks/run. The machine must be idle, and without root there are fewer faults.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
@@ -11,12 +13,15 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "benchmarks/harness/figure.h"
+#include "benchmarks/live/rivals.h"
 
 namespace seer::bench {
 namespace {
@@ -42,21 +47,36 @@ struct Part {
   bool is(const std::string& name) const { return text.find("\"" + name + "\"") != text.npos; }
 };
 
+// A folder that is gone when this is.
+class Scratch {
+ public:
+  Scratch() {
+    if (::mkdtemp(path_.data()) == nullptr) path_.clear();
+  }
+  ~Scratch() {
+    std::error_code none;
+    if (!path_.empty()) std::filesystem::remove_all(path_, none);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_ = "/tmp/seer-live-XXXXXX";
+};
+
 std::vector<Part> Run(const std::string& arguments) {
-  char file[] = "/tmp/seer-live-XXXXXX";
-  const int made = ::mkstemp(file);
-  if (made < 0) return {};
-  ::close(made);
+  const Scratch scratch;
+  const std::string json = scratch.File("figures");
   const std::string command = std::string(SEER_SOCIAL_NETWORK) + " " + arguments +
-                              " --report '' --json " + file + " >&2 </dev/null";
+                              " --report '' --json " + json + " >&2 </dev/null";
   std::vector<Part> parts;
   if (std::system(command.c_str()) == 0) {
-    std::ifstream in(file);
+    std::ifstream in(json);
     for (std::string line; std::getline(in, line);) {
       if (line.find("\"part\":") != std::string::npos) parts.push_back({line});
     }
   }
-  std::remove(file);
   return parts;
 }
 
@@ -72,9 +92,13 @@ void BM_Faults(benchmark::State& state) {
   for (auto _ : state) {
     double violations = 0, hits = 0, of_faults = 0, culprit = 0, cause = 0, alarms = 0, hours = 0;
     double without = 0, with = 0, cpu = 0, watched = 0;
+    const Scratch scratch;
+    std::vector<std::string> recordings;
     for (int seed = 1; seed <= Seeds(); ++seed) {
-      for (const Part& part : Run("--parts none,watch,act --seed " + std::to_string(seed) +
-                                  " --duration " + std::to_string(3 * Seconds()))) {
+      recordings.push_back(scratch.File(std::to_string(seed) + ".seerdata"));
+      for (const Part& part :
+           Run("--parts none,watch,act --seed " + std::to_string(seed) + " --record " +
+               recordings.back() + " --duration " + std::to_string(3 * Seconds()))) {
         if (part.is("none")) without += part["violations"];
         if (part.is("act")) with += part["violations"];
         if (!part.is("watch")) continue;
@@ -102,6 +126,11 @@ void BM_Faults(benchmark::State& state) {
     state.counters["violations"] = violations;
     state.counters["violations_without"] = without;
     state.counters["violations_with"] = with;
+    const RivalScore rival = BestRival(recordings);
+    state.SetLabel("rival: " + rival.name);
+    state.counters["rival_recall"] = rival.recall;
+    state.counters["rival_culprit"] = rival.culprit;
+    state.counters["rival_false_alarms_per_hour"] = rival.false_alarms_per_hour;
   }
 }
 BENCHMARK(BM_Faults)->Iterations(1)->Repetitions(1)->UseRealTime()->Unit(benchmark::kSecond);
