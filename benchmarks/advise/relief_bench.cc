@@ -11,11 +11,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -45,13 +49,31 @@ std::string GetText(const std::string& file) {
   return line;
 }
 
+constexpr char kPrefix[] = "seer-relief-";
+constexpr const char* kControllers[] = {"/sys/fs/cgroup/cpu/", "/sys/fs/cgroup/cpuacct/",
+                                        "/sys/fs/cgroup/memory/", "/sys/fs/cgroup/blkio/"};
+
+// Of runs that were killed: their processes are gone.
+void RemoveLeftovers() {
+  for (const char* controller : kControllers) {
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(controller, none)) {
+      const std::string name = entry.path().filename().string();
+      if (name.rfind(kPrefix, 0) != 0) continue;
+      const int pid = std::atoi(name.c_str() + sizeof(kPrefix) - 1);
+      if (pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH) ::rmdir(entry.path().c_str());
+    }
+  }
+}
+
 // A server that takes a request every millisecond and works 200 us on each.
 class Victim {
  public:
   bool Start() {
-    name_ = "seer-relief-" + std::to_string(::getpid());
-    for (const char* controller : {"cpu", "cpuacct", "memory", "blkio"}) {
-      const std::string path = std::string("/sys/fs/cgroup/") + controller + "/" + name_;
+    RemoveLeftovers();
+    name_ = kPrefix + std::to_string(::getpid());
+    for (const char* controller : kControllers) {
+      const std::string path = controller + name_;
       if (::mkdir(path.c_str(), 0755) == 0) made_.push_back(path);
     }
     if (made_.empty() || made_[0].find("/cpu/") == std::string::npos) return false;
