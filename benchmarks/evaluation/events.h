@@ -7,9 +7,9 @@
 //   late       an alarm that starts less than 100 ms before a violation or during it, its start and
 //              end included, and is no hit: not false
 //   after      so too in the 0.5 s after a violation
-//   false      any other; near miss: the tail came within 20 % of its target, or over it, in the 2
-//   s
-//              after the alarm's start
+//   false      any other
+//   near miss  a false one: the tail came within 20 % of its target, or over it, in the 2 s after
+//              the alarm's start
 //
 // A violation that is not hit is missed; it is late if an alarm of the second kind was its.
 #pragma once

@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "seer/predict/alarm_score.h"
 
 namespace seer::evaluation {
 namespace {
@@ -191,6 +192,52 @@ TEST(Events, MatchesAreOneToOneAndAsManyAsPossible) {
     std::sort(used.begin(), used.end());
     EXPECT_EQ(std::unique(used.begin(), used.end()), used.end());
   }
+}
+
+// The judge does not ask the library that it judges; both go by the same words.
+TEST(Events, TheLibraryCountsAlike) {
+  std::mt19937 random(6);
+  const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  std::uint64_t hits = 0, late = 0, after = 0, near = 0, far = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Moment> moments;
+    std::vector<TailRow> tails;
+    AlarmTrack track;
+    bool alarm = false;
+    for (std::int64_t t = 0; t < 60'000; t += below(50) == 0 ? 700 + 100 * below(8) : 100) {
+      alarm = below(alarm ? 12 : 60) == 0 ? !alarm : alarm;
+      const double share = below(20) == 0 ? 0.9 : 0.3;
+      moments.push_back({t, alarm});
+      tails.push_back({t, 0, share * 50, 50});
+      track.times_ns.push_back(t * 1'000'000);
+      track.alarms.push_back(alarm ? 1 : 0);
+      track.near.push_back(share >= 0.8 ? 1 : 0);
+    }
+    std::vector<Span> violations;
+    for (std::int64_t t = 100 * below(90); t < 60'000; t += 100 * (10 + below(90))) {
+      const std::int64_t end = t + 100 * below(30);
+      violations.push_back({t, end});
+      track.violations.push_back({t * 1'000'000, end * 1'000'000});
+      t = end;
+    }
+    const Matched matched = Match(moments, violations, tails, Rules());
+    const AlarmScore score = ScoreAlarms(track);
+    ASSERT_EQ(score.alarms.size(), matched.alarms.size());
+    for (std::size_t i = 0; i < score.alarms.size(); ++i) {
+      const Alarm& ours = matched.alarms[i];
+      const ScoredAlarm& theirs = score.alarms[i];
+      EXPECT_EQ(theirs.tick, ours.forecast);
+      EXPECT_EQ(static_cast<int>(theirs.outcome), static_cast<int>(ours.kind)) << ours.start_ms;
+      EXPECT_EQ(theirs.near_miss, ours.near_miss) << ours.start_ms;
+      after += ours.kind == AlarmKind::kAfter ? 1 : 0;
+    }
+    for (std::size_t v = 0; v < violations.size(); ++v) {
+      EXPECT_EQ(score.violation_hit[v], matched.violations[v].alarm);
+    }
+    hits += score.hits, late += score.late, near += score.near_misses;
+    far += score.false_alarms - score.near_misses;
+  }
+  for (const std::uint64_t kind : {hits, late, after, near, far}) EXPECT_GT(kind, 100u);
 }
 
 }  // namespace

@@ -4,9 +4,10 @@
 // matched one to one.
 //
 //   hit    the alarm starts 100 ms to 2 s before the violation does, both ends included
-//   late   less than 100 ms before, or while one lasts: the violation is missed, the alarm not
-//   false after  in the 0.5 s after a violation: not false either false  any other. A near miss is
-//   one after which the tail came within 20 % of its target
+//   late   less than 100 ms before, or while one lasts: the violation is missed, yet it is not
+//          false
+//   after  in the 0.5 s after a violation: not false either
+//   false  any other; a near miss is one after which the tail came within 20 % of its target
 //
 //   seer::AlarmScore score = seer::ScoreAlarms(track, seer::AlarmRules());
 //   for (const seer::ScoredAlarm& alarm : score.alarms) ...
