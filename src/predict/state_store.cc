@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
+#include "seer/predict/retrainer.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -86,7 +87,8 @@ T At(std::string_view bytes, std::size_t at) {
   return value;
 }
 
-constexpr std::string_view kState = "state.", kLog = "log.", kNew = "new";
+constexpr std::string_view kState = "state.", kLog = "log.", kRetrainer = "retrainer.",
+                           kNew = "new";
 
 }  // namespace
 
@@ -165,22 +167,11 @@ class StateStore::Impl {
     // The log before it leads up to it, for whoever finds this checkpoint damaged.
     bool follows = false;
     Append(mirror, sequence, &follows).IgnoreError();
-    const std::string path = Path(kState, sequence), fresh = folder_ + "/" + std::string(kNew);
-    File file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!file.open()) return SystemError("cannot be made", fresh);
-    if (!WriteAll(file.get(), bytes) || fsync(file.get()) != 0 || !file.Close()) {
-      absl::Status status = SystemError("cannot be written", fresh);
-      unlink(fresh.c_str());
-      return status;
-    }
-    if (rename(fresh.c_str(), path.c_str()) != 0) return SystemError("cannot be renamed", fresh);
+    SEER_RETURN_IF_ERROR(Write(bytes, Path(kState, sequence)));
     const std::string log_path = Path(kLog, sequence);
     File log(open(log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644));
     if (!log.open()) return SystemError("cannot be made", log_path);
-    const File folder(open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!folder.open() || fsync(folder.get()) != 0) {
-      return SystemError("cannot be forced to the disk", folder_);
-    }
+    SEER_RETURN_IF_ERROR(ForceFolder());
     log_ = std::move(log);
     log_of_ = logged_ = sequence;
     last_ = At<std::uint32_t>(bytes, kSequenceAt + 8);
@@ -189,12 +180,60 @@ class StateStore::Impl {
     return Prune();
   }
 
+  absl::Status Restore(Retrainer* retrainer) {
+    SEER_ASSIGN_OR_RETURN(const std::vector<std::uint64_t> kept, Numbers(kRetrainer));
+    absl::Status first;
+    for (auto number = kept.rbegin(); number != kept.rend(); ++number) {
+      const absl::StatusOr<std::string> bytes = ReadFile(Path(kRetrainer, *number));
+      absl::Status status = bytes.ok() ? retrainer->LoadState(*bytes) : bytes.status();
+      if (status.ok()) return status;
+      if (first.ok()) first = std::move(status);
+    }
+    if (!first.ok()) return first;
+    return absl::NotFoundError(
+        absl::StrCat("'", folder_, "': has no state of a retrainer: begin to collect anew"));
+  }
+
+  absl::Status Keep(const Retrainer& retrainer) {
+    std::string bytes;
+    SEER_RETURN_IF_ERROR(retrainer.SaveState(&bytes));
+    SEER_ASSIGN_OR_RETURN(std::vector<std::uint64_t> kept, Numbers(kRetrainer));
+    kept.push_back(kept.empty() ? 1 : kept.back() + 1);
+    SEER_RETURN_IF_ERROR(Write(bytes, Path(kRetrainer, kept.back())));
+    SEER_RETURN_IF_ERROR(ForceFolder());
+    for (std::size_t i = 0; i + options_.checkpoints < kept.size(); ++i) {
+      unlink(Path(kRetrainer, kept[i]).c_str());
+    }
+    return absl::OkStatus();
+  }
+
  private:
   // In a state: behind its header, stream and term.
   static constexpr std::size_t kSequenceAt = 16 + 8 + 8;
 
   std::string Path(std::string_view kind, std::uint64_t sequence) const {
     return absl::StrCat(folder_, "/", internal::ToAbsl(kind), sequence);
+  }
+
+  // All of a file at once, forced to the disk: until then there is what was there before.
+  absl::Status Write(std::string_view bytes, const std::string& path) const {
+    const std::string fresh = folder_ + "/" + std::string(kNew);
+    File file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!file.open()) return SystemError("cannot be made", fresh);
+    if (!WriteAll(file.get(), bytes) || fsync(file.get()) != 0 || !file.Close()) {
+      absl::Status status = SystemError("cannot be written", fresh);
+      unlink(fresh.c_str());
+      return status;
+    }
+    if (rename(fresh.c_str(), path.c_str()) != 0) return SystemError("cannot be renamed", fresh);
+    return absl::OkStatus();
+  }
+  absl::Status ForceFolder() const {
+    const File folder(open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder.open() || fsync(folder.get()) != 0) {
+      return SystemError("cannot be forced to the disk", folder_);
+    }
+    return absl::OkStatus();
   }
 
   // Of the files of a kind, growing.
@@ -298,5 +337,7 @@ StateStore::~StateStore() = default;
 absl::StatusOr<RestoredState> StateStore::Restore(Mirror* mirror) { return impl_->Restore(mirror); }
 absl::Status StateStore::Keep(const Mirror& mirror) { return impl_->Keep(mirror); }
 absl::Status StateStore::Checkpoint(const Mirror& mirror) { return impl_->Checkpoint(mirror); }
+absl::Status StateStore::Restore(Retrainer* retrainer) { return impl_->Restore(retrainer); }
+absl::Status StateStore::Keep(const Retrainer& retrainer) { return impl_->Keep(retrainer); }
 
 SEER_END_NAMESPACE

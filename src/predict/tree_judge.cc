@@ -15,11 +15,26 @@ namespace {
 
 constexpr std::int64_t kJudgeNs = 1'000'000'000;  // of the horizons the largest that is not above
 constexpr double kLeast = 1e-4;  // of a probability: one that was impossible and came costs 9
+constexpr float kMostOdds = 20;
+constexpr double kDoubt = 20;  // violations, by whose half what they say is believed
 
-std::size_t AlarmHorizon(const std::vector<std::int64_t>& horizons_ns,
-                         const ModelCalibration& calibration) {
+double Odds(double probability) { return std::log(probability / (1 - probability)); }
+
+double Calibrated(const ModelCalibration& calibration, float odds) {
+  return calibration.slope * static_cast<double>(odds) + calibration.shift;
+}
+
+// -log P of what came, of log-odds that it comes.
+double Surprise(double odds, bool came) {
+  static const double most = -Odds(kLeast), least = -std::log1p(-kLeast);
+  const double z = came ? -odds : odds;  // log-odds of what did not come
+  if (z <= -most) return least;
+  return z >= most ? -std::log(kLeast) : std::log1p(std::exp(z));
+}
+
+std::size_t PlaceOf(std::int64_t horizon_ns, const std::vector<std::int64_t>& horizons_ns) {
   std::size_t h = 0;
-  while (h + 1 < horizons_ns.size() && horizons_ns[h] < calibration.alarm_horizon_ns) ++h;
+  while (h + 1 < horizons_ns.size() && horizons_ns[h] < horizon_ns) ++h;
   return h;
 }
 
@@ -81,11 +96,12 @@ void AddBlames(const BoostedTrees& initiators, const TreeHeldBack::Track& track,
   AddBlamesFrom(initiators, track, 0, 0, said);
 }
 
-TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, const Tracks& tracks,
-                         const std::vector<const TreeSaid*>& said)
-    : horizons_ns_(horizons_ns) {
+TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, std::int64_t loss_ns,
+                         const Tracks& tracks, const std::vector<const TreeSaid*>& said)
+    : horizons_ns_(horizons_ns), loss_at_(PlaceOf(loss_ns, horizons_ns)) {
   const std::size_t horizons = horizons_ns.size();
-  while (judge_ + 1 < horizons && horizons_ns[judge_ + 1] <= kJudgeNs) ++judge_;
+  std::size_t judge = 0;
+  while (judge + 1 < horizons && horizons_ns[judge + 1] <= kJudgeNs) ++judge;
   std::size_t blamed = 0, rightly = 0, half = 1;
   std::vector<std::pair<double, bool>> ranked;
   for (std::size_t t = 0; t < tracks.size(); ++t) {
@@ -97,7 +113,7 @@ TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, const Tra
     }
     Heard& heard = heard_.emplace_back();
     heard.half = half;
-    ForecastTrack& track = heard.track;
+    AlarmTrack& track = heard.track;
     std::size_t at = 0;
     bool before = false;
     for (std::size_t i = 0; i < own.looks.size(); ++i) {
@@ -106,18 +122,20 @@ TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, const Tra
       heard.looks.push_back(&look);
       track.times_ns.push_back(look.end_ns);
       track.near.push_back(look.near ? 1 : 0);
+      float most = -kMostOdds;
       for (std::size_t h = 0; h < horizons; ++h) {
-        const auto z = static_cast<double>(said[t]->scores[i * horizons + h]);
-        track.probabilities.push_back(static_cast<float>(1 / (1 + std::exp(-z))));
+        most = std::max(most, std::min(said[t]->scores[i * horizons + h], kMostOdds));
+        heard.odds.push_back(most);
       }
       // One that had begun before the track is none to be foreseen: alarms in it are late.
       if (look.in_violation && !before) track.violations.push_back({look.end_ns, look.end_ns});
       if (look.in_violation) track.violations.back().end_ns = look.end_ns;
       before = look.in_violation;
       if (!look.in_violation) {
-        const bool ahead = look.ahead_ns <= horizons_ns[judge_];
+        const bool ahead = look.ahead_ns <= horizons_ns[judge];
         ++(ahead ? score_.ahead : score_.calm);
-        ranked.emplace_back(static_cast<double>(said[t]->scores[i * horizons + judge_]), ahead);
+        ranked.emplace_back(static_cast<double>(heard.odds[heard.odds.size() - horizons + judge]),
+                            ahead);
       }
       if (look.blamed < 0) continue;
       ++blamed;
@@ -125,37 +143,47 @@ TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, const Tra
       at += look.candidate_count();
     }
     score_.violations += own.violations;
-    if (heard.looks.empty()) heard_.pop_back();
+    if (heard.looks.empty()) {
+      heard_.pop_back();
+      continue;
+    }
+    // One that starts soon after the track: an alarm ahead of it is no false one.
+    const TreeLook& last = *heard.looks.back();
+    if (!last.in_violation && last.ahead_ns <= AlarmRules().longest_lead_ns) {
+      const std::int64_t start_ns = last.end_ns + last.ahead_ns;
+      track.violations.push_back({start_ns, start_ns});
+      ++score_.violations;
+    }
   }
   if (blamed > 0) score_.culprits = static_cast<double>(rightly) / static_cast<double>(blamed);
   score_.auc = AreaUnderCurve(std::move(ranked));
 }
 
-TreeScore TreeVerdict::Score(const std::array<const ModelCalibration*, 2>& of_half) const {
+TreeScore TreeVerdict::Score(const std::array<const ModelCalibration*, kHalves>& of_half) const {
   TreeScore score;
   static_cast<JudgedScore&>(score) = score_;
   score.hours = hours_[0] + hours_[1];
   double loss = 0;
+  const std::size_t horizons = horizons_ns_.size();
   for (const Heard& heard : heard_) {
     const ModelCalibration& calibration = *of_half[heard.half];
-    const std::size_t alarm = AlarmHorizon(horizons_ns_, calibration);
-    const std::size_t horizons = horizons_ns_.size();
-    AlarmTrack track;
-    track.times_ns = heard.track.times_ns;
-    track.near = heard.track.near;
-    track.violations = heard.track.violations;
+    const std::size_t alarm = PlaceOf(calibration.alarm_horizon_ns, horizons_ns_);
+    // The latch asks whether the alarm begins, or ends: of log-odds that needs no exponential.
+    const double begins = Odds(calibration.threshold);
+    const double ends = Odds(calibration.threshold * calibration.alarm.clear_ratio);
+    AlarmTrack track = heard.track;
+    track.alarms.reserve(heard.looks.size());
     AlarmLatch latch;
     for (std::size_t t = 0; t < heard.looks.size(); ++t) {
       const TreeLook& look = *heard.looks[t];
-      const float* const raw = &heard.track.probabilities[t * horizons];
-      const double at_alarm = calibration.Apply(static_cast<double>(raw[alarm]));
-      track.alarms.push_back(
-          latch.Observe(at_alarm / calibration.threshold, look.end_ns, calibration.alarm) ? 1 : 0);
+      const float* const odds = &heard.odds[t * horizons];
+      const double at_alarm = Calibrated(calibration, odds[alarm]);
+      const double ratio =
+          at_alarm >= begins ? 1 : (at_alarm < ends ? 0 : calibration.alarm.clear_ratio);
+      track.alarms.push_back(latch.Observe(ratio, look.end_ns, calibration.alarm) ? 1 : 0);
       if (look.in_violation) continue;
-      const bool ahead = look.ahead_ns <= horizons_ns_[judge_];
-      const double p =
-          std::clamp(calibration.Apply(static_cast<double>(raw[judge_])), kLeast, 1 - kLeast);
-      loss -= std::log(ahead ? p : 1 - p);
+      loss += Surprise(Calibrated(calibration, odds[loss_at_]),
+                       look.ahead_ns <= horizons_ns_[loss_at_]);
     }
     const AlarmScore alarms = ScoreAlarms(track);
     score.hits += alarms.hits;
@@ -166,26 +194,98 @@ TreeScore TreeVerdict::Score(const std::array<const ModelCalibration*, 2>& of_ha
   return score;
 }
 
-absl::StatusOr<ModelCalibration> TreeVerdict::FitHalf(const FitAlarmOptions& options,
-                                                      int half) const {
-  std::vector<ForecastTrack> tracks;
+double TreeVerdict::Trust(std::size_t half) const {
+  std::size_t violations = 0;
   for (const Heard& heard : heard_) {
-    if (half < 0 || heard.half == static_cast<std::size_t>(half)) tracks.push_back(heard.track);
+    if (half == kHalves || heard.half == half) violations += heard.track.violations.size();
   }
-  const double hours = half < 0 ? hours_[0] + hours_[1] : hours_[half];
-  SEER_ASSIGN_OR_RETURN(const FittedAlarm fitted, FitAlarm(tracks, horizons_ns_, hours, options));
-  return fitted.calibration;
+  const auto count = static_cast<double>(violations);
+  return count / (count + kDoubt);
 }
 
-absl::StatusOr<TreeScore> TreeVerdict::ByHalves(const FitAlarmOptions& options) const {
-  // Of each half by what the other one gave.
-  SEER_ASSIGN_OR_RETURN(const ModelCalibration even, FitHalf(options, 0));
-  SEER_ASSIGN_OR_RETURN(const ModelCalibration odd, FitHalf(options, 1));
+ModelCalibration TreeVerdict::Calibrate(std::size_t half, const ModelCalibration& from) const {
+  const std::size_t horizons = horizons_ns_.size();
+  const std::size_t alarm = PlaceOf(from.alarm_horizon_ns, horizons_ns_);
+  std::vector<SaidAndCame> said;
+  for (const Heard& heard : heard_) {
+    if (half != kHalves && heard.half != half) continue;
+    for (std::size_t t = 0; t < heard.looks.size(); ++t) {
+      if (heard.looks[t]->in_violation) continue;
+      const double z = Calibrated(from, heard.odds[t * horizons + alarm]);
+      said.push_back({static_cast<float>(1 / (1 + std::exp(-z))),
+                      heard.looks[t]->ahead_ns <= horizons_ns_[alarm]});
+    }
+  }
+  // Between the log-odds as they were and those that fit.
+  const ModelCalibration fit = FitLogOdds(said);
+  const double trust = Trust(half);
+  const double slope = 1 + trust * (fit.slope - 1), shift = trust * fit.shift;
+  ModelCalibration calibration = from;
+  calibration.slope = std::clamp(slope * from.slope, 0.05, 20.0);
+  calibration.shift = std::clamp(slope * from.shift + shift, -20.0, 20.0);
+  return calibration;
+}
+
+absl::StatusOr<ModelCalibration> TreeVerdict::FitTo(std::size_t half, const ModelCalibration& from,
+                                                    const FitAlarmOptions* alarm) const {
+  ModelCalibration calibration = Calibrate(half, from);
+  if (alarm == nullptr) return calibration;
+  std::vector<std::int64_t> asked_ns;
+  std::vector<std::size_t> asked;
+  for (std::size_t h = 0; h < horizons_ns_.size(); ++h) {
+    if (horizons_ns_[h] < alarm->least_horizon_ns || horizons_ns_[h] > alarm->most_horizon_ns) {
+      continue;
+    }
+    asked_ns.push_back(horizons_ns_[h]);
+    asked.push_back(h);
+  }
+  std::vector<ForecastTrack> tracks;
+  for (const Heard& heard : heard_) {
+    if (half != kHalves && heard.half != half) continue;
+    ForecastTrack& track = tracks.emplace_back();
+    track.times_ns = heard.track.times_ns;
+    track.near = heard.track.near;
+    track.violations = heard.track.violations;
+    track.probabilities.reserve(heard.looks.size() * asked.size());
+    for (std::size_t t = 0; t < heard.looks.size(); ++t) {
+      for (const std::size_t h : asked) {
+        const auto z = static_cast<double>(heard.odds[t * horizons_ns_.size() + h]);
+        track.probabilities.push_back(static_cast<float>(1 / (1 + std::exp(-z))));
+      }
+    }
+  }
+  const double hours = half == kHalves ? hours_[0] + hours_[1] : hours_[half];
+  if (!(hours > 0)) return absl::InvalidArgumentError("nothing is held back of this half");
+  // Of minutes the rate allows less than one false alarm: rounded, it would allow none.
+  FitAlarmOptions own = *alarm;
+  own.false_alarms_per_hour += 0.5 / hours;
+  SEER_ASSIGN_OR_RETURN(const FittedAlarm fitted, FitAlarm(tracks, asked_ns, hours, own));
+  const ModelCalibration& anew = fitted.calibration;
+  // Where the alarm begins, in the trees' own log-odds.
+  double at = (Odds(anew.threshold) - anew.shift) / anew.slope;
+  if (anew.alarm_horizon_ns == from.alarm_horizon_ns) {
+    const double was = (Odds(from.threshold) - from.shift) / from.slope;
+    at = was + Trust(half) * (at - was);
+  } else {
+    ModelCalibration other = from;
+    other.alarm_horizon_ns = anew.alarm_horizon_ns;
+    calibration = Calibrate(half, other);
+  }
+  const double z = calibration.slope * at + calibration.shift;
+  calibration.threshold = std::clamp(1 / (1 + std::exp(-z)), 1e-9, 1 - 1e-9);
+  return calibration;
+}
+
+absl::StatusOr<TreeScore> TreeVerdict::ByHalves(const ModelCalibration& from,
+                                                const FitAlarmOptions* alarm) const {
+  SEER_ASSIGN_OR_RETURN(const ModelCalibration even, FitTo(0, from, alarm));
+  SEER_ASSIGN_OR_RETURN(const ModelCalibration odd, FitTo(1, from, alarm));
   return Score({&odd, &even});
 }
 
-absl::StatusOr<ModelCalibration> TreeVerdict::Fit(const FitAlarmOptions& options) const {
-  return FitHalf(options, -1);
+bool TooManyFalseAlarms(const TreeScore& score, double false_alarms_per_hour) {
+  const double allowed = false_alarms_per_hour * score.hours;
+  return static_cast<double>(score.false_alarms) > allowed + 2 * std::sqrt(allowed + 1);
 }
 
 std::string WhyWorse(const TreeScore& serving, const TreeScore& candidate, std::size_t fewest,
@@ -198,11 +298,14 @@ std::string WhyWorse(const TreeScore& serving, const TreeScore& candidate, std::
     return absl::StrFormat("%d false alarms, were %d", candidate.false_alarms,
                            serving.false_alarms);
   }
-  // Fewer hits are no loss where they were bought with more false alarms than are allowed; but a
-  // fifth of them at most goes at once.
+  // Fewer hits are no loss where false alarms are clearly too many and each hit lost saves one; but
+  // a fifth of them at most goes at once. On the minutes that are held back a few too many are
+  // chance, which comes back each round: paid for with hits each time, few of them would be left.
+  const std::uint64_t lost = serving.hits - std::min(serving.hits, candidate.hits);
   const bool paid =
-      static_cast<double>(serving.false_alarms) > false_alarms_per_hour * serving.hours &&
-      candidate.false_alarms < serving.false_alarms && 5 * candidate.hits >= 4 * serving.hits;
+      TooManyFalseAlarms(serving, false_alarms_per_hour) &&
+      candidate.false_alarms + std::max<std::uint64_t>(1, lost) <= serving.false_alarms &&
+      5 * lost <= serving.hits;
   if (candidate.hits < serving.hits && !paid) {
     return absl::StrFormat("%d hits of %d, were %d", candidate.hits, candidate.violations,
                            serving.hits);

@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint64_t kStride[] = {20, 2, 1};  // of each group, every so many are kept
 constexpr double kShare[] = {0.25, 0.25, 0.5};
 constexpr int kTries = 8;                // for one of an old version
-constexpr std::size_t kEnough = 30'000;  // looks, to judge by
+constexpr std::size_t kEnough = 50'000;  // looks, to judge by
 constexpr std::size_t kSaidBytes = 64;   // of what is said of a look
 
 // With which probability one is drawn, so that about `most` are: half of them fresh ones, if there

@@ -36,7 +36,7 @@ constexpr std::size_t kBoostDepth = 4;
 constexpr double kBoostColumns = 0.3;             // drawn for each tree
 constexpr std::int64_t kFresh = 600'000'000'000;  // of which half of what is learnt is
 constexpr std::size_t kJudging = 40;              // violations that are enough to judge by
-constexpr std::uint64_t kWidely = 4;              // rounds, of which one looks at all horizons
+constexpr std::uint64_t kAnew = 4, kWidely = 12;  // rounds, of which one fits the alarm, and where
 constexpr std::size_t kPruneParts = 4;            // of the added trees one part goes at once
 constexpr char kOriginal[] = "retrain.original_trees",
                kOriginalBlames[] = "retrain.original_blames";
@@ -177,10 +177,7 @@ class TreeRetrainer final : public internal::RetrainerCore {
     memory_.round_ns = memory_.newest_ns;
     memory_.unjudged = 0;
     ++memory_.rounds;
-    if (!learn) {
-      Judged judged = JudgeServing(/*from_ns=*/0, /*widely=*/memory_.rounds % kWidely == 0);
-      return FitTheAlarm(&judged, now_ns);
-    }
+    if (!learn) return FitTheAlarm(JudgeServing(/*from_ns=*/0), now_ns);
     memory_.unlearnt = 0;
     if (memory_.wants_scratch &&
         memory_.replay.AheadSince(memory_.changed_ns) >= 5 * options_.new_windows &&
@@ -205,7 +202,8 @@ class TreeRetrainer final : public internal::RetrainerCore {
     const std::int64_t fresh_ns = memory_.newest_ns - kFresh;
     job->violations.rows = memory_.replay.Rows(serving_.horizons_ns, options_.boost_rows,
                                                /*from_ns=*/0, fresh_ns, seed);
-    if (serving_.initiators.size() > 0) {
+    // Who is to blame changes less than what lies ahead: each second time is enough.
+    if (serving_.initiators.size() > 0 && memory_.rounds % 2 == 0) {
       TreeRows rows = memory_.replay.Blames(options_.boost_rows, 0, fresh_ns, seed);
       if (rows.rows() >= kFewestBlames) job->initiators.rows = std::move(rows);
     }
@@ -288,10 +286,8 @@ class TreeRetrainer final : public internal::RetrainerCore {
   // What serves, on what is held back.
   struct Judged {
     TreeVerdict::Tracks tracks;
-    std::optional<TreeVerdict> verdict;  // on the serving model
+    TreeVerdict verdict;
     TreeScore own;
-    FitAlarmOptions alarm;
-    absl::StatusOr<TreeScore> halves;  // with an alarm fitted anew
   };
 
   // By the newest blocks alone: what is long past says nothing of the application as it is now.
@@ -305,71 +301,92 @@ class TreeRetrainer final : public internal::RetrainerCore {
       internal::SayMore(model, *track, &track->said[teller]);
       said.push_back(&track->said[teller]);
     }
-    return TreeVerdict(serving_.horizons_ns, tracks, said);
+    return TreeVerdict(serving_.horizons_ns, serving_.calibration.alarm_horizon_ns, tracks, said);
   }
-  // `widely`: the alarm may be at any horizon; else at the one where it is, which costs a sixth.
-  Judged JudgeServing(std::int64_t from_ns, bool widely) {
-    Judged judged{RecentTracks(from_ns), std::nullopt, {}, alarm_, absl::UnknownError("")};
-    judged.verdict.emplace(Hear(serving_, TreeHeldBack::kServing, judged.tracks));
-    judged.own = judged.verdict->With(serving_.calibration);
-    const std::vector<std::int64_t>& horizons = serving_.horizons_ns;
-    if (!widely && std::binary_search(horizons.begin(), horizons.end(),
-                                      serving_.calibration.alarm_horizon_ns)) {
-      judged.alarm.least_horizon_ns = judged.alarm.most_horizon_ns =
-          serving_.calibration.alarm_horizon_ns;
-    }
-    judged.halves = judged.verdict->ByHalves(judged.alarm);
-    return judged;
+  Judged JudgeServing(std::int64_t from_ns) {
+    const TreeVerdict::Tracks tracks = RecentTracks(from_ns);
+    TreeVerdict verdict = Hear(serving_, TreeHeldBack::kServing, tracks);
+    const TreeScore own = verdict.With(serving_.calibration);
+    return {tracks, std::move(verdict), own};
   }
 
-  // An alarm fitted anew for the trees that serve.
-  absl::Status FitTheAlarm(Judged* judged, std::int64_t now_ns) {
+  // Another alarm for the trees that serve.
+  absl::Status FitTheAlarm(const Judged& judged, std::int64_t now_ns) {
     RetrainDecision decision;
     decision.stage = RetrainStage::kAlarm;
     decision.at_ns = now_ns;
-    TreeModel model;
-    decision.reason = Decide(judged->own, judged->own, judged->halves, *judged->verdict,
-                             judged->alarm, &decision, &model.calibration);
+    ModelCalibration calibration = serving_.calibration;
+    decision.reason = Decide(judged.own, judged.verdict, decision.stage, &decision, &calibration);
     if (decision.reason.empty()) {
-      const ModelCalibration calibration = model.calibration;
-      model = serving_;
+      TreeModel model = serving_;
       model.calibration = calibration;
       Replace(std::move(model), decision, /*keep_before=*/true);
       decision.replaced = true;
-      memory_.replaced_ns = memory_.probed_ns = memory_.newest_ns;
     }
     Tell(decision);
     return absl::OkStatus();
   }
 
-  // Why the candidate should not serve; empty: it should, with this calibration.
-  std::string Decide(const TreeScore& own, const TreeScore& serving,
-                     const absl::StatusOr<TreeScore>& candidate, const TreeVerdict& verdict,
-                     const FitAlarmOptions& alarm, RetrainDecision* decision,
-                     ModelCalibration* calibration) const {
+  // Why trees with this verdict should not serve; empty: they should, with this calibration, which
+  // comes as the one that serves. Other trees may do with it as it is; else the log-odds are fitted
+  // anew; else, now and then, the alarm is, and that first where there are too many false alarms.
+  std::string Decide(const TreeScore& own, const TreeVerdict& verdict, RetrainStage stage,
+                     RetrainDecision* decision, ModelCalibration* calibration) const {
+    const bool scratch = stage == RetrainStage::kScratch;
+    ModelCalibration from = *calibration;
+    if (scratch) from.slope = 1, from.shift = 0;  // of other trees
+    FitAlarmOptions anew = alarm_;
+    if (!scratch && memory_.rounds % kWidely != 0 &&
+        std::binary_search(serving_.horizons_ns.begin(), serving_.horizons_ns.end(),
+                           from.alarm_horizon_ns)) {
+      anew.least_horizon_ns = anew.most_horizon_ns = from.alarm_horizon_ns;
+    }
     decision->serving_loss = own.loss;
-    if (!candidate.ok()) return std::string(candidate.status().message());
-    decision->candidate_loss = candidate->loss;
-    decision->held_back = candidate->ahead + candidate->calm;
-    decision->held_back_ahead = candidate->ahead;
-    std::string reason = internal::WhyWorse(serving, *candidate, options_.fewest_held_back,
-                                            options_.false_alarms_per_hour);
+    decision->held_back = own.ahead + own.calm;
+    decision->held_back_ahead = own.ahead;
+    enum Way { kAsItIs, kCalibrated, kAlarmAnew };
+    std::vector<Way> ways;
+    const bool too_many = internal::TooManyFalseAlarms(own, options_.false_alarms_per_hour);
+    if (too_many) ways.push_back(kAlarmAnew);
+    if (!scratch && stage != RetrainStage::kAlarm) ways.push_back(kAsItIs);
+    ways.push_back(kCalibrated);
+    if (!too_many && (scratch || memory_.rounds % kAnew == 0)) ways.push_back(kAlarmAnew);
+    std::string why_not;
+    for (const Way way : ways) {
+      const std::string reason = Try(own, verdict, from, way != kAsItIs,
+                                     way == kAlarmAnew ? &anew : nullptr, decision, calibration);
+      if (reason.empty()) return "";
+      if (why_not.empty()) why_not = reason;
+    }
+    return why_not;
+  }
+
+  // One of these ways, from which on `calibration` is what came of it.
+  std::string Try(const TreeScore& own, const TreeVerdict& verdict, const ModelCalibration& from,
+                  bool fit, const FitAlarmOptions* alarm, RetrainDecision* decision,
+                  ModelCalibration* calibration) const {
+    *calibration = from;
+    const absl::StatusOr<TreeScore> score =
+        fit ? verdict.ByHalves(from, alarm) : absl::StatusOr<TreeScore>(verdict.With(from));
+    if (!score.ok()) return std::string(score.status().message());
+    decision->candidate_loss = score->loss;
+    const auto why_worse = [&](const TreeScore& other) {
+      return internal::WhyWorse(own, other, options_.fewest_held_back,
+                                options_.false_alarms_per_hour);
+    };
+    std::string reason = why_worse(*score);
     if (!reason.empty()) return reason;
     // As good is no reason to change.
-    if (candidate->hits == serving.hits && candidate->false_alarms >= serving.false_alarms &&
-        candidate->loss > 0.995 * serving.loss) {
-      return absl::StrFormat("as good as what serves: loss %.5f, is %.5f", candidate->loss,
-                             serving.loss);
+    if (score->hits == own.hits && score->false_alarms >= own.false_alarms &&
+        score->loss > 0.995 * own.loss) {
+      return absl::StrFormat("as good as what serves: loss %.5f, is %.5f", score->loss, own.loss);
     }
-    const absl::StatusOr<ModelCalibration> fit = verdict.Fit(alarm);
-    if (!fit.ok()) return std::string(fit.status().message());
-    const TreeScore fitted = verdict.With(*fit);
-    if (fitted.hits < own.hits && fitted.false_alarms >= own.false_alarms) {
-      return absl::StrFormat("%d hits of %d with its own alarm, were %d", fitted.hits,
-                             fitted.violations, own.hits);
-    }
-    *calibration = *fit;
-    return "";
+    if (!fit) return "";
+    const absl::StatusOr<ModelCalibration> setting = verdict.Fit(from, alarm);
+    if (!setting.ok()) return std::string(setting.status().message());
+    *calibration = *setting;
+    reason = why_worse(verdict.With(*setting));
+    return reason.empty() ? "" : absl::StrCat("as it would serve: ", reason);
   }
 
   // What the candidate says of a track: where it grew upon all that serves, that and what it adds.
@@ -392,38 +409,32 @@ class TreeRetrainer final : public internal::RetrainerCore {
   // Does it replace the model that serves? If not, would another alarm do it?
   absl::Status Finish(Job* job, std::int64_t now_ns) {
     const bool boost = job->stage == RetrainStage::kBoost;
-    Judged judged = JudgeServing(job->from_ns, !boost || memory_.rounds % kWidely == 0);
+    const Judged judged = JudgeServing(job->from_ns);
     std::vector<TreeSaid> said;
-    const auto hear = [&] {
-      said.clear();
-      std::vector<const TreeSaid*> pointers;
-      for (const TreeHeldBack::Track* const track : judged.tracks) {
-        said.push_back(SaidBy(*job, *track));
-      }
-      for (const TreeSaid& one : said) pointers.push_back(&one);
-      return TreeVerdict(serving_.horizons_ns, judged.tracks, pointers);
-    };
-    std::optional<TreeVerdict> heard(hear());
-    if (boost && !job->initiators.added.empty() && heard->culprits() < judged.verdict->culprits()) {
+    std::vector<const TreeSaid*> pointers;
+    said.reserve(judged.tracks.size());
+    for (const TreeHeldBack::Track* const track : judged.tracks) {
+      pointers.push_back(&said.emplace_back(SaidBy(*job, *track)));
+    }
+    TreeVerdict verdict(serving_.horizons_ns, serving_.calibration.alarm_horizon_ns, judged.tracks,
+                        pointers);
+    if (boost && !job->initiators.added.empty() && verdict.culprits() < judged.verdict.culprits()) {
       // Who is to blame is told better without what was added; what lies ahead may not be.
       job->initiators = GrowingTrees();
       const auto note = serving_.provenance.find(kOriginalBlames);
       job->model.provenance.erase(kOriginalBlames);
       if (note != serving_.provenance.end()) job->model.provenance.insert(*note);
-      heard.emplace(hear());
+      verdict.BlameAs(judged.verdict);
+      for (std::size_t t = 0; t < said.size(); ++t) {
+        said[t].blames = judged.tracks[t]->said[TreeHeldBack::kServing].blames;
+      }
     }
-    const TreeVerdict& verdict = *heard;
     RetrainDecision decision;
     decision.stage = job->stage;
     decision.at_ns = now_ns;
-    // Half of what is held back chooses an alarm badly, whatever the trees: so for both.
-    TreeScore serving = judged.own;
-    if (judged.halves.ok()) {
-      serving.hits = std::min(serving.hits, judged.halves->hits);
-      serving.false_alarms = std::max(serving.false_alarms, judged.halves->false_alarms);
-    }
-    decision.reason = Decide(judged.own, serving, verdict.ByHalves(judged.alarm), verdict,
-                             judged.alarm, &decision, &job->model.calibration);
+    job->model.calibration = serving_.calibration;
+    decision.reason =
+        Decide(judged.own, verdict, decision.stage, &decision, &job->model.calibration);
     if (decision.reason.empty()) {
       SEER_RETURN_IF_ERROR(job->violations.Take(&job->model.violations));
       SEER_RETURN_IF_ERROR(job->initiators.Take(&job->model.initiators));
@@ -432,11 +443,10 @@ class TreeRetrainer final : public internal::RetrainerCore {
         judged.tracks[t]->said[TreeHeldBack::kServing] = std::move(said[t]);
       }
       decision.replaced = true;
-      memory_.replaced_ns = memory_.probed_ns = memory_.newest_ns;
     }
     if (boost) memory_.fruitless = decision.replaced ? 0 : memory_.fruitless + 1;
     Tell(decision);
-    return decision.replaced ? absl::OkStatus() : FitTheAlarm(&judged, now_ns);
+    return decision.replaced ? absl::OkStatus() : FitTheAlarm(judged, now_ns);
   }
 
   // Would the model before have done better since?
@@ -473,11 +483,13 @@ class TreeRetrainer final : public internal::RetrainerCore {
   }
 
   void Replace(TreeModel model, const RetrainDecision& decision, bool keep_before) {
-    // The model from before the first change stays the one to go back to while it is on trial.
+    // The model from before the first change stays the one to go back to while it is on trial: a
+    // trial that began anew with each change would never have enough to judge by.
     if (!keep_before) {
       before_.reset();
       memory_.held_back.Forget(TreeHeldBack::kBefore);
     } else if (!before_) {
+      memory_.replaced_ns = memory_.probed_ns = memory_.newest_ns;
       before_ = serving_;
       memory_.held_back.ServingIsBefore();
     }

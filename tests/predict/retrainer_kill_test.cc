@@ -6,15 +6,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <filesystem>
 #include <memory>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "seer/predict/retrainer.h"
+#include "seer/predict/state_store.h"
 #include "seer/predict/tree_trainer.h"
 #include "tests/predict/faulty_cluster.h"
 #include "tests/predict/retrain_text.h"
@@ -48,25 +49,10 @@ RetrainerOptions Options() {
   return options;
 }
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// What was there before is there until all of it is.
-bool WriteFile(const std::string& path, const std::string& bytes) {
-  {
-    std::ofstream file(path + ".tmp", std::ios::binary);
-    file << bytes;
-    if (!file.flush()) return false;
-  }
-  return std::rename((path + ".tmp").c_str(), path.c_str()) == 0;
-}
-
 // Observes the run's ticks from the `from`-th on; after each few of them it keeps its state, and
 // says so by a byte.
-void Live(Retrainer* retrainer, const FaultyRun& run, std::size_t from, const std::string& path,
-          int progress) {
+void Live(Retrainer* retrainer, const FaultyRun& run, std::size_t from, StateStore* store = nullptr,
+          int progress = -1) {
   std::size_t told = 0;
   for (std::size_t i = from; i < run.all.size(); ++i) {
     const ClusterTick& tick = run.all[i];
@@ -76,20 +62,27 @@ void Live(Retrainer* retrainer, const FaultyRun& run, std::size_t from, const st
       retrainer->NoteViolation(run.violations[told]);
     }
     if (i % 10 == 0) StepAll(retrainer, now_ns);
-    if ((i + 1) % kEach != 0 || progress < 0) continue;
-    std::string state;
-    if (!retrainer->SaveState(&state).ok() || !WriteFile(path, state)) _exit(12);
-    if (write(progress, "t", 1) != 1) _exit(13);
+    if ((i + 1) % kEach != 0 || store == nullptr) continue;
+    if (!store->Keep(*retrainer).ok()) _exit(12);
+    if (progress >= 0 && write(progress, "t", 1) != 1) _exit(13);
   }
 }
 
 TEST(RetrainerKill, TheNextOneGoesOnWithWhatWasKept) {
   char name[] = "/tmp/seer-retrainer-XXXXXX";
-  const std::string folder = mkdtemp(name), path = folder + "/state";
+  const std::string folder = mkdtemp(name);
+  // As whoever comes next finds it.
+  const auto restored = [&] {
+    auto retrainer = Retrainer::Create(Trained(), Options()).value();
+    const absl::Status status = StateStore::Open(folder).value()->Restore(retrainer.get());
+    EXPECT_TRUE(status.ok()) << status;
+    return retrainer;
+  };
   const FaultyRun run(21, kTicks, kUpdated);
   (void)Trained();
   std::mt19937 random(7);
-  std::size_t at = 0, version = 1, kills = 0;
+  std::size_t at = 0, kills = 0;
+  std::uint64_t version = 1;
   for (int life = 0; life < kLives && at < run.all.size(); ++life) {
     int pipes[2];
     ASSERT_EQ(pipe(pipes), 0);
@@ -97,8 +90,10 @@ TEST(RetrainerKill, TheNextOneGoesOnWithWhatWasKept) {
     if (child == 0) {
       close(pipes[0]);
       auto retrainer = Retrainer::Create(Trained(), Options()).value();
-      if (life > 0 && !retrainer->LoadState(ReadFile(path)).ok()) _exit(14);
-      Live(retrainer.get(), run, at, path, pipes[1]);
+      const auto store = StateStore::Open(folder).value();
+      const absl::Status status = store->Restore(retrainer.get());
+      if (life == 0 ? !absl::IsNotFound(status) : !status.ok()) _exit(14);
+      Live(retrainer.get(), run, at, store.get(), pipes[1]);
       _exit(0);
     }
     close(pipes[1]);
@@ -116,34 +111,56 @@ TEST(RetrainerKill, TheNextOneGoesOnWithWhatWasKept) {
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
     ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << WEXITSTATUS(status);
-    auto check = Retrainer::Create(Trained(), Options()).value();
-    const absl::Status loaded = check->LoadState(ReadFile(path));
-    ASSERT_TRUE(loaded.ok()) << loaded;
-    EXPECT_GE(check->health().version, version);
-    version = static_cast<std::size_t>(check->health().version);
+    const std::uint64_t now = restored()->health().version;
+    EXPECT_GE(now, version);
+    version = now;
   }
   EXPECT_EQ(kills, static_cast<std::size_t>(kLives - 1));
   EXPECT_GT(version, 1u) << "nothing was learnt";
 
-  auto after = Retrainer::Create(Trained(), Options()).value();
-  ASSERT_TRUE(after->LoadState(ReadFile(path)).ok());
+  const auto after = restored();
   auto never_killed = Retrainer::Create(Trained(), Options()).value();
-  Live(never_killed.get(), run, 0, "", -1);
+  Live(never_killed.get(), run, 0);
   const RetrainerHealth had = after->health(), all = never_killed->health();
   // Each life loses what was not labelled yet, and half a minute in which it learns what is usual.
   const double lost = static_cast<double>(kills) * (30 + 10 + kEach) / (kTicks / 10.0);
   EXPECT_GE(static_cast<double>(had.replay_ahead),
             (1 - lost) * static_cast<double>(all.replay_ahead) - 20);
   EXPECT_GT(had.held_back_ahead, 0u);
-  std::remove(path.c_str());
-  std::remove((path + ".tmp").c_str());
-  rmdir(folder.c_str());
+  std::filesystem::remove_all(folder);
+}
+
+TEST(RetrainerKill, WhereTheNewestIsDamagedTheOneBeforeIsTaken) {
+  char name[] = "/tmp/seer-retrainer-XXXXXX";
+  const std::string folder = mkdtemp(name);
+  const FaultyRun run(23, 2000, kUpdated);
+  auto retrainer = Retrainer::Create(Trained(), Options()).value();
+  {
+    const auto store = StateStore::Open(folder).value();
+    Live(retrainer.get(), run, 0, store.get());
+  }
+  std::vector<std::string> kept;
+  for (const auto& file : std::filesystem::directory_iterator(folder)) {
+    if (file.path().filename().string().rfind("retrainer.", 0) == 0) kept.push_back(file.path());
+  }
+  ASSERT_EQ(kept.size(), StateStoreOptions().checkpoints) << "older ones go";
+  std::sort(kept.begin(), kept.end());
+  const auto store = StateStore::Open(folder).value();
+  for (const bool both : {false, true}) {
+    std::filesystem::resize_file(kept[both ? 0 : 1], 100);
+    auto next = Retrainer::Create(Trained(), Options()).value();
+    const absl::Status status = store->Restore(next.get());
+    EXPECT_EQ(status.ok(), !both) << status;
+    EXPECT_EQ(absl::IsDataLoss(status), both) << status;
+    EXPECT_EQ(next->health().replay_windows > 0, !both);
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST(RetrainerKill, BytesOfNobodysAreRefusedAndChangeNothing) {
   const FaultyRun run(22, 3000, kUpdated);
   auto retrainer = Retrainer::Create(Trained(), Options()).value();
-  Live(retrainer.get(), run, 0, "", -1);
+  Live(retrainer.get(), run, 0);
   std::string state;
   ASSERT_TRUE(retrainer->SaveState(&state).ok());
   auto other = Retrainer::Create(Trained(), Options()).value();

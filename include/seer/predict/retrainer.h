@@ -26,24 +26,29 @@
 //               new network for the services that there are now. Meanwhile the old one serves,
 //               mapped onto the new services where it can be (nn/topology_map.h).
 // And with trees, which learn what is usual while they run and do not care who is there:
-//   alarm       calibration and threshold are fitted anew to what is held back (fit_alarm.h), each
-//               fourth time its horizon too; by halves: each half is judged by what the other one
-//               gave. Nothing but what was said of it is needed, which is kept.
+//   alarm       the probabilities are fitted anew to what is held back, and there is alarm from the
+//               same one on as before; each fourth time, and where false alarms are clearly too
+//               many, that one is fitted too (fit_alarm.h), each twelfth time with its horizon.
+//               Only as far as there are violations to go by: with 20 of them half way. By halves:
+//               each half is judged by what the other one gave. Nothing but what was said of it is
+//               needed, which is kept.
 //   boost       `boost_trees` more trees are grown upon those there are, `added_trees` at most:
 //               then the oldest of the added ones go. From `boost_rows` rows, half of them of the
-//               last ten minutes. Where that is of no use, the alarm alone is tried.
+//               last ten minutes; those that tell who initiates each second time. The alarm stays
+//               as it is, where that does. Where that is of no use, the alarm alone is tried.
 //   scratch     new trees from what is in the buffer: after a major change from what came since,
 //               and where boosting was of no use three times. The old ones serve meanwhile.
 // Something is tried when there are `new_windows` windows ahead of violations that it has not
 // learnt from, and at most every `retrain_every_ns`.
 //
 // What replaces the model that serves. Only one that is no worse on what is held back (of trees: on
-// the newest blocks of it that have 40 violations): not less
-// able to tell what is ahead of violations from the rest, nor to name who initiates them, and with
-// no larger loss; trees also not with fewer hits, or more false alarms than
-// `false_alarms_per_hour` and the old one. Labels by which nobody does better than chance are not
-// believed. Each decision has its reason (TakeDecisions). One that was replaced is kept for
-// `probation_ns`: where it would have done better since, it comes back.
+// the newest blocks of it that have 40 violations): not less able to tell what is ahead of
+// violations from the rest, nor to name who initiates them, and with no larger loss; trees also not
+// with more false alarms than `false_alarms_per_hour` and the old one, nor with fewer hits; but
+// where false alarms are clearly too many, more than chance makes of that rate, and each hit lost
+// saves one. Labels by which nobody does better than chance are not believed. Each decision has its
+// reason (TakeDecisions). One that was replaced is kept for `probation_ns`: where it would have
+// done better since, it comes back.
 //
 // Actions. A violation that was avoided is not learnt as a false alarm: windows after which
 // somebody acted, and nothing came, are no negatives. They count as windows before a violation of
@@ -53,9 +58,10 @@
 //
 // A restart. A model says itself which version it is and what it came of (provenance), and the
 // count goes on from there. SaveState() of one with trees has all that it learns from and judges by
-// too; without it, it begins to collect anew, and does nothing before `fewest_held_back` violations
-// are held back again. What is lost in any case are the ticks of the last `label_delay_ns`, what is
-// being trained, and for half a minute what is usual at present.
+// too, and state_store.h keeps it in a folder; without it, it begins to collect anew, and does
+// nothing before `fewest_held_back` violations are held back again. What is lost in any case are
+// the ticks of the last `label_delay_ns`, what is being trained, and for half a minute what is
+// usual at present.
 //
 // Threads: Observe(), Note...(), TakeModel() and the rest from any; Step() from one at a time, and
 // it holds no lock while it trains. The same calls give the same model, whatever the clock was.

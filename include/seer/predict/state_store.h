@@ -16,10 +16,18 @@
 // delta; nothing else is lost. After a crash of the machine as much of the log may be missing as
 // the system had not written; `sync` forces each Keep() to the disk.
 //
+// A retrainer (retrainer.h) may keep its state in the same folder, whole each time, as
+// `retrainer.<n>`: some MB, so once a minute or so is enough. What was noted since the last time is
+// lost with the process.
+//
+//   status = (*store)->Restore(retrainer.get());    // NotFound: it begins to collect anew
+//   status = (*store)->Keep(*retrainer);            // between two Step()s
+//
 // A folder belongs to one process: Open() locks it.
 //
 // Threads: one at a time. Cost: Keep() one write of the deltas' bytes; when the log has reached
-// `log_bytes`, a SaveState() and two fsyncs. Disk: `checkpoints` times a state and a log.
+// `log_bytes`, and of a retrainer, a SaveState() and two fsyncs. Disk: `checkpoints` times a state
+// and a log.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +41,8 @@
 #include "seer/predict/mirror.h"
 
 SEER_BEGIN_NAMESPACE
+
+class Retrainer;
 
 struct StateStoreOptions {
   std::size_t log_bytes = std::size_t{64} << 20;  // above it a checkpoint is made; 4096 or more
@@ -66,6 +76,12 @@ class StateStore {
   [[nodiscard]] absl::Status Keep(const Mirror& mirror);
   // Now.
   [[nodiscard]] absl::Status Checkpoint(const Mirror& mirror);
+
+  // NotFound: none was kept; the retrainer is as it was. Else why the newest that was kept is not
+  // for it (Retrainer::LoadState), nor any before.
+  [[nodiscard]] absl::Status Restore(Retrainer* retrainer);
+  // Unimplemented: of a network (Retrainer::SaveState).
+  [[nodiscard]] absl::Status Keep(const Retrainer& retrainer);
 
  private:
   class Impl;
