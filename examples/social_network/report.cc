@@ -18,7 +18,7 @@ constexpr char kHead[] = R"(<!doctype html>
 <title>social network: what seer foresaw</title>
 <link rel="icon" href="data:,">
 <style>
-:root { --back: #fbfbf8; --ink: #1c1f24; --pale: #6b7280; --line: #d8dadf; --card: #fff;
+:root { color-scheme: light dark; --back: #fbfbf8; --ink: #1c1f24; --pale: #6b7280; --line: #d8dadf; --card: #fff;
   --c0: #0072b2; --c1: #009e73; --c2: #cc79a7; --c3: #d55e00; --c4: #7f3fbf;
   --fault: #e69f0033; --missed: #d5282833; --bad: #c92a2a; --good: #0072b2; }
 @media (prefers-color-scheme: dark) { :root { --back: #15171b; --ink: #e6e7ea; --pale: #9aa1ac;
