@@ -164,9 +164,10 @@ TEST(Act, APoolHasTheSizeThatItWasGivenWhateverABugLeftOfIt) {
   EXPECT_EQ(simulator.stations()[0].thread_limit, 1);
 }
 
-TEST(Act, ReplicasElsewhereHaveTheirOwnLocksAndNoDetour) {
+TEST(Act, ReplicasElsewhereHaveTheirOwnLocksNoDetourAndNoRuleOfTheServer) {
   for (const auto& [kind, magnitude] :
-       {std::pair{FaultKind::kLockConvoy, 6.0}, std::pair{FaultKind::kRouting, 20.0}}) {
+       {std::pair{FaultKind::kLockConvoy, 6.0}, std::pair{FaultKind::kRouting, 20.0},
+        std::pair{FaultKind::kDropRule, 0.2}}) {
     SCOPED_TRACE(FaultKindName(kind));
     Simulator simulator =
         Started(Build(OneStation(2, 200, 1)), {During(kind, magnitude, kSecond, 60 * kSecond)});

@@ -9,7 +9,8 @@
 //                                      after 0.2 to 12 ms, 3.9 in the median of 40: cgroup v1)
 //   replicas                    3 s    cores and threads of so many instances more, with locks of
 //                                      their own. Where they are as many as before, they take the
-//                                      requests over, on servers where nothing is wrong
+//                                      requests over, on servers where nothing is wrong, nor
+//                                      any rule drops messages
 //   pool-size                  50 ms   so many threads, whatever a bug left of them
 //   cache-partition           150 ms   neighbours press on its cache less, from 10 ways on not
 //   memory-bandwidth-share    150 ms   so too, from 50 % on

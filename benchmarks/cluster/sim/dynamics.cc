@@ -177,7 +177,7 @@ void Simulator::ApplyFault(const Fault& fault, double intensity) {
         station.thread_limit = std::max(1, static_cast<std::int32_t>(m));
         break;
       case FaultKind::kDropRule:
-        station.drop_p = m * intensity;
+        if (!station.elsewhere) station.drop_p = m * intensity;  // it is the server's
         break;
       case FaultKind::kUnderProvisioned: {
         const double cores = station.plan_cores * (1 - (1 - m) * intensity);
