@@ -15,6 +15,9 @@ constexpr Resource kHeldOnCpu[] = {Resource::kCache, Resource::kMemoryBandwidth,
                                    Resource::kMemoryCapacity};
 constexpr double kAllInUse = 0.8;       // of an instance's processors: they wait for each other
 constexpr double kRootOfWaiting = 0.1;  // of the waiting, at least, for what is behind it
+// So much of it is behind the waiting even where part of the reading is of before.
+constexpr double kClearRoot = 0.3;
+constexpr double kPartInUse = 0.4;
 // So much waiting is clear, were it shared among as many requests as a reading has to have.
 constexpr double kClearUs = 500;
 constexpr double kSpreadsOfChance = 3;
@@ -60,13 +63,14 @@ void BlameWhatHoldsTheProcessor(const InstanceEvidence& evidence, StallAttributi
   const HwReading& reading = evidence.parts.empty() ? evidence.reading : evidence.parts.back();
   const HwSignal& use = reading.instance[Resource::kCpu].utilisation;
   if (found->verdict != Verdict::kResource || found->worst().resource != Resource::kCpu ||
-      !use.usable() || use.value < kAllInUse) {
+      !use.usable() || use.value < kPartInUse) {
     return;
   }
   const double waiting = found->worst().rise_us;
+  const double least = use.value < kAllInUse ? kClearRoot : kRootOfWaiting;
   for (std::size_t i = 1; i < found->compared; ++i) {  // the largest first
     const StallRise& rise = found->by_rise[i];
-    if (!rise.blamed || rise.rise_us < kRootOfWaiting * waiting) return;
+    if (!rise.blamed || rise.rise_us < least * waiting) return;
     if (std::find(std::begin(kHeldOnCpu), std::end(kHeldOnCpu), rise.resource) ==
         std::end(kHeldOnCpu)) {
       continue;

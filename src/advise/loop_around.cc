@@ -14,6 +14,10 @@ using internal::Blamed;
 
 // Of a node's resource: so saturated it is short for all on the node.
 constexpr double kNodeIsShort = 0.5;
+// Of a class's target: so long nobody waits for a link that is merely slow.
+constexpr double kLongOfTarget = 0.02;
+// Of a node's link: with so little of it in use nobody waits for the others on the node.
+constexpr double kIdleLink = 0.1;
 // Before an action's time is over.
 constexpr std::int64_t kEndAheadNs = 1'000'000'000;
 // Others are looked at for so many times as long as a culprit.
@@ -23,6 +27,13 @@ constexpr double kRoomyUse = 0.7;
 bool IsShort(const ResourceReadings& node, Resource resource) {
   const HwSignal& saturation = node[resource].saturation;
   return saturation.usable() && saturation.value >= kNodeIsShort;
+}
+
+// The link is idle: where messages wait all the same it is the way to the node, which all on it
+// share.
+bool IsIdleLink(const ResourceReadings& node, Resource resource) {
+  const HwSignal& use = node[resource].utilisation;
+  return resource == Resource::kNetwork && use.usable() && use.value < kIdleLink;
 }
 
 }  // namespace
@@ -50,10 +61,18 @@ void ControlLoop::Impl::LookAround(const ClassForecast& row, const Finding& find
     return;
   }
   const auto resource = static_cast<Resource>(diagnosis.cause);
+  const bool waits_long =
+      topology_->Has(row.request_class) &&
+      finding.shortage.wait_us * 1000 >=
+          kLongOfTarget *
+              static_cast<double>(topology_->request_class(row.request_class).target.latency_ns);
   Around around;
   for (const InstanceEvidence& evidence : seen.seen) {
-    if (!IsShort(evidence.reading.node, resource) || !topology_->IsLive(evidence.instance))
+    const ResourceReadings& there = evidence.reading.node;
+    if (!topology_->IsLive(evidence.instance) ||
+        (!IsShort(there, resource) && !(waits_long && IsIdleLink(there, resource)))) {
       continue;
+    }
     const NodeId node = topology_->instance(evidence.instance).node;
     const auto looked_at = [&](const Around& other) {
       return other.cause == diagnosis.cause &&

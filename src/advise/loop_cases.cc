@@ -16,6 +16,8 @@ constexpr std::int64_t kReturnNs = 60'000'000'000;  // an alarm so soon after an
 constexpr std::uint32_t kMaxHoldScale = 16;
 // Of a service on the way of load: with so much of its processors in use it is the next one.
 constexpr double kBusy = 0.6;
+// Of the usual requests: those that are missing are held up somewhere.
+constexpr double kFewer = 0.8;
 // After an action was applied, before its effect can be read: a period of the kernel's scheduler.
 constexpr std::int64_t kEffectNs = 100'000'000;
 constexpr double kBetter = 0.9;
@@ -24,6 +26,11 @@ constexpr std::int64_t kPatience = 4;
 constexpr std::size_t kMostParts = 32;  // readings of one instance that are held against each other
 // A raise by less is not worth it.
 constexpr double kWorthRaising = 1.1;
+// Of a class's target: that processors are waited for a little longer is not what a violation comes
+// from yet.
+constexpr double kWorthOfTarget = 0.01;
+// What a network held up comes at once when it is over, and looks like load.
+constexpr std::int64_t kNetworkStandsNs = 2'000'000'000;
 
 Resource ResourceOf(Cause cause) {
   return cause < Cause::kApplication ? static_cast<Resource>(cause) : Resource::kCpu;
@@ -34,6 +41,18 @@ bool HasTooFew(const std::vector<InstanceEvidence>& seen, std::uint64_t least) {
   return std::any_of(seen.begin(), seen.end(), [&](const InstanceEvidence& evidence) {
     return evidence.reading.requests > 0 && evidence.reading.requests < least;
   });
+}
+
+// Whether what rose is enough for the class in danger.
+bool IsEnough(const Topology& topology, const ClassForecast& row, const Diagnosis& diagnosis) {
+  if (diagnosis.cause != Cause::kCpu || diagnosis.evidence.empty() ||
+      !topology.Has(row.request_class)) {
+    return true;
+  }
+  const QosTarget& target = topology.request_class(row.request_class).target;
+  const DiagnosisEvidence& worst = diagnosis.evidence.front();
+  return worst.value - worst.healthy >=
+         kWorthOfTarget * static_cast<double>(target.latency_ns) / 1000;
 }
 
 }  // namespace
@@ -126,7 +145,8 @@ void ControlLoop::Impl::Pursue(const ClassForecast& row, Affair* affair, LoopTic
   diagnoses_.push_back({row.request_class, diagnosis});
   const std::int64_t waited = steady_ns_ - affair->open->began_ns;
   const bool resource = diagnosis.cause < Cause::kApplication || diagnosis.cause == Cause::kLoad;
-  const bool clear = all_there && resource && diagnosis.confidence >= options_.clear_confidence;
+  const bool clear = all_there && resource && diagnosis.confidence >= options_.clear_confidence &&
+                     (affair->guessed || IsEnough(*topology_, row, diagnosis));
   // With nobody to read it there is nothing to wait for.
   const bool nothing_to_read = affair->open->seen.empty();
   if (!clear && !nothing_to_read && waited < options_.read_ns) return;
@@ -170,11 +190,16 @@ void ControlLoop::Impl::LookAfter(const ClassForecast& row, Affair* affair, Loop
   const Case seen = *std::move(flight.after);
   flight.after.reset();
   const Diagnosis& diagnosis = finding.diagnosis;
+  const bool is_clear =
+      diagnosis.cause < Cause::kApplication && diagnosis.confidence >= options_.clear_confidence;
+  // It may have been too early to tell.
+  if (is_clear && !flight.relieved && IsEnough(*topology_, row, diagnosis)) {
+    diagnoses_.push_back({row.request_class, diagnosis});
+  }
   if (diagnosis.cause == flight.r.cause && diagnosis.cause < Cause::kApplication) {
     Decide(row, finding, affair, tick);
     LookAround(row, finding, seen);
-  } else if (flight.r.cause == Cause::kApplication && diagnosis.cause < Cause::kApplication &&
-             diagnosis.confidence >= options_.clear_confidence) {
+  } else if (flight.r.cause == Cause::kApplication && is_clear) {
     // What was done on a guess makes room.
     flight.replaced = true;
     Undo(affair, "another cause was found");
@@ -207,6 +232,7 @@ std::vector<ControlLoop::Impl::Finding> ControlLoop::Impl::ShortOnPath(const Cas
                                                                        bool* network) const {
   std::vector<Finding> findings;
   std::size_t by_network = 0, risen = 0;
+  bool fewer = true;  // requests than usual, of all for whom something rose
   for (std::size_t i = 0; i < open.seen.size(); ++i) {
     const InstanceEvidence& evidence = open.seen[i];
     const Shortage shortage = ShortageOf(evidence.reading, open.newest[i], Resource::kCpu);
@@ -217,6 +243,7 @@ std::vector<ControlLoop::Impl::Finding> ControlLoop::Impl::ShortOnPath(const Cas
                         found.verdict == StallAttribution::Verdict::kLoad;
       risen += rose ? 1 : 0;
       by_network += rose && found.worst().resource == Resource::kNetwork ? 1 : 0;
+      fewer = fewer && (!rose || (found.request_ratio > 0 && found.request_ratio < kFewer));
       is_short = is_short || (rose && found.worst().resource == Resource::kCpu);
     }
     if (!is_short) continue;
@@ -232,7 +259,8 @@ std::vector<ControlLoop::Impl::Finding> ControlLoop::Impl::ShortOnPath(const Cas
       same->shortage = shortage;
     }
   }
-  *network = by_network > 1 && 2 * by_network > risen;
+  // One alone may be chance, but not where its requests stay away: that is no load.
+  *network = 2 * by_network > risen && (by_network > 1 || fewer);
   std::stable_sort(findings.begin(), findings.end(), [](const Finding& a, const Finding& b) {
     return a.shortage.waiting > b.shortage.waiting;
   });
@@ -268,7 +296,8 @@ void ControlLoop::Impl::PursueLoad(const ClassForecast& row, Affair* affair, Loo
     diagnoses_.push_back({row.request_class, load.diagnosis});
   }
   affair->open.reset();
-  affair->wait_until_ns = steady_ns_ + options_.read_ns;
+  affair->wait_until_ns =
+      steady_ns_ + (load.diagnosis.cause == Cause::kNetwork ? kNetworkStandsNs : options_.read_ns);
   if (findings.empty()) findings.push_back(load);
   for (Finding& finding : findings) {
     const ServiceId service = finding.diagnosis.culprit.valid() ? finding.diagnosis.culprit : entry;
@@ -303,6 +332,7 @@ void ControlLoop::Impl::SendReport(const ClassForecast& row, const Finding& find
 void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding, Affair* affair,
                                LoopTick* tick, bool beside) {
   const Diagnosis& diagnosis = finding.diagnosis;
+  affair->guessed = false;
   // More of what is in force, or the first of it.
   const Flight* const more = affair->flight ? &*affair->flight : nullptr;
   if (more == nullptr) {

@@ -30,6 +30,7 @@ void ControlLoop::Impl::EndFlight(Affair* affair, bool helped, std::string_view 
   const std::int64_t pause = std::max<std::int64_t>(0, advisor_.CooldownNs(r));
   Audit(internal::AuditAction(now_ns_, "ended", r, why));
   if (affair->flight->replaced) {
+    affair->guessed = true;
     affair->wait_until_ns = steady_ns_;
   } else if (helped) {
     affair->ended_ns = steady_ns_;

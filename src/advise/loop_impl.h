@@ -108,6 +108,7 @@ class ControlLoop::Impl {
     std::uint32_t hold_scale = 1;
     std::int64_t ended_ns = 0;  // the last one that helped
     std::int64_t touched_ns = 0;
+    bool guessed = false;  // what was in force made room for a cause that is clear
   };
   // What a case found: the diagnosis, and how much is short.
   struct Finding {

@@ -101,31 +101,58 @@ std::optional<Recommendation> RuleAdvisor::Advise(const AdviceRequest& request) 
   if (request.diagnosis->cause == Cause::kUndecided) return std::nullopt;
   if (request.in_force != nullptr) {
     for (const AdviceRule& rule : options_.rules.rules) {
-      if (rule.cause != request.diagnosis->cause || rule.action != request.in_force->action) {
+      // What is counted is not raised before its effect can be there.
+      if (rule.cause != request.diagnosis->cause || rule.action != request.in_force->action ||
+          rule.add > 0) {
         continue;
       }
       return Try(request, rule);
     }
     return std::nullopt;
   }
-  // The last rules are for when the earlier ones did not help: those that fit best come first.
-  for (std::uint32_t after = std::min<std::uint32_t>(request.failed_before, 100) + 1;
-       after-- > 0;) {
+  constexpr std::uint32_t kMostAfter = 100;
+  const std::uint32_t failed = std::min(request.failed_before, kMostAfter);
+  std::optional<Recommendation> advice;
+  const auto ask = [&](std::uint32_t after) {
     for (const AdviceRule& rule : options_.rules.rules) {
       if (rule.cause != request.diagnosis->cause || rule.after != after ||
           static_cast<double>(request.diagnosis->confidence) < rule.min_confidence) {
         continue;
       }
-      if (std::optional<Recommendation> advice = Try(request, rule)) return advice;
+      if (after > failed && rule.action == Action::kRateLimit) continue;  // the last resort
+      advice = Try(request, rule);
+      if (advice) return true;
     }
+    return false;
+  };
+  // The last rules are for when the earlier ones did not help: those that fit best come first.
+  std::optional<Recommendation> report;
+  for (std::uint32_t after = failed + 1; after-- > 0;) {
+    if (!ask(after)) continue;
+    if (failed == 0 || advice->action != Action::kReport) return advice;
+    report = std::move(advice);
   }
-  return std::nullopt;
+  // None can apply here, or nothing but a report: as if it had been tried.
+  for (std::uint32_t after = failed + 1; after <= kMostAfter; ++after) {
+    if (ask(after)) return advice;
+  }
+  return report;
 }
 
 std::optional<Recommendation> RuleAdvisor::Try(const AdviceRequest& request,
                                                const AdviceRule& rule) {
   const Topology& topology = *request.topology;
   const Diagnosis& diagnosis = *request.diagnosis;
+  const ClassId class_id = request.forecast->request_class;
+  const double target_us =
+      topology.Has(class_id)
+          ? static_cast<double>(topology.request_class(class_id).target.latency_ns) / 1000
+          : 0;
+  // Requests wait long though there is enough of it. A little they wait on a link that gets slow
+  // before it is full.
+  const bool is_idle = request.shortage.used_known && request.shortage.used < rule.min_use &&
+                       target_us > 0 && request.shortage.wait_us >= kWaitOfTarget * target_us;
+  if (is_idle && request.in_force == nullptr) return std::nullopt;
   Recommendation r;
   r.issued_ns = request.now_ns;
   r.cause = diagnosis.cause;
@@ -136,7 +163,6 @@ std::optional<Recommendation> RuleAdvisor::Try(const AdviceRequest& request,
 
   // Load has no culprit: what is acted upon is where the requests come in.
   ServiceId service = diagnosis.culprit;
-  const ClassId class_id = request.forecast->request_class;
   if (!service.valid() && topology.Has(class_id)) service = topology.request_class(class_id).entry;
   if (!topology.IsLive(service)) return std::nullopt;
   r.target.service = topology.service(service).name;
@@ -176,10 +202,6 @@ std::optional<Recommendation> RuleAdvisor::Try(const AdviceRequest& request,
     const double sureness = std::max(0.5, static_cast<double>(probability));
     to = first * (1 + (rule.factor - 1) * sureness);
     if (rule.most > rule.factor) {
-      const double target_us =
-          topology.Has(class_id)
-              ? static_cast<double>(topology.request_class(class_id).target.latency_ns) / 1000
-              : 0;
       const double needed =
           Needed(request.shortage, place->value, target_us, AheadSeconds(*request.forecast));
       if (request.in_force != nullptr) to = std::max(to, kRaise * place->value);

@@ -21,14 +21,14 @@ cpu                 replicas           add=1 settle=10s hold=5m after=1 min-conf
 cache               cache-partition    factor=3 settle=1s hold=10s min-confidence=0.3
 memory-bandwidth    memory-bandwidth-share factor=3 settle=1s hold=10s min-confidence=0.3
 memory-capacity     memory-limit       factor=1.5 settle=30s hold=5m min-confidence=0.3
-network             network-share      factor=2 settle=1s hold=10s min-confidence=0.3 cooldown=1s
+network network-share  factor=2 settle=1s hold=10s min-use=0.1 min-confidence=0.3 cooldown=1s
 network             replicas           add=1 settle=10s hold=1m after=1 min-confidence=0.5
 storage             io-share           factor=2 settle=1s hold=10s min-confidence=0.3
 load                cpu-limit          factor=2 most=16 settle=1s hold=10s min-confidence=0.3
 load                replicas           add=1 settle=10s hold=5m after=1 min-confidence=0.5
 application         report             min-confidence=0.3
-application         pool-size  add=100 settle=1s hold=30s after=1 min-confidence=0.5 cooldown=1s
-application         replicas           add=1 settle=10s hold=5m after=2 min-confidence=0.5
+application pool-size  add=100 settle=500ms hold=30s after=1 min-confidence=0.5 cooldown=0s
+application         replicas           add=2 settle=10s hold=5m after=2 min-confidence=0.5
 application         rate-limit         factor=0.8 settle=1s hold=10s after=3 min-confidence=0.8
 )";
 
@@ -89,6 +89,9 @@ absl::Status ParseSetting(std::size_t line, std::string_view word, AdviceRule* r
   } else if (key == "min-confidence") {
     if (!in(0, 1)) return At(line, word, "is no probability: give a number from 0 to 1");
     rule->min_confidence = number;
+  } else if (key == "min-use") {
+    if (!in(0, 1)) return At(line, word, "is no share: give a number from 0 to 1");
+    rule->min_use = number;
   } else if (key == "after") {
     if (!in(0, 100) || number != std::floor(number)) {
       return At(line, word, "is no count: give a whole number from 0 to 100");
@@ -102,9 +105,9 @@ absl::Status ParseSetting(std::size_t line, std::string_view word, AdviceRule* r
       return At(line, word, "is no time: give a number with ms, s or m, at most a day");
     }
   } else {
-    return At(
-        line, word,
-        "is not known: give factor, most, add, min-confidence, after, settle, hold or cooldown");
+    return At(line, word,
+              "is not known: give factor, most, add, min-confidence, min-use, after, settle, hold "
+              "or cooldown");
   }
   return absl::OkStatus();
 }
@@ -215,6 +218,7 @@ std::string FormatRules(const RuleTable& table) {
     if (rule.factor != 1) absl::StrAppend(&text, " factor=", FormatNumber(rule.factor));
     if (rule.most != 0) absl::StrAppend(&text, " most=", FormatNumber(rule.most));
     if (rule.add != 0) absl::StrAppend(&text, " add=", FormatNumber(rule.add));
+    if (rule.min_use != 0) absl::StrAppend(&text, " min-use=", FormatNumber(rule.min_use));
     absl::StrAppend(&text, " min-confidence=", FormatNumber(rule.min_confidence),
                     " after=", rule.after, " settle=", FormatTime(rule.settle_ns),
                     " hold=", FormatTime(rule.hold_ns), " cooldown=", FormatTime(rule.cooldown_ns),

@@ -19,6 +19,7 @@ double WaitingIn(const HwReading& reading, Resource resource) {
 Shortage ShortageOf(const HwReading& total, const HwReading& newest, Resource resource) {
   Shortage shortage;
   const HwSignal& use = newest.instance[resource].utilisation;
+  shortage.used_known = use.usable();
   if (use.usable()) shortage.used = std::clamp(use.value, 0.0, 1.0);
   shortage.waiting = WaitingIn(newest, resource);
   if (newest.requests > 0 && newest.interval_ns > 0) {

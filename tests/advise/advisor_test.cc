@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "seer/core/wire.h"
 #include "tests/advise/support.h"
 
@@ -34,12 +35,16 @@ struct Desk {
     request.topology = &shop.topology;
     request.now_ns = 1000 * kSecondNs;
     request.failed_before = failed;
+    request.shortage = shortage;
+    request.in_force = in_force;
     return advisor->Advise(request);
   }
 
   Shop shop;
   Diagnosis diagnosis;
   ClassForecast row;
+  Shortage shortage;
+  const Recommendation* in_force = nullptr;
   std::map<Action, InPlace> places{{Action::kCpuLimit, {2, 0.5, 16}},
                                    {Action::kReplicas, {3, 1, 10}},
                                    {Action::kPoolSize, {10, 1, 12}},
@@ -84,7 +89,9 @@ TEST(RuleAdvisor, StaysWithinTheHostsBounds) {
   Desk desk;
   desk.places[Action::kCpuLimit] = {2, 0.5, 2.5};
   EXPECT_EQ(desk.Ask()->to, 2.5);
-  desk.places[Action::kCpuLimit] = {2, 0.5, 2};  // no room: nothing but a replica is left, later
+  desk.places[Action::kCpuLimit] = {2, 0.5, 2};  // no room: nothing but a replica is left
+  EXPECT_EQ(desk.Ask()->action, Action::kReplicas);
+  desk.places.erase(Action::kReplicas);
   EXPECT_FALSE(desk.Ask());
   desk.places[Action::kCpuLimit] = {2, 3, 4};  // what is in place is outside already
   EXPECT_FALSE(desk.Ask());
@@ -116,6 +123,50 @@ TEST(RuleAdvisor, ApplicationIsReportedFirstAndRequestsRefusedLast) {
   EXPECT_EQ(limit->to, 800);
   desk.diagnosis.confidence = 0.7f;
   EXPECT_EQ(desk.Ask(3)->action, Action::kReplicas);
+}
+
+TEST(RuleAdvisor, WhatCannotBeHadCountsAsTriedButForTheLastResort) {
+  Desk desk;
+  desk.diagnosis.cause = Cause::kApplication;
+  desk.places.erase(Action::kPoolSize);
+  EXPECT_EQ(desk.Ask(0)->action, Action::kReport);  // that can be had
+  EXPECT_EQ(desk.Ask(1)->action, Action::kReplicas);
+  desk.places.erase(Action::kReplicas);
+  EXPECT_EQ(desk.Ask(1)->action, Action::kReport);
+  EXPECT_EQ(desk.Ask(2)->action, Action::kReport);
+  EXPECT_EQ(desk.Ask(3)->action, Action::kRateLimit);
+}
+
+TEST(RuleAdvisor, AShareOfALinkThatIsIdleIsNotRaised) {
+  struct Case {
+    double used;
+    bool known;
+    double wait_us;  // the target is 20 ms
+    Action action;
+  };
+  for (const Case& c :
+       {Case{0.9, true, 5000, Action::kNetworkShare}, Case{0.01, true, 5000, Action::kReplicas},
+        Case{0.01, true, 100, Action::kNetworkShare},
+        Case{0, false, 5000, Action::kNetworkShare}}) {
+    SCOPED_TRACE(absl::StrCat(c.used, " ", c.wait_us));
+    Desk desk;
+    desk.places[Action::kNetworkShare] = {1e6, 0, 1e9};
+    desk.diagnosis.cause = Cause::kNetwork;
+    desk.shortage.waiting = 3;
+    desk.shortage.wait_us = c.wait_us;
+    desk.shortage.used = c.used;
+    desk.shortage.used_known = c.known;
+    EXPECT_EQ(desk.Ask()->action, c.action);
+  }
+}
+
+TEST(RuleAdvisor, WhatIsCountedIsNotRaisedWhileItIsInForce) {
+  Desk desk;
+  const Recommendation replicas = desk.Ask(1).value();
+  ASSERT_EQ(replicas.action, Action::kReplicas);
+  desk.in_force = &replicas;
+  desk.places[Action::kReplicas].value = replicas.to;
+  EXPECT_FALSE(desk.Ask(1));
 }
 
 TEST(RuleAdvisor, AbstainsWhereNothingIsKnown) {

@@ -158,6 +158,9 @@ TEST(Diagnose, WhoWaitsForThoseThatWaitForMemoryWaitsForMemory) {
   EXPECT_EQ(found(1500, 0.95), Cause::kMemoryBandwidth);
   EXPECT_EQ(found(100, 0.95), Cause::kCpu);  // too little to be behind it
   EXPECT_EQ(found(600, 0.3), Cause::kCpu);   // neighbours have the processor
+  // Part of the reading is of before.
+  EXPECT_EQ(found(600, 0.6), Cause::kCpu);
+  EXPECT_EQ(found(2000, 0.6), Cause::kMemoryBandwidth);
 }
 
 TEST(Diagnose, WhatWasShortForAMomentIsNotBlamed) {

@@ -62,6 +62,69 @@ TEST(LoopCases, WhatLooksLikeLoadAndIsTheNetworkIsCalledSo) {
   EXPECT_EQ(plane.sent[0].cause, Cause::kNetwork);
 }
 
+TEST(LoopCases, ThatItIsTheNetworkStandsForAWhile) {
+  Plane plane;
+  ASSERT_TRUE(plane.shop.topology.AddEdge(plane.shop.front, plane.shop.cart).ok());
+  plane.Start();
+  plane.Learn();
+  for (const InstanceId id : {plane.shop.front_0, plane.shop.cart_0, plane.shop.cart_1}) {
+    plane.monitor.stalls[id.value()] = {{Resource::kNetwork, 30'000}};
+  }
+  for (int i = 0; i < 4 && plane.sent.empty(); ++i) (void)plane.Tick({LoadRow(plane)});
+  ASSERT_EQ(plane.sent.size(), 1u);
+  plane.Answer(ActionOutcome::kApplied);
+  // It is over, and all that was held up comes at once.
+  for (const InstanceId id : {plane.shop.front_0, plane.shop.cart_0, plane.shop.cart_1}) {
+    plane.monitor.stalls[id.value()] = {{Resource::kCpu, 30'000}};
+  }
+  for (int i = 0; i < 18; ++i) {
+    (void)plane.Tick({LoadRow(plane)});
+    EXPECT_TRUE(plane.loop->diagnoses().empty());
+  }
+  EXPECT_EQ(plane.sent.size(), 1u);
+  // What lasts is load.
+  for (int i = 0; i < 30 && plane.sent.size() == 1; ++i) (void)plane.Tick({LoadRow(plane)});
+  ASSERT_GE(plane.sent.size(), 2u);
+  EXPECT_EQ(plane.sent[1].cause, Cause::kLoad);
+}
+
+TEST(LoopCases, WhereRequestsStayAwayOneWhoWaitsForTheNetworkIsEnough) {
+  for (const bool fewer : {true, false}) {
+    SCOPED_TRACE(fewer);
+    Plane plane;
+    double requests = 0, each_tick = 100;
+    plane.options.handled = [&](const Topology&, InstanceId) -> std::optional<std::uint64_t> {
+      return static_cast<std::uint64_t>(requests);
+    };
+    plane.Start();
+    for (int i = 0; i < 100; ++i) {
+      requests += each_tick;
+      (void)plane.Tick();
+    }
+    if (fewer) each_tick = 50;
+    plane.monitor.stalls[plane.shop.front_0.value()] = {{Resource::kNetwork, 30'000}};
+    for (int i = 0; i < 5 && plane.sent.empty(); ++i) {
+      requests += each_tick;
+      (void)plane.Tick({LoadRow(plane)});
+    }
+    ASSERT_EQ(plane.sent.size(), 1u);
+    EXPECT_EQ(plane.sent[0].cause, fewer ? Cause::kNetwork : Cause::kLoad);
+  }
+}
+
+TEST(LoopCases, WhatIsSmallBesideTheTargetIsReadToTheEnd) {
+  const auto ticks_with = [](double wait_us) {
+    Plane plane;
+    plane.Start();
+    plane.Learn();
+    plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, wait_us}};
+    return plane.TicksUntilSent();
+  };
+  // The target is 20 ms.
+  EXPECT_EQ(ticks_with(100), 4);
+  EXPECT_LT(ticks_with(800), 4);
+}
+
 TEST(LoopCases, WhoIsSeldomCalledIsReadForLonger) {
   Plane plane;
   double requests = 0;
@@ -104,6 +167,8 @@ TEST(LoopCases, AReportStandsInNobodysWay) {
   // What was a guess makes room for it, and is no failure.
   for (int i = 0; i < 4 && plane.undone.empty(); ++i) (void)plane.Tick({plane.Alarm()});
   ASSERT_EQ(plane.undone, std::vector<std::uint64_t>{plane.sent[1].id});
+  ASSERT_EQ(plane.loop->diagnoses().size(), 1u);
+  EXPECT_EQ(plane.loop->diagnoses()[0].diagnosis.cause, Cause::kCpu);
   plane.Answer(ActionOutcome::kUndone);
   // Not after a cool-down: at once.
   ASSERT_LE(plane.TicksUntilSent(), 5);
@@ -166,6 +231,23 @@ TEST(LoopCases, OthersOnANodeThatIsShortAreGivenMoreBeforeTheyAreToBlame) {
       EXPECT_THAT(services, ElementsAre("cart"));
     }
   }
+}
+
+TEST(LoopCases, AWayThatIsBadIsSoForAllOnTheNode) {
+  Plane plane;
+  plane.monitor.node_network_use = 0.02;
+  plane.Start();
+  plane.Learn();
+  for (const InstanceId id : {plane.shop.cart_0, plane.shop.cart_1, plane.shop.video_0}) {
+    plane.monitor.stalls[id.value()] = {{Resource::kNetwork, 5000}};
+  }
+  for (int i = 0; i < 8; ++i) (void)plane.Tick({plane.Alarm()});
+  std::vector<std::string> services;
+  for (const Recommendation& r : plane.sent) {
+    EXPECT_EQ(r.action, Action::kReplicas);  // a share of it would help nobody
+    services.push_back(r.target.service);
+  }
+  EXPECT_THAT(services, ::testing::ElementsAre("cart", "video"));
 }
 
 TEST(LoopCases, WhatIsNotEnoughIsRaisedToWhatIsShort) {

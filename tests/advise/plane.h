@@ -39,9 +39,16 @@ class ShopMonitor final : public HwMonitor {
       reading->node[resource].saturation = {node_saturation, Quality::kOk, Reason::kNone,
                                             Scope::kHost};
     }
+    if (node_network_use >= 0) {
+      reading->node[Resource::kNetwork].utilisation = {node_network_use, Quality::kOk,
+                                                       Reason::kNone, Scope::kHost};
+      reading->instance[Resource::kNetwork].utilisation =
+          reading->node[Resource::kNetwork].utilisation;
+    }
     return absl::OkStatus();
   }
   double node_saturation = 0;
+  double node_network_use = -1;  // below 0: nobody knows
   std::map<std::uint32_t, Stalls> stalls;
   std::vector<InstanceId> asked;
   absl::Status status;

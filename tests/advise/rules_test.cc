@@ -35,7 +35,7 @@ TEST(Rules, DefaultCoversEveryCauseButUndecided) {
 TEST(Rules, ReadsARuleWithAllItHas) {
   const absl::StatusOr<RuleTable> table = ParseRules(
       "# comment\n\n\tcpu cpu-limit factor=1.5 min-confidence=0.25 after=3 settle=250ms hold=1.5m "
-      "cooldown=2s  # more\r\nload replicas add=2\n");
+      "cooldown=2s  # more\r\nload replicas add=2 min-use=0.3\n");
   ASSERT_TRUE(table.ok()) << table.status();
   ASSERT_EQ(table->rules.size(), 2u);
   const AdviceRule& rule = table->rules[0];
@@ -47,7 +47,9 @@ TEST(Rules, ReadsARuleWithAllItHas) {
   EXPECT_EQ(rule.settle_ns, 250'000'000);
   EXPECT_EQ(rule.hold_ns, 90'000'000'000);
   EXPECT_EQ(rule.cooldown_ns, 2'000'000'000);
+  EXPECT_EQ(rule.min_use, 0);
   EXPECT_EQ(table->rules[1].add, 2);
+  EXPECT_EQ(table->rules[1].min_use, 0.3);
 }
 
 TEST(Rules, TenantsHavePrioritiesAndBudgets) {
@@ -82,6 +84,7 @@ TEST(Rules, ErrorNamesTheLineAndTheFix) {
                         Case{"cpu cpu-limit factor=2 hold=99999m", "is no time"},
                         Case{"cpu cpu-limit factor=2 settle=5s hold=5s", "ends before"},
                         Case{"cpu cpu-limit factor=2 min-confidence=2", "is no probability"},
+                        Case{"network network-share factor=2 min-use=2", "is no share"},
                         Case{"cpu cpu-limit factor=2 after=1.5", "is no count"},
                         Case{"cpu cpu-limit factor=2 colour=red", "is not known"},
                         Case{"tenant", "names nobody"},

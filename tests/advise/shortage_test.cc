@@ -24,6 +24,7 @@ TEST(Shortage, IsHowManyWaitAtATime) {
   EXPECT_NEAR(cpu.waiting, 3, 1e-9);
   EXPECT_NEAR(cpu.wait_us, 3000, 1e-9);
   EXPECT_EQ(cpu.used, 0.5);
+  EXPECT_TRUE(cpu.used_known);
   EXPECT_EQ(cpu.growth, 0);
   // One of two cores runs, three wait: four, at seven tenths of a limit.
   EXPECT_NEAR(LimitNeeded(cpu, 2, 0.5), 4 / 0.7, 1e-9);
@@ -50,6 +51,7 @@ TEST(Shortage, OfWhatWasNotObservedNothingIsKnown) {
   reading.instance[Resource::kCpu].delay_us = HwSignal();
   const Shortage cpu = ShortageOf(reading, reading, Resource::kCpu);
   EXPECT_FALSE(cpu.known());
+  EXPECT_FALSE(cpu.used_known);
   EXPECT_EQ(LimitNeeded(cpu, 2, 0.5), 0);
   const Shortage none = ShortageOf(HwReading(), HwReading(), Resource::kCpu);
   EXPECT_FALSE(none.known());

@@ -14,18 +14,21 @@
 //   (*loop)->Report(taken);                                  // what the node answered
 //
 // An alarm opens a case for its culprit: the instances are read for `read_ns`, and the case is
-// decided earlier if the cause is clear after `min_read_ns`. A service has one case or one action
-// in flight at a time, whichever classes it endangers, and so has the load of a class.
+// decided earlier if the cause is clear after `min_read_ns` (of waiting for processors a hundredth
+// of the class's target). A service has one case or one action in flight at a time, whichever
+// classes it endangers, and so has the load of a class.
 //
 // Load has no culprit. The services on the way of the class's calls are read, and those are acted
-// upon that have too little for it; where none has, the one where the requests come in.
+// upon that have too little for it; where none has, the one where the requests come in. Where most
+// of what rose there is the network it is no load, for two seconds.
 //
 // That an application itself is to blame is said only after the whole of `read_ns`: what cannot be
 // seen yet may still come. With the report to its developers goes what the next rule has to offer,
 // a guess that is cheap and undone; a resource that runs short meanwhile takes its place.
 //
-// Where the node itself is short of what a culprit waits for, the others on that node are read,
-// too, and those that wait for the same are given more of it before they are to blame in turn.
+// Where the node itself is short of what a culprit waits for, or messages wait though its link is
+// idle, the others on that node are read, too, and those that wait for the same are given more of
+// it before they are to blame in turn.
 //
 // An action is judged once it has settled: if the same service is still to blame for an alarm it
 // did not help, is undone (`undo`), and the advisor is asked for something else after the rule's

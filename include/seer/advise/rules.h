@@ -11,7 +11,8 @@
 //
 // One rule or tenant a line; '#' begins a comment. Of several rules of one cause the first applies
 // that can (the confidence suffices, the host knows what is in place, and it leaves room to move),
-// and the later ones where the earlier did not help: `after` counts the actions that did not.
+// and the later ones where the earlier did not help: `after` counts the actions that did not. Rules
+// of which none can apply count as tried, but requests are refused only after others really failed.
 //
 //   factor           to set, of what is in place, where the forecast is certain; where it is less
 //                    so, as much less of the way. Above 0; below 1 it shrinks. Or:
@@ -19,6 +20,9 @@
 //                    the factor is all. At least the factor
 //   add              so much more, for what is counted (replicas): at least 1
 //   min-confidence   of the diagnosis, 0 to 1
+//   min-use          of the resource, of what there is, where it is known and requests wait for it
+//                    long beside their target: a larger share of a link that is idle helps nobody.
+//                    0 to 1
 //   after            actions on this service that did not help before, 0 to 100
 //   settle           before the effect can be judged; a number with ms, s or m
 //   hold             until it is undone by itself; above settle
@@ -52,6 +56,7 @@ struct AdviceRule {
   double most = 0;  // 0: the factor
   double add = 0;   // above 0: instead of the factor
   double min_confidence = 0;
+  double min_use = 0;
   std::uint32_t after = 0;
   std::int64_t settle_ns = 1'000'000'000;
   std::int64_t hold_ns = 30'000'000'000;

@@ -22,6 +22,7 @@ struct Shortage {
   double waiting = 0;  // at a time, of late
   double growth = 0;   // of `waiting`, each second
   double wait_us = 0;  // of one request
+  bool used_known = false;
   bool known() const { return used > 0 || waiting > 0; }
 };
 
