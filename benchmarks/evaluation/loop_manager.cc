@@ -184,7 +184,7 @@ std::optional<InPlace> SeerManager::PlaceOf(const ActionTarget& target, Action a
       return InPlace{now, 1, std::max(now, 4.0 * station.plan_threads)};
     }
     case Action::kReplicas:
-      return InPlace{static_cast<double>(info.instances), 1, 2.0 * info.instances};
+      return InPlace{static_cast<double>(info.instances), 1, 4.0 * info.instances};
     case Action::kCachePartition:
       return InPlace{5, 0, 10};
     case Action::kMemoryBandwidthShare:
@@ -304,13 +304,15 @@ void SeerManager::Tell(const ClusterTick& tick) {
         const std::int64_t began_ns = run_.scenario.simulator.start_ns + fault.start_ns;
         if (now_ns < began_ns + tick.period.ns()) continue;
       }
-      if (!IsNear(v, now_ns, kOnNs) && !(violates && IsNear(v, now_ns, v.end_ns - v.start_ns))) {
-        continue;
-      }
       const bool by_service = v.initiation == Initiation::kService && v.culprit.valid();
       const std::string& name = by_service ? topology_.service(v.culprit).name
                                            : topology_.request_class(v.request_class).application;
-      if (const auto acted = acted_.find(name); acted != acted_.end() && now_ns < acted->second) {
+      const auto acted = acted_.find(name);
+      const bool in_hand = acted != acted_.end() && acted->second > v.start_ns - lead_ns_;
+      // In hand, it may begin later than it would have: all its time is looked at.
+      const std::int64_t lasts_ns = v.end_ns - v.start_ns;
+      if (!IsNear(v, now_ns, violates || in_hand ? std::max(lasts_ns, kOnNs) : kOnNs)) continue;
+      if (in_hand) {
         if (ahead.empty()) LookAhead(&ahead);
         if (!ahead[id]) continue;
       }
