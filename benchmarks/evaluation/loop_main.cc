@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "benchmarks/cluster/sim/scenario_file.h"
 #include "benchmarks/evaluation/csv.h"
+#include "benchmarks/evaluation/figure.h"
 #include "benchmarks/evaluation/loop_run.h"
 #include "benchmarks/evaluation/loop_score.h"
 #include "seer/predict/tree_model.h"
@@ -132,13 +133,10 @@ void WriteFigures(const std::string& path, std::map<LoopArm, LoopScore>* scores)
   std::ofstream out(path, std::ios::app);
   const LoopScore& told = (*scores)[LoopArm::kSeerTold];
   const LoopScore& scaler = (*scores)[LoopArm::kAutoscaler];
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   const auto figure = [&](const char* id, double value, const char* unit, const char* goal,
                           const char* peer) {
-    char line[512];
-    std::snprintf(line, sizeof(line),
-                  R"({"id": "%s", "value": %.6g, "unit": "%s", "peer": "%s", "goal": "%s"})", id,
-                  value, unit, peer, goal);
-    out << line << "\n";
+    out << FigureLine({id, unit, {value, kNone, kNone, 0}, goal, peer}) << "\n";
   };
   figure("advise.avoided_actionable", told.goal.Avoided(), "%", ">= 90", "");
   figure("advise.avoided_all", told.all.Avoided(), "%", ">= 80", "");

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "seer/predict/alarm.h"
 #include "seer/predict/alarm_score.h"
 #include "seer/predict/fit_alarm.h"
 #include "seer/predict/listen.h"
@@ -142,42 +143,65 @@ absl::StatusOr<Rival> BestRival(const RetrainOptions& options, const LabelledRun
   return best;
 }
 
+double Odds(double probability) {
+  const double p = std::clamp(probability, 1e-9, 1 - 1e-9);
+  return std::log(p / (1 - p));
+}
+double FromOdds(double odds) { return 1 / (1 + std::exp(-odds)); }
+
 // Somebody's alarms, and in the end what they were worth.
 class Judged {
  public:
   explicit Judged(std::unique_ptr<TickPredictor> predictor) : predictor_(std::move(predictor)) {}
+  explicit Judged(const TreeModel& model)
+      : predictor_(Quiet(model)), calibration_(model.calibration) {}
 
   // Another model of the same kind goes on from what this one knows, as in a Predictor.
-  absl::Status Next(std::unique_ptr<TickPredictor> predictor, const Topology& topology) {
+  absl::Status Next(const TreeModel& model, const Topology& topology) {
+    std::unique_ptr<TickPredictor> predictor = Quiet(model);
     std::string state;
     if (absl::Status status = predictor_->SaveState(&state); !status.ok()) return status;
     if (absl::Status status = predictor->LoadState(state, topology); !status.ok()) return status;
     predictor_ = std::move(predictor);
+    calibration_ = model.calibration;
     return absl::OkStatus();
   }
   absl::Status Observe(const ClusterTick& tick, const Topology& topology) {
     absl::Status status = predictor_->Observe(tick, topology, &forecast_);
     if (!status.ok()) return status;
     for (const ClassForecast& row : forecast_.classes) {
-      tracks_.resize(std::max<std::size_t>(tracks_.size(), row.request_class.index() + 1));
-      AlarmTrack& track = tracks_[row.request_class.index()];
-      track.times_ns.push_back(tick.period.EndNs(tick.tick));
-      track.alarms.push_back(row.alarm ? 1 : 0);
+      said_.resize(std::max<std::size_t>(said_.size(), row.request_class.index() + 1));
+      Said& said = said_[row.request_class.index()];
+      said.times_ns.push_back(tick.period.EndNs(tick.tick));
+      said.alarms.push_back(row.alarm ? 1 : 0);
+      if (!calibration_) continue;
+      const float p = ProbabilityWithin(row, calibration_->alarm_horizon_ns);
+      said.odds.push_back(static_cast<float>(Odds(static_cast<double>(p))));
+      said.begins.push_back(static_cast<float>(Odds(calibration_->threshold)));
     }
     return absl::OkStatus();
   }
   const Forecast& forecast() const { return forecast_; }
 
+  // `shift`: of the log-odds from which on there is alarm, of a model.
   RetrainCounts Count(const std::vector<Violation>& violations, std::int64_t from_ns,
-                      std::int64_t to_ns) const {
+                      std::int64_t to_ns, double shift = 0) const {
     RetrainCounts counts;
-    for (std::size_t c = 0; c < tracks_.size(); ++c) {
+    for (std::size_t c = 0; c < said_.size(); ++c) {
+      const Said& said = said_[c];
       AlarmTrack part;
-      for (std::size_t t = 0; t < tracks_[c].times_ns.size(); ++t) {
-        const std::int64_t at = tracks_[c].times_ns[t];
+      AlarmLatch latch;
+      for (std::size_t t = 0; t < said.times_ns.size(); ++t) {
+        const std::int64_t at = said.times_ns[t];
         if (at <= from_ns || at > to_ns) continue;
+        bool alarm = said.alarms[t] != 0;
+        if (shift != 0) {
+          const double ratio = FromOdds(static_cast<double>(said.odds[t])) /
+                               FromOdds(static_cast<double>(said.begins[t]) + shift);
+          alarm = latch.Observe(ratio, at, calibration_->alarm);
+        }
         part.times_ns.push_back(at);
-        part.alarms.push_back(tracks_[c].alarms[t]);
+        part.alarms.push_back(alarm ? 1 : 0);
       }
       for (const Violation& violation : violations) {
         const bool within = violation.start_ns > from_ns && violation.start_ns <= to_ns;
@@ -185,6 +209,9 @@ class Judged {
         part.violations.push_back({violation.start_ns, violation.end_ns});
       }
       const AlarmScore score = ScoreAlarms(part);
+      for (std::size_t v = 0; v < part.violations.size(); ++v) {
+        counts.each.push_back({part.violations[v].start_ns, score.violation_hit[v] >= 0});
+      }
       counts.violations += part.violations.size();
       counts.hits += score.hits;
       counts.false_alarms += score.false_alarms;
@@ -193,9 +220,17 @@ class Judged {
   }
 
  private:
+  // Of a class; of models also the log-odds of a violation, and from which on there is alarm.
+  struct Said {
+    std::vector<std::int64_t> times_ns;
+    std::vector<std::uint8_t> alarms;
+    std::vector<float> odds, begins;
+  };
+
   std::unique_ptr<TickPredictor> predictor_;
+  std::optional<ModelCalibration> calibration_;
   Forecast forecast_;
-  std::vector<AlarmTrack> tracks_;
+  std::vector<Said> said_;
 };
 
 constexpr char kNoteCpu[] = "evaluate.cpu_s", kNoteRival[] = "evaluate.rival";
@@ -267,7 +302,7 @@ struct Learning {
       ++versions;
       auto model = DecodeTreeModel(*bytes);
       if (!model.ok()) return model.status();
-      return judged->Next(Quiet(*model), topology);
+      return judged->Next(*model, topology);
     }
     return status;
   }
@@ -343,10 +378,9 @@ absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options) {
   auto built = Build(options, options.seed * 1000 + 900, minutes, updates, /*series=*/true);
   if (!built.ok()) return built.status();
   const Topology& topology = built->model->topology;
-  Judged frozen(Quiet(versions[0])), untrained(*std::move(made)), retrained(Quiet(versions[0]));
+  Judged frozen(versions[0]), untrained(*std::move(made)), retrained(versions[0]);
   std::vector<std::unique_ptr<Judged>> ceilings;
-  for (const TreeModel& model : versions)
-    ceilings.push_back(std::make_unique<Judged>(Quiet(model)));
+  for (const TreeModel& model : versions) ceilings.push_back(std::make_unique<Judged>(model));
   auto retrainer = Retrainer::Create(versions[0], OptionsOf(options));
   if (!retrainer.ok()) return retrainer.status();
   Learning learning{*std::move(retrainer)};
@@ -390,6 +424,17 @@ absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options) {
     phase.ceiling = count(*ceilings[p]);
     phase.retrained = count(retrained);
   }
+  for (int step = -16; step <= 16 && updates > 0; ++step) {
+    RetrainShift& shift = series.shifts.emplace_back();
+    shift.by = 0.25 * step;
+    for (std::size_t p = 1; p <= updates; ++p) {
+      const std::int64_t from = start_ns + static_cast<std::int64_t>(p) * phase_ns;
+      const std::int64_t late =
+          from + static_cast<std::int64_t>(options.late_minutes * kMinute * 1e9);
+      shift.ceiling.Add(ceilings[p]->Count(watched.violations, late, from + phase_ns, shift.by));
+      shift.retrained.Add(retrained.Count(watched.violations, late, from + phase_ns, shift.by));
+    }
+  }
   series.versions = learning.versions;
   series.rounds = learning.rounds;
   for (const RetrainDecision& each : learning.decisions) {
@@ -412,8 +457,8 @@ absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options) {
 
 absl::StatusOr<RetrainChurn> RunChurn(const RetrainOptions& options) {
   options.say("churn");
-  const auto trained = Train(options, 0);
-  if (!trained.ok()) return trained.status();
+  const auto model = TrainOnce(options, 0);
+  if (!model.ok()) return model.status();
   auto run = Keep(options, options.seed * 1000 + 950, 2 * options.test_minutes, 0);
   if (!run.ok()) return run.status();
   const std::vector<ClusterTick>& ticks = (*run)->ticks;
@@ -455,7 +500,7 @@ absl::StatusOr<RetrainChurn> RunChurn(const RetrainOptions& options) {
     const absl::Status gone = after.RemoveService(ServiceId(static_cast<std::uint32_t>(s)));
     if (!gone.ok()) return gone;
   }
-  Judged same(Quiet(trained->model)), replaced(Quiet(trained->model));
+  Judged same(*model), replaced(*model);
   const std::size_t half = ticks.size() / 2;
   ClusterTick other;
   for (std::size_t i = 0; i < ticks.size(); ++i) {
@@ -485,7 +530,7 @@ absl::StatusOr<RetrainChurn> RunChurn(const RetrainOptions& options) {
 }
 
 absl::StatusOr<RetrainFeedback> RunFeedback(const RetrainOptions& options) {
-  const auto trained = Train(options, 0);
+  const auto trained = TrainOnce(options, 0);
   if (!trained.ok()) return trained.status();
   auto test = Keep(options, options.seed * 1000 + 970, options.test_minutes, 0);
   if (!test.ok()) return test.status();
@@ -499,8 +544,8 @@ absl::StatusOr<RetrainFeedback> RunFeedback(const RetrainOptions& options) {
     auto built = Build(options, options.seed * 1000 + 960, minutes, 0, /*series=*/false);
     if (!built.ok()) return built.status();
     const Topology& topology = built->model->topology;
-    Judged judged(Quiet(trained->model));
-    auto retrainer = Retrainer::Create(trained->model, OptionsOf(options));
+    Judged judged(*trained);
+    auto retrainer = Retrainer::Create(*trained, OptionsOf(options));
     if (!retrainer.ok()) return retrainer.status();
     Learning learning{*std::move(retrainer)};
     absl::Status status;
@@ -536,7 +581,7 @@ absl::StatusOr<RetrainFeedback> RunFeedback(const RetrainOptions& options) {
     if (!status.ok()) return status;
     const auto model = DecodeTreeModel(learning.retrainer->serving());
     if (!model.ok()) return model.status();
-    Judged after(Quiet(*model));
+    Judged after(*model);
     for (const ClusterTick& tick : (*test)->ticks) {
       status = after.Observe(tick, (*test)->run.topology);
       if (!status.ok()) return status;

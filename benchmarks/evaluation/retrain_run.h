@@ -30,13 +30,18 @@ struct RetrainOptions {
   double severe_per_hour = 120, harmless_per_hour = 60;
   double false_alarms_per_hour = 40;
   int rounds = 10;  // of retraining with actions
-  double round_minutes = 5, test_minutes = 15;
-  std::string models;  // a folder with those of a series that were trained before; empty: none
+  double round_minutes = 2, test_minutes = 20;
+  std::string models;  // a folder with those that were trained before; empty: none
   std::function<void(std::string_view)> say = [](std::string_view) {};
 };
 
 struct RetrainCounts {
+  struct Violation {
+    std::int64_t start_ns;
+    bool hit;
+  };
   std::uint64_t violations = 0, hits = 0, false_alarms = 0;
+  std::vector<Violation> each;  // of one run, class by class
   double Recall() const {
     return violations == 0 ? 0 : static_cast<double>(hits) / static_cast<double>(violations);
   }
@@ -58,11 +63,18 @@ struct RetrainPhase {
   RetrainOf frozen, rival, ceiling, retrained;
 };
 
+// The late parts after all updates, had the alarms begun at other log-odds.
+struct RetrainShift {
+  double by = 0;
+  RetrainCounts ceiling, retrained;
+};
+
 struct RetrainSeries {
   std::vector<RetrainPhase> phases;
-  double late_minutes = 0;   // after an update, from which on is late
-  std::string rival;         // the best without training, on validation
-  double scratch_cpu_s = 0;  // of one training from scratch, the mean
+  std::vector<RetrainShift> shifts;  // growing: ever fewer alarms
+  double late_minutes = 0;           // after an update, from which on is late
+  std::string rival;                 // the best without training, on validation
+  double scratch_cpu_s = 0;          // of one training from scratch, the mean
   double round_cpu_s = 0;    // of one round of retraining, the mean: Step() but for from scratch
   double observe_cpu_s = 0;  // and of Observe() between two
   std::uint64_t scratches = 0, rounds = 0, versions = 0;
