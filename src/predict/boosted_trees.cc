@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "predict/fact_text.h"
+#include "predict/side_by_side.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
@@ -54,6 +56,75 @@ inline std::array<std::size_t, 4> WalkHeaps(const std::array<const Step*, 4>& fi
   return {a, b, c, d};
 }
 
+// Rows side by side through all trees, which are heaps of one depth: at each step all of them are
+// compared, and of what its two children say that of the right one is taken. More comparisons than
+// walks, but no step waits for another one.
+constexpr std::size_t kMostColumns = 256, kMostRows = 16;
+
+template <typename Step>
+struct Columns {
+  const Step* steps;
+  const float* ends;  // of each tree, what its last steps say
+  std::size_t trees;
+  const float* values;  // of each column, as many rows as go side by side
+  float* sums;          // of the rows
+};
+
+#ifdef SEER_FOR_AVX2
+template <typename Rows, std::uint32_t kDepth, std::uint32_t kBelow, typename Step>
+SEER_ALWAYS_INLINE void Ask(const Step* steps, const float* ends, const float* values,
+                            std::size_t i, Rows* says) {
+  const Rows zero = {};
+  if constexpr (kBelow == 0) {
+    *says = ends[i + 1 - (std::size_t{1} << kDepth)] - zero;  // nothing but in all lanes
+  } else {
+    Rows left, right, value;
+    Ask<Rows, kDepth, kBelow - 1>(steps, ends, values, 2 * i + 1, &left);
+    Ask<Rows, kDepth, kBelow - 1>(steps, ends, values, 2 * i + 2, &right);
+    std::memcpy(&value, values + steps[i].column * (sizeof(Rows) / sizeof(float)), sizeof(Rows));
+    *says = value >= steps[i].from - zero ? right : left;
+  }
+}
+template <typename Rows, std::uint32_t kDepth, typename Step>
+SEER_ALWAYS_INLINE void AskAll(const Columns<Step>& of) {
+  Rows sum, says;
+  std::memcpy(&sum, of.sums, sizeof(Rows));
+  const float* const values = of.values;
+  for (std::size_t t = 0; t < of.trees; ++t) {
+    Ask<Rows, kDepth, kDepth>(of.steps + t * ((std::size_t{2} << kDepth) - 1),
+                              of.ends + t * (std::size_t{1} << kDepth), values, 0, &says);
+    sum += says;  // in the order of the trees
+  }
+  std::memcpy(of.sums, &sum, sizeof(Rows));
+}
+template <typename Step>
+SEER_FOR_AVX2 void AskAvx2(std::uint32_t depth, const Columns<Step>& of) {
+  if (depth == 4) AskAll<internal::EightFloats, 4>(of);
+  if (depth == 5) AskAll<internal::EightFloats, 5>(of);
+  if (depth == 6) AskAll<internal::EightFloats, 6>(of);
+}
+template <typename Step>
+SEER_FOR_AVX512 void AskAvx512(std::uint32_t depth, const Columns<Step>& of) {
+  if (depth == 4) AskAll<internal::SixteenFloats, 4>(of);
+  if (depth == 5) AskAll<internal::SixteenFloats, 5>(of);
+  if (depth == 6) AskAll<internal::SixteenFloats, 6>(of);
+}
+// Of so many rows, how many go side by side; 0: it would bring nothing.
+std::size_t RowsSideBySide(std::uint32_t depth, std::size_t rows) {
+  if (depth < 4 || depth > 6) return 0;
+  if (rows > 8 && internal::HasAvx512()) return 16;
+  return rows > 4 && internal::HasAvx2() ? 8 : 0;
+}
+template <typename Step>
+void AskSideBySide(std::size_t rows, std::uint32_t depth, const Columns<Step>& of) {
+  rows == 16 ? AskAvx512(depth, of) : AskAvx2(depth, of);
+}
+#else
+std::size_t RowsSideBySide(std::uint32_t, std::size_t) { return 0; }
+template <typename Step>
+void AskSideBySide(std::size_t, std::uint32_t, const Columns<Step>&) {}
+#endif
+
 }  // namespace
 
 void BoostedTrees::Prepare() {
@@ -94,6 +165,20 @@ void BoostedTrees::Prepare() {
       leaf_of_.push_back(leaf ? node.left : 0);
     }
   }
+  walk_leaves_ = leaves_;
+  walk_leaves_.resize(leaves_.size() + internal::kSides);
+  ends_.clear();
+  ends_depth_ = deepest;
+  bool same =
+      base_.size() == 1 && columns_ <= kMostColumns && RowsSideBySide(deepest, kMostRows) > 0;
+  for (const Root& root : walked_) same = same && root.depth == (deepest | kHeap);
+  if (!same) return;
+  const std::size_t ends = std::size_t{1} << deepest;
+  for (const Root& root : walked_) {
+    for (std::size_t i = 0; i < ends; ++i) {
+      ends_.push_back(leaves_[leaf_of_[root.first + ends - 1 + i]]);
+    }
+  }
 }
 
 // Four walks side by side: where each ends. A row may have more than one, and a tree too.
@@ -126,7 +211,7 @@ void BoostedTrees::Walk(const std::array<const Root*, 4>& trees,
     }
   }
   for (std::size_t w = 0; w < 4; ++w) {
-    (*leaves)[w] = leaves_.data() + leaf_of_[trees[w]->first + at[w]];
+    (*leaves)[w] = walk_leaves_.data() + leaf_of_[trees[w]->first + at[w]];
   }
 }
 
@@ -135,6 +220,14 @@ void BoostedTrees::Score(absl::Span<const float> row, absl::Span<float> scores) 
   for (std::size_t k = 0; k < outputs; ++k) scores[k] = base_[k];
   std::array<const float*, 4> rows, leaves;
   rows.fill(row.data());
+#if SEER_SIDE_BY_SIDE
+  // All outputs at once; what is added to the others is nobody's.
+  const bool few = outputs > 0 && outputs <= internal::kSides;
+  internal::EightFloats sums = {};
+  if (few) std::memcpy(&sums, base_.data(), outputs * sizeof(float));
+#else
+  constexpr bool few = false;
+#endif
   for (std::size_t t = 0; t < trees; t += 4) {
     const std::size_t count = std::min<std::size_t>(4, trees - t);
     std::array<const Root*, 4> four;
@@ -148,20 +241,55 @@ void BoostedTrees::Score(absl::Span<const float> row, absl::Span<float> scores) 
                                                 &steps_[four[2]->first], &steps_[four[3]->first]};
       const auto at = WalkHeaps(first, rows, four[0]->depth & ~kHeap);
       for (std::size_t w = 0; w < 4; ++w) {
-        leaves[w] = leaves_.data() + leaf_of_[four[w]->first + at[w]];
+        leaves[w] = walk_leaves_.data() + leaf_of_[four[w]->first + at[w]];
       }
     } else {
       Walk(four, rows, &leaves);
     }
-    for (std::size_t k = 0; k < outputs; ++k) {
+#if SEER_SIDE_BY_SIDE
+    for (std::size_t w = 0; few && w < count; ++w) {  // in the order of the trees
+      internal::EightFloats leaf;
+      std::memcpy(&leaf, leaves[w], sizeof(leaf));
+      sums += leaf;
+    }
+#endif
+    for (std::size_t k = 0; !few && k < outputs; ++k) {
       float score = scores[k];
       for (std::size_t w = 0; w < count; ++w) score += leaves[w][k];  // in the order of the trees
       scores[k] = score;
     }
   }
+#if SEER_SIDE_BY_SIDE
+  if (few) std::memcpy(scores.data(), &sums, outputs * sizeof(float));
+#endif
+}
+
+// As many rows as go side by side through all trees; returns how many.
+std::size_t BoostedTrees::ScoreSideBySide(absl::Span<const float> rows,
+                                          absl::Span<float> scores) const {
+  if (ends_.empty()) return 0;
+  alignas(64) float columns[kMostColumns * kMostRows], sums[kMostRows];
+  std::size_t done = 0;
+  while (const std::size_t at_once = RowsSideBySide(ends_depth_, scores.size() - done)) {
+    const std::size_t some = std::min(at_once, scores.size() - done);
+    for (std::size_t r = 0; r < at_once; ++r) {
+      const float* const row = rows.data() + (done + (r < some ? r : 0)) * columns_;
+      for (std::size_t c = 0; c < columns_; ++c) columns[c * at_once + r] = row[c];
+      sums[r] = base_[0];
+    }
+    AskSideBySide<Step>(at_once, ends_depth_,
+                        {steps_.data(), ends_.data(), walked_.size(), columns, sums});
+    std::copy_n(sums, some, scores.data() + done);
+    done += some;
+  }
+  return done;
 }
 
 void BoostedTrees::ScoreRows(absl::Span<const float> rows, absl::Span<float> scores) const {
+  if (const std::size_t done = ScoreSideBySide(rows, scores); done > 0) {
+    rows = rows.subspan(done * columns_);
+    scores = scores.subspan(done);
+  }
   const std::size_t outputs = base_.size(), count = outputs == 0 ? 0 : scores.size() / outputs;
   // Four rows at a time through each tree; one that is left over through four trees at a time.
   const std::size_t together = count % 4 == 1 ? count - 1 : count;
@@ -178,7 +306,7 @@ void BoostedTrees::ScoreRows(absl::Span<const float> rows, absl::Span<float> sco
       for (std::size_t w = 0; w < 4; ++w) four[w] = row + (w < left ? w : 0) * columns_;
       if ((root.depth & kHeap) != 0) {
         const auto at = WalkHeaps<Step>({first, first, first, first}, four, root.depth & ~kHeap);
-        for (std::size_t w = 0; w < 4; ++w) leaves[w] = leaves_.data() + leaf_of[at[w]];
+        for (std::size_t w = 0; w < 4; ++w) leaves[w] = walk_leaves_.data() + leaf_of[at[w]];
       } else {
         Walk({&root, &root, &root, &root}, four, &leaves);
       }

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <utility>
 
+#include "predict/side_by_side.h"
+#include "predict/way_loops.h"
+
 SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
@@ -21,104 +24,20 @@ constexpr double kSlowSeconds = 0.3;  // over which what is slow is told
 
 float OrNone(float value, float none) { return value == value ? value : none; }
 
-#if defined(__GNUC__)
-#define SEER_ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define SEER_ALWAYS_INLINE inline
-#endif
-
-constexpr std::size_t kSides = ClassWays::kLanes;
-
-// What a class visits, and what stands there.
-struct Standing {
-  const float *visits, *delay, *slow, *own, *self, *rise, *gap;
-};
-
-// Sums and maxima that run side by side: of `T`, a float or a vector of them.
-template <typename T>
-struct Sides {
-  T delay, most, slow, own, abnormal, self, rise, gap;
-};
-
-// `at`: of one service, or of as many as T has lanes.
-template <typename T>
-SEER_ALWAYS_INLINE void Take(const Sides<T>& at, const T& visits, Sides<T>* into) {
-  const T zero = T{}, far = zero - kInfinity;
-  const T v = visits > 0 ? visits : zero;
-  const T waits = v * at.delay;
-  into->delay += waits;
-  into->most = waits > into->most ? waits : into->most;
-  into->slow += v * at.slow;
-  into->own += v * at.own;
-  const T self = visits >= ClassWays::kOnWay ? at.self : far;
-  const T rise = visits >= ClassWays::kOnWay ? at.rise : far;
-  const T gap = visits >= ClassWays::kOnWay ? at.gap : far;
-  into->self = self > into->self ? self : into->self;
-  into->rise = rise > into->rise ? rise : into->rise;
-  into->gap = gap > into->gap ? gap : into->gap;
-  into->abnormal += self > 4 ? zero + 1 : zero;
+bool IsWarm(const std::vector<float>& learnt) {
+  return std::any_of(learnt.begin(), learnt.end(),
+                     [](float blocks) { return blocks >= ClassWays::kWarm; });
 }
-// Service m is taken into side m % kSides.
-SEER_ALWAYS_INLINE void TakeEach(const Standing& at, std::size_t columns, Sides<float>* sides) {
-  for (std::size_t i = 0; i < kSides; ++i) {
-    sides[i] = {0, 0, 0, 0, 0, -kInfinity, -kInfinity, -kInfinity};
-  }
-  std::size_t m = 0;
-#if defined(__GNUC__)
-  typedef float Eight __attribute__((vector_size(32)));
-  static_assert(sizeof(Eight) == kSides * sizeof(float));
-  const Eight zero = Eight{}, far = zero - kInfinity;
-  Sides<Eight> all = {zero, zero, zero, zero, zero, far, far, far};
-  for (; m + kSides <= columns; m += kSides) {
-    Sides<Eight> some = {};
-    Eight visits;
-    std::memcpy(&visits, at.visits + m, sizeof(Eight));
-    std::memcpy(&some.delay, at.delay + m, sizeof(Eight));
-    std::memcpy(&some.slow, at.slow + m, sizeof(Eight));
-    std::memcpy(&some.own, at.own + m, sizeof(Eight));
-    std::memcpy(&some.self, at.self + m, sizeof(Eight));
-    std::memcpy(&some.rise, at.rise + m, sizeof(Eight));
-    std::memcpy(&some.gap, at.gap + m, sizeof(Eight));
-    Take(some, visits, &all);
-  }
-  for (std::size_t i = 0; i < kSides; ++i) {
-    sides[i] = {all.delay[i],    all.most[i], all.slow[i], all.own[i],
-                all.abnormal[i], all.self[i], all.rise[i], all.gap[i]};
-  }
-#endif
-  for (std::size_t i = 0; m < columns; ++m, i = (i + 1) % kSides) {
-    const Sides<float> one = {at.delay[m], 0,          at.slow[m], at.own[m],
-                              0,           at.self[m], at.rise[m], at.gap[m]};
-    Take(one, at.visits[m], &sides[i]);
-  }
-}
-#undef SEER_ALWAYS_INLINE
-
-using TakeFunction = void (*)(const Standing&, std::size_t, Sides<float>*);
-void TakePlain(const Standing& at, std::size_t columns, Sides<float>* sides) {
-  TakeEach(at, columns, sides);
-}
-#if defined(__GNUC__) && defined(__x86_64__)
-// Eight at a time; without fused operations, which round once less.
-__attribute__((target("avx2"))) void TakeAvx2(const Standing& at, std::size_t columns,
-                                              Sides<float>* sides) {
-  TakeEach(at, columns, sides);
-}
-TakeFunction ChooseTake() {
-  static const bool has = __builtin_cpu_supports("avx2");
-  return has ? TakeAvx2 : TakePlain;
-}
-#else
-TakeFunction ChooseTake() { return TakePlain; }
-#endif
 
 // Of those that are known, each cut off; and how many of them are far above usual.
 float Mean(const std::vector<float>& spreads, float* share) {
+  std::array<WaySpreads<float>, kSides> sides;
+  BestWayLoops().add_spreads(spreads.data(), spreads.size(), sides.data());
   float sum = 0, known = 0, far = 0;
-  for (const float z : spreads) {
-    known += z > -kInfinity ? 1.0f : 0.0f;
-    far += z > 2 ? 1.0f : 0.0f;
-    sum += z > -kInfinity ? std::min(std::max(z, -2.0f), 8.0f) : 0.0f;
+  for (const WaySpreads<float>& side : sides) {
+    sum += side.sum;
+    known += side.known;
+    far += side.far;
   }
   *share = known > 0 ? far / known : ClassWays::kNone;
   return known > 0 ? sum / known : ClassWays::kNone;
@@ -135,6 +54,9 @@ void ClassWays::UseRows(const ClassMembers& members, absl::Span<const std::uint3
   places_.assign(groups.size(), {});
   homes_.assign(services, {});
   ranked_.of = kNowhere;
+  way_delays_.assign(services, kNone);
+  own_delays_.assign(services, kNone);
+  delays_of_ = delays_in_ = kNowhere;
   std::vector<std::uint32_t> made(groups.size(), kNowhere);
   for (std::uint32_t c = 0; c < groups.size(); ++c) {
     if (live[c] == 0) continue;
@@ -207,33 +129,23 @@ void ClassWays::UseRows(const ClassMembers& members, absl::Span<const std::uint3
         group.came = old.came;
       }
     }
+    group.warm = IsWarm(group.learnt);
+    group.side_by_side = columns > 0 && group.members.back() - group.members[0] + 1 == columns;
   }
 }
 
 void ClassWays::Observe(absl::Span<const float> counts, absl::Span<const std::uint8_t> calm,
                         const ServiceColumns& services, double gap) {
   ReadServices(services);
-  ranked_.of = kNowhere;
+  ranked_.of = delays_of_ = kNowhere;
   for (Group& group : groups_) {
-    const std::size_t columns = group.members.size();
     if (gap > 0) group.good = false;
     for (std::size_t r = 0; r < group.classes.size(); ++r) {
       const float count = counts[group.classes[r]];
       group.good = group.good && count == count && calm[group.classes[r]] != 0;
       group.ended[r] += OrNone(count, 0);
     }
-    const auto seconds = static_cast<float>(services.seconds());
-    for (std::size_t m = 0; m < columns; ++m) {
-      const std::uint32_t s = group.members[m];
-      group.came[m] += services.value(ServiceColumns::kRate, s) * seconds;
-      const float excess = services.excess(s);
-      group.now[kDelay][m] = excess > 0 ? excess : 0.0f;
-      group.now[kSlow][m] = slow_[s] > 0 ? slow_[s] : 0.0f;
-      group.now[kOwn][m] = own_[s] > 0 ? own_[s] : 0.0f;
-      group.now[kSelf][m] = OrNone(services.z(ServiceColumns::kSelf, s), -kInfinity);
-      group.now[kRise][m] = OrNone(services.SelfRise(s, 2), -kInfinity);
-      group.now[kGap][m] = OrNone(services.z(ServiceColumns::kGap, s), -kInfinity);
-    }
+    Gather(services, &group);
     group.weather = {};
     group.weather.self = Mean(group.now[kSelf], &group.weather.self_share);
     group.weather.gap = Mean(group.now[kGap], &group.weather.gap_share);
@@ -246,29 +158,88 @@ void ClassWays::Observe(absl::Span<const float> counts, absl::Span<const std::ui
   }
 }
 
+void ClassWays::Gather(const ServiceColumns& services, Group* group) const {
+  const auto seconds = static_cast<float>(services.seconds());
+  const WayAsked all = {services.values(ServiceColumns::kRate),
+                        services.excesses(),
+                        slow_.data(),
+                        own_.data(),
+                        services.zs(ServiceColumns::kSelf),
+                        services.self_before(2),
+                        services.zs(ServiceColumns::kGap)};
+  const auto gather = [&](const WayAsked& at, std::size_t m, std::size_t columns) {
+    BestWayLoops().gather(at, columns, seconds, &group->came[m], &group->now[kDelay][m],
+                          &group->now[kSlow][m], &group->now[kOwn][m], &group->now[kSelf][m],
+                          &group->now[kRise][m], &group->now[kGap][m]);
+  };
+  const std::size_t columns = group->members.size();
+  if (columns == 0) return;
+  if (group->side_by_side) {
+    const std::size_t s = group->members[0];
+    gather({all.rate + s, all.excess + s, all.slow + s, all.own + s, all.self + s,
+            all.self_before + s, all.gap + s},
+           0, columns);
+    return;
+  }
+  // Some at a time are put side by side.
+  constexpr std::size_t kSome = 64;
+  float rate[kSome], excess[kSome], slow[kSome], own[kSome], self[kSome], before[kSome], gap[kSome];
+  for (std::size_t first = 0; first < columns; first += kSome) {
+    const std::size_t some = std::min(columns - first, kSome);
+    for (std::size_t i = 0; i < some; ++i) {
+      const std::size_t s = group->members[first + i];
+      rate[i] = all.rate[s];
+      excess[i] = all.excess[s];
+      slow[i] = all.slow[s];
+      own[i] = all.own[s];
+      self[i] = all.self[s];
+      before[i] = all.self_before[s];
+      gap[i] = all.gap[s];
+    }
+    gather({rate, excess, slow, own, self, before, gap}, first, some);
+  }
+}
+
 void ClassWays::ReadServices(const ServiceColumns& services) {
   using C = ServiceColumns;
   const auto weight = static_cast<float>(std::min(1.0, services.seconds() / kSlowSeconds));
-  for (std::size_t s = 0; s < own_.size(); ++s) {
-    const float rate = services.recent_rate(s);
-    const auto above = [&](C::Series series) {
-      return services.value(series, s) - services.mean(series, s);
-    };
-    const float per = 1 / std::max(rate, 1.0f);
-    const float all = above(C::kSelf), gap = above(C::kGap), queued = above(C::kQueued);
-    const float works = all - gap - queued;  // running, less those that wait for others
-    const float blocked = services.value(C::kOutstanding, s) - services.value(C::kSelf, s);
-    const float share =
-        std::min(std::max(blocked / std::max(services.value(C::kRunning, s), 1.0f), 0.0f), 1.0f);
-    const float parts =
-        std::max(gap, 0.0f) + std::max(works, 0.0f) + std::max(queued, 0.0f) * (1 - share);
-    // max(NaN, 0) is either, so what is not known is asked for.
-    const float own = works == works && share == share ? parts : std::max(all, 0.0f);
-    const bool known = rate >= 0 && all == all;
-    const float now = known ? own * per : kNone, slow = known ? all * per : kNone;
-    own_[s] = own_[s] == own_[s] && known ? own_[s] + weight * (now - own_[s]) : now;
-    slow_[s] = slow_[s] == slow_[s] && known ? slow_[s] + weight * (slow - slow_[s]) : slow;
+  BestWayLoops().hold_up(
+      {services.recent_rates(), services.values(C::kSelf), services.means(C::kSelf),
+       services.values(C::kGap), services.means(C::kGap), services.values(C::kQueued),
+       services.means(C::kQueued), services.values(C::kOutstanding), services.values(C::kRunning)},
+      own_.size(), weight, own_.data(), slow_.data());
+}
+
+ClassWays::Delays ClassWays::DelaysOf(ClassId id, float target_s) {
+  const Delays delays = {way_delays_.data(), own_delays_.data()};
+  if (delays_of_ == id.value()) return delays;
+  const std::uint32_t in = id.index() < places_.size() ? places_[id.index()].group : kNowhere;
+  if (delays_in_ != kNowhere && delays_in_ != in) {
+    for (const std::uint32_t s : groups_[delays_in_].members) {
+      way_delays_[s] = own_delays_[s] = kNone;
+    }
   }
+  delays_of_ = id.value();
+  delays_in_ = in;
+  if (in == kNowhere) return delays;
+  const Group& group = groups_[in];
+  const std::size_t columns = group.members.size();
+  if (columns == 0) return delays;
+  const float* const visits = &group.visits[places_[id.index()].row * columns];
+  const auto fill = [&](const std::vector<float>& held, std::vector<float>* into) {
+    if (group.side_by_side) {
+      const std::size_t s = group.members[0];
+      BestWayLoops().delay(visits, group.learnt.data(), columns, target_s, &held[s], &(*into)[s]);
+      return;
+    }
+    for (std::size_t m = 0; m < columns; ++m) {
+      const std::uint32_t s = group.members[m];
+      BestWayLoops().delay(visits + m, &group.learnt[m], 1, target_s, &held[s], &(*into)[s]);
+    }
+  };
+  fill(slow_, &way_delays_);
+  fill(own_, &own_delays_);
+  return delays;
 }
 
 void ClassWays::Learn(Group* group) {
@@ -311,6 +282,7 @@ void ClassWays::Learn(Group* group) {
     float* const visits = &group->visits[r * columns];
     for (std::size_t m = 0; m < columns; ++m) visits[m] += gain * error[m];
   }
+  group->warm = IsWarm(group->learnt);
 }
 
 const ClassWays::Group* ClassWays::GroupOf(ClassId id) const {
@@ -329,9 +301,7 @@ ClassWays::Weighed ClassWays::Weigh(ClassId id, absl::Span<const std::uint32_t> 
   if (GroupOf(id) == nullptr) return weighed;
   Group& group = groups_[places_[id.index()].group];
   const std::size_t columns = group.members.size();
-  bool warm = false;
-  for (std::size_t m = 0; m < columns && !warm; ++m) warm = group.learnt[m] >= kWarm;
-  if (!warm) return weighed;
+  if (!group.warm) return weighed;
 
   // A masked service is as one of which nothing is known, for this once.
   struct Kept {
@@ -351,14 +321,14 @@ ClassWays::Weighed ClassWays::Weigh(ClassId id, absl::Span<const std::uint32_t> 
     ++count;
   }
 
-  std::array<Sides<float>, kSides> sides;
-  ChooseTake()({&group.visits[places_[id.index()].row * columns], group.now[kDelay].data(),
-                group.now[kSlow].data(), group.now[kOwn].data(), group.now[kSelf].data(),
-                group.now[kRise].data(), group.now[kGap].data()},
-               columns, sides.data());
+  std::array<WaySides<float>, kSides> sides;
+  BestWayLoops().take({&group.visits[places_[id.index()].row * columns], group.now[kDelay].data(),
+                       group.now[kSlow].data(), group.now[kOwn].data(), group.now[kSelf].data(),
+                       group.now[kRise].data(), group.now[kGap].data()},
+                      columns, sides.data());
   weighed.delay = weighed.most = weighed.slow = weighed.own = weighed.abnormal = 0;
   weighed.self = weighed.rise = weighed.gap = -kInfinity;
-  for (const Sides<float>& side : sides) {
+  for (const WaySides<float>& side : sides) {
     weighed.delay += side.delay;
     weighed.slow += side.slow;
     weighed.own += side.own;
@@ -391,21 +361,28 @@ void ClassWays::Rank(std::uint32_t of, const Group& group, const ServiceColumns&
   std::size_t count = 0;
   float floor = -kInfinity;
   ranked_.of = of;
-  ranked_.warm = false;
-  for (std::size_t m = 0; m < columns; ++m) {
-    const bool known = group.learnt[m] >= kWarm;
-    ranked_.warm = ranked_.warm || known;
-    const float score = services.score(group.members[m]);
-    if (!(score > floor) || (known && visits[m] < kMayPass)) continue;
-    if (count < most) ++count;
-    std::size_t place = count - 1;
-    for (; place > 0 && scores[place - 1] < score; --place) {
-      scores[place] = scores[place - 1];
-      ranked_.services[place] = ranked_.services[place - 1];
+  ranked_.warm = group.warm;
+  const float* const all = services.scores();
+  for (std::size_t first = 0; first < columns; first += kSides) {
+    const std::size_t end = std::min(first + kSides, columns);
+    // Few are above those that were found.
+    if (group.side_by_side && end == first + kSides &&
+        !AnyAbove(all + group.members[first], floor)) {
+      continue;
     }
-    scores[place] = score;
-    ranked_.services[place] = group.members[m];
-    if (count == most) floor = scores[most - 1];
+    for (std::size_t m = first; m < end; ++m) {
+      const float score = all[group.members[m]];
+      if (!(score > floor) || (group.learnt[m] >= kWarm && visits[m] < kMayPass)) continue;
+      if (count < most) ++count;
+      std::size_t place = count - 1;
+      for (; place > 0 && scores[place - 1] < score; --place) {
+        scores[place] = scores[place - 1];
+        ranked_.services[place] = ranked_.services[place - 1];
+      }
+      scores[place] = score;
+      ranked_.services[place] = group.members[m];
+      if (count == most) floor = scores[most - 1];
+    }
   }
   ranked_.count = count;
 }

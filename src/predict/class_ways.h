@@ -36,7 +36,6 @@ class ClassWays {
   static constexpr std::size_t kMostCells = std::size_t{1} << 20;  // classes x services, over all
   static constexpr float kMayPass = 0.02f;  // visits from which it may be to blame
   static constexpr float kOnWay = 0.1f;     // visits from which a service counts as passed
-  static constexpr std::size_t kLanes = 8;  // sums that run side by side
 
   // `groups`: of each class the first class of its application; a class that is removed is in none.
   void UseRows(const ClassMembers& members, absl::Span<const std::uint32_t> groups,
@@ -66,6 +65,14 @@ class ClassWays {
   float own(std::size_t service) const { return own_[service]; }
   // All that stands there above usual, over the last ticks.
   float slow(std::size_t service) const { return slow_[service]; }
+
+  // Of a class's target, how long its requests wait for each service more than usual: for all that
+  // stands there lately, and for the service itself; NaN: not known. By service, until the next
+  // tick or Delays() of another class.
+  struct Delays {
+    const float *way = nullptr, *own = nullptr;
+  };
+  Delays DelaysOf(ClassId id, float target_s);
 
   // What stands at the services that a request of the class passes.
   struct Weighed {
@@ -103,6 +110,9 @@ class ClassWays {
     std::vector<double> inverse;         // classes x classes: how little is known of visits
     std::vector<float> visits;           // classes x members
     std::vector<float> learnt;           // of each member: blocks
+    bool warm = false;                   // of one of them enough
+    // Whether its members stand side by side in the columns of services.
+    bool side_by_side = false;
     // Of the block that is not over yet.
     std::uint32_t ticks = 0;
     bool good = true;
@@ -126,6 +136,7 @@ class ClassWays {
 
   void Rank(std::uint32_t of, const Group& group, const ServiceColumns& services);
   void ReadServices(const ServiceColumns& services);
+  void Gather(const ServiceColumns& services, Group* group) const;
   static void Learn(Group* group);
   const Group* GroupOf(ClassId id) const;
   static std::size_t MemberOf(const Group& group, std::uint32_t service);
@@ -135,6 +146,10 @@ class ClassWays {
   std::vector<Place> homes_;   // of each service, among the members of the first group it is in
   Ranked ranked_;
   std::vector<float> own_, slow_;  // of each service
+  // DelaysOf(): by service, NaN but for the members of one group.
+  std::vector<float> way_delays_, own_delays_;
+  std::uint32_t delays_of_ = kNowhere;  // the class, if they are of this tick
+  std::uint32_t delays_in_ = kNowhere;  // the group
 };
 
 }  // namespace internal

@@ -69,17 +69,18 @@ class Sight {
         seen[i] = static_cast<std::uint8_t>(seen[i] | (known[i] & ServiceTable::kDepth));
       }
     }
-    const absl::Span<const Edge> edges = topology.edges();
-    const absl::Span<const std::uint8_t> known = tick.edges.known();
-    for (std::size_t e = 0; e < std::min(known.size(), edges.size()); ++e) {
-      if ((known[e] & EdgeTickTable::kDepth) == 0 || edges[e].callee.value() >= services) continue;
-      seen[edges[e].callee.index()] = ServiceTable::kDepth;
-    }
-    const std::uint8_t* const is_live = live_.data();
     std::size_t live = 0, with_depth = 0;
-    for (std::size_t i = 0; i < services; ++i) {
-      live += is_live[i];
-      with_depth += is_live[i] & seen[i];
+    Count(services, &live, &with_depth);
+    if (with_depth < live) {
+      const absl::Span<const Edge> edges = topology.edges();
+      const absl::Span<const std::uint8_t> known = tick.edges.known();
+      for (std::size_t e = 0; e < std::min(known.size(), edges.size()); ++e) {
+        if ((known[e] & EdgeTickTable::kDepth) == 0 || edges[e].callee.value() >= services) {
+          continue;
+        }
+        seen[edges[e].callee.index()] = ServiceTable::kDepth;
+      }
+      Count(services, &live, &with_depth);
     }
     return live == 0 ? 0 : static_cast<double>(with_depth) / static_cast<double>(live);
   }
@@ -87,6 +88,16 @@ class Sight {
 
  private:
   static_assert(ServiceTable::kDepth == 1, "a bit that can be counted");
+  void Count(std::size_t services, std::size_t* live, std::size_t* with_depth) const {
+    const std::uint8_t *const is_live = live_.data(), *const seen = seen_.data();
+    std::uint32_t lives = 0, seens = 0;
+    for (std::size_t i = 0; i < services; ++i) {
+      lives += is_live[i];
+      seens += is_live[i] & seen[i];
+    }
+    *live = lives;
+    *with_depth = seens;
+  }
   std::uint64_t version_ = 0;  // of the topology that `live_` is of
   std::vector<std::uint8_t> live_, seen_;
 };

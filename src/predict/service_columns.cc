@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "predict/side_by_side.h"
+
 // Compiled for speed, and so that square roots and selections become vector instructions
 // (src/predict/CMakeLists.txt): neither changes a bit of any result.
 
@@ -29,12 +31,6 @@ static_assert(kSome % ServiceColumns::kStride == 0);
 // NaN never wins.
 float Larger(float a, float b) { return b > a || std::isnan(a) ? b : a; }
 
-#if defined(__GNUC__)
-#define SEER_ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define SEER_ALWAYS_INLINE inline
-#endif
-
 // As RobustBaseline, for all services at once and without branches.
 SEER_ALWAYS_INLINE void LearnEach(std::size_t services, float rate, const float* __restrict in,
                                   float* __restrict means, float* __restrict deviations,
@@ -57,25 +53,18 @@ SEER_ALWAYS_INLINE void LearnEach(std::size_t services, float rate, const float*
   }
 }
 
-#undef SEER_ALWAYS_INLINE
-
 using LearnFunction = void (*)(std::size_t, float, const float*, float*, float*, float*, float*);
 void LearnPlain(std::size_t services, float rate, const float* in, float* means, float* deviations,
                 float* counts, float* out) {
   LearnEach(services, rate, in, means, deviations, counts, out);
 }
 
-#if defined(__GNUC__) && defined(__x86_64__)
-// Eight at a time instead of four; without fused operations, which round once less.
-__attribute__((target("avx2"))) void LearnAvx2(std::size_t services, float rate, const float* in,
-                                               float* means, float* deviations, float* counts,
-                                               float* out) {
+#ifdef SEER_FOR_AVX2
+SEER_FOR_AVX2 void LearnAvx2(std::size_t services, float rate, const float* in, float* means,
+                             float* deviations, float* counts, float* out) {
   LearnEach(services, rate, in, means, deviations, counts, out);
 }
-LearnFunction ChooseLearn() {
-  static const bool has = __builtin_cpu_supports("avx2");
-  return has ? LearnAvx2 : LearnPlain;
-}
+LearnFunction ChooseLearn() { return HasAvx2() ? LearnAvx2 : LearnPlain; }
 #else
 LearnFunction ChooseLearn() { return LearnPlain; }
 #endif

@@ -88,6 +88,9 @@ class ServiceColumns {
   // Whole columns, of a multiple of kStride values: NaN behind the last service.
   static constexpr std::size_t kStride = 32;
   const float* zs(Series series) const { return columns_[series].z.data(); }
+  const float* values(Series series) const { return columns_[series].value.data(); }
+  const float* means(Series series) const { return columns_[series].mean.data(); }
+  const float* scores() const { return scores_.data(); }
   const float* excesses() const { return excess_.data(); }
   const float* self_before(std::size_t back) const { return Before(self_ring_, back); }
   const float* outstanding_before(std::size_t back) const {
@@ -99,6 +102,7 @@ class ServiceColumns {
   bool live(Series series) const { return columns_[series].live; }
   // Requests a second, lately; negative: not known.
   float recent_rate(std::size_t service) const { return recent_rate_[service]; }
+  const float* recent_rates() const { return recent_rate_.data(); }  // as many as services
   float SelfRise(std::size_t service, std::size_t back) const {
     return self_ring_[at_][service] - self_ring_[(at_ + kBack - back) % kBack][service];
   }

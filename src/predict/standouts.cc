@@ -1,6 +1,7 @@
 #include "predict/standouts.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "predict/lanes.h"
@@ -12,6 +13,12 @@ namespace {
 using Series = ServiceColumns::Series;
 constexpr float kNone = ServiceColumns::kNone;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+float Total(const std::array<float, kSides>& sides) {
+  float sum = 0;
+  for (const float side : sides) sum += side;
+  return sum;
+}
 
 bool IsIn(absl::Span<const std::uint32_t> few, std::uint32_t service) {
   return std::find(few.begin(), few.end(), service) != few.end();
@@ -32,6 +39,7 @@ void StandoutLists::UseRows(const ClassMembers& members, std::size_t services) {
     List& list = lists_[l];
     const absl::Span<const std::uint32_t> of = members.OfList(l);
     list.dense = kDenseLanes && of.size() > services / 4 * 3;
+    list.side_by_side = !of.empty() && of.back() - of.front() + 1 == of.size();
     const std::size_t blocks = list.dense ? padded / kBlock : (of.size() + kBlock - 1) / kBlock;
     for (std::size_t b = 0; b < blocks; ++b) {
       const std::size_t start =
@@ -52,12 +60,13 @@ void StandoutLists::UseRows(const ClassMembers& members, std::size_t services) {
 }
 
 const Standouts& StandoutLists::Of(std::size_t list, absl::Span<const std::uint32_t> members,
-                                   ServiceColumns& services,
-                                   absl::Span<const std::uint32_t> masked) {
+                                   ServiceColumns& services, absl::Span<const std::uint32_t> masked,
+                                   std::size_t wanted) {
   List& all = lists_[list];
-  if (all.tick != services.observed()) {
-    Collect(members, services, &all);
+  if (all.tick != services.observed() || all.wanted < wanted) {
+    Collect(members, services, wanted, &all);
     all.tick = services.observed();
+    all.wanted = wanted;
   }
   if (masked.empty()) return all.found;
   CollectUnmasked(all, members, services, masked);
@@ -136,33 +145,68 @@ void StandoutLists::Sum(absl::Span<const Block> blocks, Standouts* into) {
 }
 
 void StandoutLists::Collect(absl::Span<const std::uint32_t> members, ServiceColumns& services,
-                            List* list) {
-  Standouts* const into = &list->found;
-  float excess_sum = 0, floor = -kInfinity;
-  std::size_t count = 0;
+                            std::size_t wanted, List* list) {
   for (std::size_t b = 0; b < list->blocks.size(); ++b) {
     LookAt(*list, b, members, services, {}, &list->blocks[b]);
-    list->blocks[b].excess_before = excess_sum;
-    for (std::size_t i = list->starts[b]; i < list->starts[b + 1]; ++i) {
-      const std::uint32_t s = members[i];
-      const float excess = services.excess(s);
-      excess_sum += excess > 0 ? excess : 0.0f;
-      // Those that stand out most, and of equals the first.
-      const float score = services.score(s);
+  }
+  Sum(list->blocks, &list->found);
+  SumExcesses(members, services, list);
+  list->found.excess_sum = Total(list->excesses);
+  FindTop(members, services, wanted + Standouts::kMaskable, list);
+}
+
+void StandoutLists::SumExcesses(absl::Span<const std::uint32_t> members,
+                                const ServiceColumns& services, List* list) {
+  const float* const excesses = services.excesses();
+  std::array<float, kSides> sides{};
+  std::size_t i = 0;
+#if SEER_SIDE_BY_SIDE
+  if (list->side_by_side) {
+    EightFloats all = {};
+    const EightFloats zero = {};
+    const float* const first = excesses + members[0];
+    for (; i + kSides <= members.size(); i += kSides) {
+      EightFloats some;
+      std::memcpy(&some, first + i, sizeof(some));
+      all += some > 0 ? some : zero;
+    }
+    std::memcpy(sides.data(), &all, sizeof(all));
+  }
+#endif
+  for (; i < members.size(); ++i) {
+    const float excess = excesses[members[i]];
+    sides[i % kSides] += excess > 0 ? excess : 0.0f;
+  }
+  list->excesses = sides;
+}
+
+// Those that stand out most, and of equals the first.
+void StandoutLists::FindTop(absl::Span<const std::uint32_t> members, const ServiceColumns& services,
+                            std::size_t most, List* list) {
+  Standouts* const into = &list->found;
+  const float* const scores = services.scores();
+  float floor = -kInfinity;
+  std::size_t count = 0;
+  for (std::size_t first = 0; first < members.size(); first += kSides) {
+    const std::size_t end = std::min(first + kSides, members.size());
+    // Few are above those that were found.
+    if (list->side_by_side && end == first + kSides && !AnyAbove(scores + members[first], floor)) {
+      continue;
+    }
+    for (std::size_t i = first; i < end; ++i) {
+      const float score = scores[members[i]];
       if (!(score > floor)) continue;
-      if (count < into->top.size()) ++count;
+      if (count < most) ++count;
       std::size_t place = count - 1;
       for (; place > 0 && into->top_score[place - 1] < score; --place) {
         into->top_score[place] = into->top_score[place - 1];
         into->top[place] = into->top[place - 1];
       }
       into->top_score[place] = score;
-      into->top[place] = s;
-      if (count == into->top.size()) floor = into->top_score.back();
+      into->top[place] = members[i];
+      if (count == most) floor = into->top_score[most - 1];
     }
   }
-  Sum(list->blocks, into);
-  into->excess_sum = excess_sum;
   into->count = count;
 }
 
@@ -171,7 +215,7 @@ void StandoutLists::CollectUnmasked(const List& all, absl::Span<const std::uint3
                                     ServiceColumns& services,
                                     absl::Span<const std::uint32_t> masked) {
   masked_blocks_.assign(all.blocks.begin(), all.blocks.end());
-  std::size_t first = all.blocks.size(), place_count = 0;
+  std::size_t place_count = 0;
   std::array<std::size_t, Standouts::kMaskable> places;  // of those that are masked, in the list
   for (const std::uint32_t one : masked) {
     const auto place = std::lower_bound(members.begin(), members.end(), one);
@@ -181,32 +225,22 @@ void StandoutLists::CollectUnmasked(const List& all, absl::Span<const std::uint3
         places.begin() + place_count) {
       continue;
     }
-    std::size_t slot = place_count++;  // in order
-    for (; slot > 0 && places[slot - 1] > at; --slot) places[slot] = places[slot - 1];
-    places[slot] = at;
+    places[place_count++] = at;
     const std::size_t b = (all.dense ? one : at) / kBlock;
     LookAt(all, b, members, services, masked, &masked_blocks_[b]);
-    first = std::min(first, b);
   }
   Sum(masked_blocks_, &masked_);
-  masked_.excess_sum = all.found.excess_sum;
-  if (first < all.blocks.size()) {
-    // In the same order as before: the same sum, to the last bit.
-    float sum = all.blocks[first].excess_before;
-    std::size_t i = all.starts[first];
-    const auto add_until = [&](std::size_t end) {
-      for (; i < end; ++i) {
-        const float excess = services.excess(members[i]);
-        sum += excess > 0 ? excess : 0.0f;
-      }
-    };
-    for (std::size_t m = 0; m < place_count; ++m) {
-      add_until(places[m]);
-      i = places[m] + 1;
+  // The sides that change, in the same order as before: the same sums, to the last bit.
+  std::array<float, kSides> excesses = all.excesses;
+  for (std::size_t m = 0; m < place_count; ++m) {
+    float& sum = excesses[places[m] % kSides];
+    sum = 0;
+    for (std::size_t i = places[m] % kSides; i < members.size(); i += kSides) {
+      const float excess = services.excess(members[i]);
+      if (excess > 0 && !IsIn(masked, members[i])) sum += excess;
     }
-    add_until(members.size());
-    masked_.excess_sum = sum;
   }
+  masked_.excess_sum = Total(excesses);
   masked_.count = 0;
   for (std::size_t i = 0; i < all.found.count; ++i) {
     if (IsIn(masked, all.found.top[i])) continue;

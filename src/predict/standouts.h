@@ -15,6 +15,7 @@
 #include "absl/types/span.h"
 #include "predict/class_members.h"
 #include "predict/service_columns.h"
+#include "predict/side_by_side.h"
 #include "seer/core/config.h"
 
 SEER_BEGIN_NAMESPACE
@@ -27,7 +28,8 @@ struct Standouts {
   std::array<float, ServiceColumns::kLanes> most;  // of each lane
   float second_self = ServiceColumns::kNone, least_rate = ServiceColumns::kNone;
   float abnormal = 0, excess_sum = 0;
-  std::array<std::uint32_t, kCandidates + kMaskable> top;  // more than are told
+  // The first that were wanted, and some more to take the places of those that are masked.
+  std::array<std::uint32_t, kCandidates + kMaskable> top;
   std::array<float, kCandidates + kMaskable> top_score;
   std::size_t count = 0;  // of top
 };
@@ -37,9 +39,11 @@ class StandoutLists {
   void Clear();
   // When the members are others.
   void UseRows(const ClassMembers& members, std::size_t services);
-  // Of a list of `members`, without those that are masked. Until the next call or tick.
+  // Of a list of `members`, without those that are masked; at least `wanted` of `top`, if there are
+  // so many. Until the next call or tick.
   const Standouts& Of(std::size_t list, absl::Span<const std::uint32_t> members,
-                      ServiceColumns& services, absl::Span<const std::uint32_t> masked);
+                      ServiceColumns& services, absl::Span<const std::uint32_t> masked,
+                      std::size_t wanted);
 
  private:
   static constexpr std::size_t kBlock = ServiceColumns::kStride;
@@ -48,12 +52,14 @@ class StandoutLists {
   struct Block {
     alignas(16) std::array<float, ServiceColumns::kLanes> most;
     float most_self, second_self, least_rate;
-    float excess_before;  // the sum over the blocks before it
     std::uint32_t abnormal;
   };
   struct List {
     Standouts found;
-    std::uint64_t tick = 0;  // of which it was computed, counted
+    std::uint64_t tick = 0;              // of which it was computed, counted
+    std::size_t wanted = 0;              // of its `top`
+    std::array<float, kSides> excesses;  // sums; member i is added to side i % kSides
+    bool side_by_side = false;           // in the columns, all of them
     // The blocks are of services side by side in the columns; else side by side in the list.
     bool dense = false;
     std::vector<float> apart;           // dense: minus infinity for who is not on the list, else 0
@@ -61,7 +67,12 @@ class StandoutLists {
     std::vector<Block> blocks;
   };
 
-  void Collect(absl::Span<const std::uint32_t> members, ServiceColumns& services, List* list);
+  void Collect(absl::Span<const std::uint32_t> members, ServiceColumns& services,
+               std::size_t wanted, List* list);
+  static void SumExcesses(absl::Span<const std::uint32_t> members, const ServiceColumns& services,
+                          List* list);
+  static void FindTop(absl::Span<const std::uint32_t> members, const ServiceColumns& services,
+                      std::size_t most, List* list);
   void CollectUnmasked(const List& all, absl::Span<const std::uint32_t> members,
                        ServiceColumns& services, absl::Span<const std::uint32_t> masked);
   static void LookAt(const List& list, std::size_t block, absl::Span<const std::uint32_t> members,

@@ -19,10 +19,12 @@ void TreeFeatures::Reset() {
   members_.Clear();
   ways_.Clear();
   around_.clear();
+  on_node_.clear();
   classes_.clear();
   lists_.Clear();
   masked_.clear();
   chosen_count_ = 0;
+  compared_ = false;
   inputs_ = inputs;
 }
 
@@ -68,6 +70,8 @@ void TreeFeatures::UseWays(const Topology& topology) {
   }
   ways_.UseRows(members_, groups, live, topology.services().size());
   around_.assign(topology.services().size(), {});
+  on_node_.assign(topology.nodes().size(), {});
+  compared_ = false;
   counts_.resize(rows.size());
   calm_.resize(rows.size());
 }
@@ -77,6 +81,7 @@ void TreeFeatures::Observe(const ClusterTick& tick, const Topology& topology, do
     // A trailing window with holes tells nothing of what is over: it begins anew.
     for (ClassState& state : classes_) state.ring.clear();
   }
+  compared_ = false;
   services_.Observe(tick, topology, inputs_, gap);
   ReadClasses(tick, topology);
   for (std::size_t c = 0; c < classes_.size(); ++c) {

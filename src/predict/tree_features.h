@@ -82,9 +82,30 @@ class TreeFeatures {
   using Series = ServiceColumns::Series;
   static constexpr float kNone = ServiceColumns::kNone;
 
-  // What a candidate is compared with.
-  struct Rivalling {
-    float self, excess, way, own;
+  // What candidates are compared by.
+  struct Compared {
+    std::array<float, kCandidates> values{};  // of each; NaN behind the last
+    float most = kNone, second = kNone;       // the largest that are known
+    std::uint32_t of_most = kLoad;            // who has it
+    float sum = 0;                            // of those above zero
+
+    void Use(absl::Span<const std::uint32_t> candidates, const float* of_services);
+    // One more than have more than `mine`.
+    float Before(float mine) const {
+      unsigned more = 1;
+      for (const float value : values) more += value > mine ? 1 : 0;
+      return static_cast<float>(more);
+    }
+    // The largest of the others.
+    float MostBut(std::uint32_t service) const { return service == of_most ? second : most; }
+  };
+  // What stands on a node.
+  struct OnNode {
+    float nic = kNone;                // the largest, in spreads
+    float self = kNone, gap = kNone;  // means
+    float most_gap = kNone, second_gap = kNone;
+    std::uint32_t of_most_gap = kLoad;
+    std::uint64_t tick = 0;  // of which it was computed, counted
   };
   // What stands around a service.
   struct Around {
@@ -129,13 +150,8 @@ class TreeFeatures {
   float Excess(std::uint32_t service) const;
   void UseWays(const Topology& topology);
   const Around& AroundOf(std::uint32_t service);
-  // Of a class's target, how long its requests wait for the service more than usual.
-  float WayDelay(ClassId id, std::uint32_t service) const {
-    return ways_.visits(id, service) * ways_.slow(service) / classes_[id.index()].target_s;
-  }
-  float OwnDelay(ClassId id, std::uint32_t service) const {
-    return ways_.visits(id, service) * ways_.own(service) / classes_[id.index()].target_s;
-  }
+  const OnNode& Node(std::uint32_t node);
+  void Compare(ClassId id);
   void PutWays(ClassId id, std::uint32_t service, float* row);
 
   TreeInputs inputs_;
@@ -143,15 +159,20 @@ class TreeFeatures {
   ClassMembers members_;
   std::vector<ClassState> classes_;
   ClassWays ways_;
-  std::vector<Around> around_;  // of each service
-  std::vector<float> counts_;   // of each class, and whether it is calm
+  std::vector<Around> around_;   // of each service
+  std::vector<OnNode> on_node_;  // of each node
+  std::vector<float> counts_;    // of each class, and whether it is calm
   std::vector<std::uint8_t> calm_;
 
   StandoutLists lists_;
   // Of the last ClassRow().
   std::array<std::uint32_t, kCandidates> chosen_{};
   std::size_t chosen_count_ = 0;
-  std::array<Rivalling, kCandidates> rivalling_{};
+  // Of them, once the first ServiceRow() was asked for.
+  bool compared_ = false;
+  Compared by_self_, by_way_, by_own_;
+  float excess_sum_ = 0;
+  ClassWays::Delays delays_;
   std::vector<std::uint32_t> masked_;
 };
 

@@ -127,7 +127,8 @@ class TreePredictor final : public TickPredictor, public internal::Heir {
     }
   }
 
-  // The probabilities of the features as they are; returns that at the alarm's horizon.
+  // The probabilities of the features as they are, unless null; returns that at the alarm's
+  // horizon.
   double Ask(ClassId id, std::array<double, BoostedTrees::kMaxOutputs>* probabilities) {
     std::array<float, TreeFeatures::kClassColumns> row;
     std::array<float, BoostedTrees::kMaxOutputs> scores;
@@ -150,7 +151,11 @@ class TreePredictor final : public TickPredictor, public internal::Heir {
       if (!found) alarm = own;
       before = own;
       before_ns = at_ns;
-      (*probabilities)[h] = own;
+      if (probabilities != nullptr) {
+        (*probabilities)[h] = own;
+      } else if (found) {
+        break;
+      }
     }
     return alarm;
   }
@@ -194,8 +199,7 @@ class TreePredictor final : public TickPredictor, public internal::Heir {
       if (masked == kMaskedServices || (masked > 0 && before < clear)) break;
       ++masked;
       features_.Mask(one.service.value());
-      std::array<double, BoostedTrees::kMaxOutputs> probabilities;
-      const double now = Ask(id, &probabilities);
+      const double now = Ask(id, nullptr);
       const double fall = before - now;
       before = now;
       if (fall > 0) Blame(one.service, fall, tick, row);

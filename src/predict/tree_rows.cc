@@ -67,8 +67,13 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
     put(value);
   }
 
-  const Standouts& all = lists_.Of(members_.ListOf(id), members_.Of(id), services_, masked_);
-  if (!ways_.Candidates(id, services_, masked_, absl::MakeSpan(chosen_), &chosen_count_)) {
+  // Whoever is first in the list is told of; the others only where ways are not known yet.
+  compared_ = false;
+  const bool by_way =
+      ways_.Candidates(id, services_, masked_, absl::MakeSpan(chosen_), &chosen_count_);
+  const Standouts& all =
+      lists_.Of(members_.ListOf(id), members_.Of(id), services_, masked_, by_way ? 1 : kCandidates);
+  if (!by_way) {
     chosen_count_ = std::min(all.count, kCandidates);
     std::copy_n(all.top.begin(), chosen_count_, chosen_.begin());
   }
@@ -120,10 +125,6 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
   } else {
     for (int i = 0; i < 6; ++i) put(kNone);
   }
-  for (std::size_t i = 0; i < chosen_count_; ++i) {
-    const std::uint32_t s = chosen_[i];
-    rivalling_[i] = {services_.z(Series::kSelf, s), Excess(s), WayDelay(id, s), OwnDelay(id, s)};
-  }
 
   const ClassWays::Weighed weighed = masked_.empty() ? state.weighed : ways_.Weigh(id, masked_);
   put(weighed.delay / target_s);
@@ -142,6 +143,40 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.fill == state.fill ? state.leaves : kNone);
   put(state.p90);
   put(state.usual_p99 > 0 ? state.usual_p99 : kNone);
+}
+
+void TreeFeatures::Compared::Use(absl::Span<const std::uint32_t> candidates,
+                                 const float* of_services) {
+  values.fill(kNone);
+  most = second = kNone;
+  of_most = kLoad;
+  sum = 0;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const float value = of_services[candidates[i]];
+    values[i] = value;
+    sum += value > 0 ? value : 0.0f;
+    if (value > most || std::isnan(most)) {
+      second = most;
+      most = value;
+      of_most = candidates[i];
+    } else if (value > second || std::isnan(second)) {
+      second = value;
+    }
+  }
+}
+
+// The candidates of the last ClassRow(), with each other.
+void TreeFeatures::Compare(ClassId id) {
+  compared_ = true;
+  delays_ = ways_.DelaysOf(id, classes_[id.index()].target_s);
+  by_self_.Use(candidates(), services_.zs(Series::kSelf));
+  by_way_.Use(candidates(), delays_.way);
+  by_own_.Use(candidates(), delays_.own);
+  excess_sum_ = 0;
+  for (const std::uint32_t s : candidates()) {
+    const float excess = Excess(s);
+    if (excess == excess) excess_sum_ += excess;
+  }
 }
 
 bool TreeFeatures::Stirs(const float* row) {
@@ -164,6 +199,7 @@ void TreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) {
   }
   const std::uint32_t s = load ? entry.value() : service;
   const float target_s = classes_[id.index()].target_s;
+  if (!compared_) Compare(id);
   for (const Series series :
        {Series::kSelf, Series::kOutstanding, Series::kQueued, Series::kRunning, Series::kSocket,
         Series::kNic, Series::kAccept, Series::kSend, Series::kGap, Series::kRate}) {
@@ -176,17 +212,8 @@ void TreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) {
   for (const std::size_t back : {1u, 2u, 4u, 8u}) put(services_.SelfRise(s, back));
   for (const std::size_t back : {1u, 2u, 4u, 8u}) put(services_.OutstandingRise(s, back));
   const float self = services_.z(Series::kSelf, s);
-  float before = 1, other = kNone, excess_sum = 0;
-  const absl::Span<const std::uint32_t> all = candidates();
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const Rivalling& one = rivalling_[i];
-    if (one.excess == one.excess) excess_sum += one.excess;
-    if (all[i] == s) continue;
-    before += one.self > self ? 1.0f : 0.0f;
-    other = Larger(other, one.self);
-  }
-  put(1 / before);
-  put(self - other);
+  put(1 / by_self_.Before(self));
+  put(self - by_self_.MostBut(s));
   const ServiceColumns::Neighbours& near = services_.neighbours(s);
   put(near.callee_self);
   put(near.callee_outstanding);
@@ -194,7 +221,7 @@ void TreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) {
   put(near.mate_self);
   const float excess = Excess(s);
   put(excess / target_s);
-  put(excess_sum > 0 ? excess / excess_sum : 0.0f);
+  put(excess_sum_ > 0 ? excess / excess_sum_ : 0.0f);
   const auto above = [&](Series series) {
     return services_.value(series, s) - services_.mean(series, s);
   };
@@ -215,25 +242,16 @@ void TreeFeatures::PutWays(ClassId id, std::uint32_t s, float* row) {
   const auto put = [&](float value) { row[n++] = value; };
   const float target_s = classes_[id.index()].target_s;
   const float visits = ways_.visits(id, s);
-  const float way = WayDelay(id, s), own = OwnDelay(id, s);
+  const float way = delays_.way[s];
   put(visits);
-  const absl::Span<const std::uint32_t> all = candidates();
-  const auto compare = [&](float mine, float Rivalling::*of) {
-    float before = 1, most = kNone, sum = 0;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const float one = rivalling_[i].*of;
-      sum += one > 0 ? one : 0.0f;
-      if (all[i] == s) continue;
-      before += one > mine ? 1.0f : 0.0f;
-      most = Larger(most, one);
-    }
+  const auto compare = [&](float mine, const Compared& with) {
     put(mine);
-    put(sum > 0 ? mine / sum : 0.0f);
-    put(1 / before);
-    put(mine - most);
+    put(with.sum > 0 ? mine / with.sum : 0.0f);
+    put(1 / with.Before(mine));
+    put(mine - with.MostBut(s));
   };
-  compare(way, &Rivalling::way);
-  compare(own, &Rivalling::own);
+  compare(way, by_way_);
+  compare(delays_.own[s], by_own_);
   const float per = visits / (std::max(services_.recent_rate(s), 1.0f) * target_s);
   const auto above = [&](Series series) {
     return services_.value(series, s) - services_.mean(series, s);
@@ -246,29 +264,31 @@ void TreeFeatures::PutWays(ClassId id, std::uint32_t s, float* row) {
   put(around.mate_gap);
   put(around.node_self);
   put(around.node_gap);
-  float before = 1, on_node = 0;
+  unsigned before = 1;
+  float on_node = 0;
   for (const std::uint32_t node :
        services_.nodes(s).first(std::min(services_.nodes(s).size(), kMostAround))) {
     const auto mates = services_.mates(node);
     for (const std::uint32_t mate : mates.first(std::min(mates.size(), kMostAround))) {
-      if (mate != s && WayDelay(id, mate) > way) before += 1;
-      const float delay = OwnDelay(id, mate);
+      before += delays_.way[mate] > way ? 1 : 0;  // not itself
+      const float delay = delays_.own[mate];
       on_node += delay > 0 ? delay : 0.0f;
     }
   }
-  put(1 / before);
+  put(1 / static_cast<float>(before));
   float callees = 0, callees_gap = 0, caller = kNone;
   const auto called = services_.callees(s), calling = services_.callers(s);
   for (const std::uint32_t callee : called.first(std::min(called.size(), kMostAround))) {
-    const float delay = WayDelay(id, callee);
+    const float delay = delays_.way[callee];
     callees += delay > 0 ? delay : 0.0f;
     const float gap = services_.value(Series::kGap, callee) - services_.mean(Series::kGap, callee);
+    if (!(gap > 0)) continue;
     const float waits =
         ways_.visits(id, callee) * gap / (std::max(services_.recent_rate(callee), 1.0f) * target_s);
     callees_gap += waits > 0 ? waits : 0.0f;
   }
   for (const std::uint32_t each : calling.first(std::min(calling.size(), kMostAround))) {
-    caller = Larger(caller, WayDelay(id, each));
+    caller = Larger(caller, delays_.way[each]);
   }
   put(callees);
   put(caller);
@@ -306,29 +326,49 @@ const TreeFeatures::Around& TreeFeatures::AroundOf(std::uint32_t service) {
   for (const std::uint32_t caller : first(services_.callers(service))) {
     found.caller_gap = Larger(found.caller_gap, services_.z(Series::kGap, caller));
   }
-  // A few that are far out of the ordinary do not speak for all of them.
-  const auto mean = [&](absl::Span<const std::uint32_t> of, Series series) {
-    float sum = 0, count = 0;
-    for (const std::uint32_t mate : of) {
-      const float z = services_.z(series, mate);
-      if (std::isnan(z)) continue;
-      sum += std::min(std::max(z, -2.0f), 8.0f);
-      count += 1;
-    }
-    return count > 0 ? sum / count : kNone;
-  };
   for (const std::uint32_t node : first(services_.nodes(service))) {
-    const auto mates = first(services_.mates(node));
-    for (const std::uint32_t mate : mates) {
-      if (mate == service) continue;
-      found.mate_gap = Larger(found.mate_gap, services_.z(Series::kGap, mate));
-    }
-    for (const std::uint32_t mate : mates) {
-      found.node_nic = Larger(found.node_nic, services_.z(Series::kNic, mate));
-    }
-    found.node_self = Larger(found.node_self, mean(mates, Series::kSelf));
-    found.node_gap = Larger(found.node_gap, mean(mates, Series::kGap));
+    const OnNode& there = Node(node);
+    found.mate_gap =
+        Larger(found.mate_gap, there.of_most_gap == service ? there.second_gap : there.most_gap);
+    found.node_nic = Larger(found.node_nic, there.nic);
+    found.node_self = Larger(found.node_self, there.self);
+    found.node_gap = Larger(found.node_gap, there.gap);
   }
+  return found;
+}
+
+const TreeFeatures::OnNode& TreeFeatures::Node(std::uint32_t node) {
+  OnNode& found = on_node_[node];
+  if (found.tick == services_.observed()) return found;
+  found = OnNode();
+  found.tick = services_.observed();
+  const auto all = services_.mates(node);
+  const auto mates = all.first(std::min(all.size(), kMostAround));
+  const float* const nics = services_.zs(Series::kNic);
+  const float* const selves = services_.zs(Series::kSelf);
+  const float* const gaps = services_.zs(Series::kGap);
+  // A few that are far out of the ordinary do not speak for all of them.
+  float self_sum = 0, self_count = 0, gap_sum = 0, gap_count = 0;
+  const auto add = [](float z, float* sum, float* count) {
+    const float cut = std::min(std::max(z, -2.0f), 8.0f);
+    *sum += z == z ? cut : 0.0f;
+    *count += z == z ? 1.0f : 0.0f;
+  };
+  for (const std::uint32_t mate : mates) {
+    const float gap = gaps[mate];
+    add(selves[mate], &self_sum, &self_count);
+    add(gap, &gap_sum, &gap_count);
+    if (services_.live(Series::kNic)) found.nic = Larger(found.nic, nics[mate]);
+    if (gap > found.most_gap || std::isnan(found.most_gap)) {
+      found.second_gap = found.most_gap;
+      found.most_gap = gap;
+      found.of_most_gap = mate;
+    } else if (gap > found.second_gap || std::isnan(found.second_gap)) {
+      found.second_gap = gap;
+    }
+  }
+  found.self = self_count > 0 ? self_sum / self_count : kNone;
+  found.gap = gap_count > 0 ? gap_sum / gap_count : kNone;
   return found;
 }
 

@@ -250,9 +250,14 @@ class TickMerger::Impl {
     }
   }
 
+  // By tick modulo size, counted from the one that was asked for last: mostly it is the same.
   Slot& At(Tick tick) {
     const auto size = static_cast<Tick>(slots_.size());
-    return slots_[static_cast<std::size_t>((tick % size + size) % size)];
+    if (tick != asked_) {
+      asked_ = tick;
+      asked_slot_ = static_cast<std::size_t>((tick % size + size) % size);
+    }
+    return slots_[asked_slot_];
   }
 
   // The sums that were given back last are those that the processor's caches still hold.
@@ -429,6 +434,8 @@ class TickMerger::Impl {
   std::size_t expected_ = 0;
   std::vector<Slot> slots_;  // ticks from next_ on, by tick modulo size
   std::size_t opened_ = 0;   // slots in use
+  Tick asked_ = 0;           // of At()
+  std::size_t asked_slot_ = 0;
   std::vector<std::unique_ptr<internal::TickSums>> spare_;
   std::deque<Waiting> waiting_;
   Tick next_ = 0;  // the next to give

@@ -83,7 +83,7 @@ std::vector<float> PlainScore(const std::string& text, const std::vector<float>&
 
 // Whatever shape they have, and however many rows come at a time.
 TEST(BoostedTrees, ScoresAreBitForBitThoseOfAPlainWalk) {
-  for (const std::size_t depth : {1u, 4u, 8u}) {
+  for (const std::size_t depth : {1u, 4u, 5u, 6u, 8u}) {
     TreeRows rows = Rings(2000, 20);
     TreeFitOptions options = Small();
     options.depth = depth;
@@ -93,7 +93,7 @@ TEST(BoostedTrees, ScoresAreBitForBitThoseOfAPlainWalk) {
     const BoostedTrees decoded = BoostedTrees::Decode(fitted.Encode()).value();
     TreeRows test = Rings(101, 21);
     for (std::size_t i = 0; i < test.values.size(); i += 7) test.values[i] = kNone;
-    for (const std::size_t at_once : {1u, 3u, 17u}) {
+    for (const std::size_t at_once : {1u, 3u, 6u, 9u, 17u, 29u, 101u}) {
       for (std::size_t r = 0; r + at_once <= test.rows(); r += at_once) {
         std::vector<float> scores(at_once);
         decoded.ScoreRows({&test.values[r * 3], at_once * 3}, absl::MakeSpan(scores));

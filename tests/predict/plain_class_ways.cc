@@ -125,14 +125,17 @@ PlainClassWays::Weather PlainClassWays::Of(ClassId id,
   const auto group = group_of_.find(id.value());
   if (group == group_of_.end()) return weather;
   for (const bool gap : {false, true}) {
-    float sum = 0, known = 0, far = 0;
+    float sum = 0, known = 0, far = 0, sums[8] = {};  // side by side
+    std::size_t side = 7;
     for (const std::uint32_t s : groups_[group->second].members) {
       const float z = gap ? services[s].gap_z : services[s].self_z;
+      side = (side + 1) % 8;
       if (std::isnan(z)) continue;
       known += 1;
       far += z > 2 ? 1.0f : 0.0f;
-      sum += std::min(std::max(z, -2.0f), 8.0f);
+      sums[side] += std::min(std::max(z, -2.0f), 8.0f);
     }
+    for (const float each : sums) sum += each;
     if (!(known > 0)) continue;
     (gap ? weather.gap : weather.self) = sum / known;
     (gap ? weather.gap_share : weather.self_share) = far / known;

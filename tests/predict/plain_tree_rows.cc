@@ -60,8 +60,11 @@ void PlainTreeFeatures::ClassRow(ClassId id, float* row) {
   std::fill(std::begin(most), std::end(most), kNone);
   float second_self = kNone, least_rate = kNone, rise1 = kNone, rise2 = kNone, rise4 = kNone;
   float outstanding_rise = kNone, abnormal = 0, excess_most = kNone, excess_sum = 0;
+  float excess_sums[8] = {};  // side by side
+  std::size_t side = 7;
   top_count_ = 0;
   for (const std::uint32_t s : members_.Of(id)) {
+    side = (side + 1) % 8;
     if (std::find(masked_.begin(), masked_.end(), s) != masked_.end()) continue;
     const float self = columns_[kSelf].z[s];
     if (self > most[kSelf] || std::isnan(most[kSelf])) {
@@ -81,7 +84,7 @@ void PlainTreeFeatures::ClassRow(ClassId id, float* row) {
       const float excess =
           (columns_[kSelf].value[s] - columns_[kSelf].mean[s]) / std::max(recent_rate_[s], 1.0f);
       excess_most = Larger(excess_most, excess);
-      excess_sum += std::max(excess, 0.0f);
+      excess_sums[side] += std::max(excess, 0.0f);
     }
     // Whoever stands out in any way may be to blame.
     float score = Larger(self, 0.5f * columns_[kOutstanding].z[s]);
@@ -99,6 +102,7 @@ void PlainTreeFeatures::ClassRow(ClassId id, float* row) {
     top_score_[place] = score;
     top_[place] = s;
   }
+  for (const float sum : excess_sums) excess_sum += sum;
   const bool any = top_count_ > 0;
   const std::uint32_t first = top_[0];
   std::vector<float> scores;

@@ -119,6 +119,7 @@ class BoostedTrees {
   void Prepare();
   void Walk(const std::array<const Root*, 4>& trees, const std::array<const float*, 4>& rows,
             std::array<const float*, 4>* leaves) const;
+  std::size_t ScoreSideBySide(absl::Span<const float> rows, absl::Span<float> scores) const;
 
   std::size_t columns_ = 0;
   std::vector<float> base_;  // of each output
@@ -128,6 +129,12 @@ class BoostedTrees {
   std::vector<Root> walked_;
   std::vector<Step> steps_;
   std::vector<std::uint32_t> leaf_of_;  // by step: where in leaves_
+  // leaves_ and some zeros, so that a leaf may be read as eight numbers.
+  std::vector<float> walk_leaves_;
+  // Where all trees are heaps of one depth and there is one output, so that rows go through them
+  // side by side: the values of their last steps. Else empty.
+  std::vector<float> ends_;
+  std::uint32_t ends_depth_ = 0;
 };
 
 SEER_END_NAMESPACE
