@@ -70,7 +70,7 @@ void Oracle::Look(const cluster::Simulator& simulator) {
   }
   const std::int64_t start_ns = simulator.options().start_ns;
   while (!quiet_states_.empty()) {
-    const Checkpoint& state = quiet_states_.front();
+    const OracleState& state = quiet_states_.front();
     const std::int64_t at_ns = start_ns + state.simulator.now_ns();
     if (now_ns_ < at_ns + options_.horizon_ms * kNsPerMs) break;
     if (calm_since_ns_ <= at_ns) {
@@ -90,11 +90,11 @@ void Oracle::LookBack(const Violation& violation) {
   ClusterTick tick;
   std::size_t from = 0;
   bool have = false;
-  Checkpoint* state = nullptr;
-  std::vector<Checkpoint> copy;  // one at most
+  OracleState* state = nullptr;
+  std::vector<OracleState> copy;  // one at most
   for (const std::int64_t lead_ms : options_.leads_ms) {
     const std::int64_t at_ns = violation.start_ns - lead_ms * kNsPerMs;
-    const auto time_of = [](const Checkpoint& c) {
+    const auto time_of = [](const OracleState& c) {
       return c.simulator.options().start_ns + c.simulator.now_ns();
     };
     if (!have) {
@@ -119,16 +119,18 @@ void Oracle::LookBack(const Violation& violation) {
   }
 }
 
-std::vector<std::int64_t> Oracle::Futures(const Checkpoint& state, ClassId request_class) const {
+std::vector<std::int64_t> FuturesOf(const OracleState& state, const cluster::Model& model,
+                                    ClassId request_class, std::uint32_t futures,
+                                    std::int64_t horizon_ms, std::uint64_t seed) {
   std::vector<std::int64_t> after_ms;
   ClusterTick tick;
   const std::int64_t from_ns = state.simulator.now_ns();
-  const std::int64_t until_ns = from_ns + options_.horizon_ms * kNsPerMs;
+  const std::int64_t until_ns = from_ns + horizon_ms * kNsPerMs;
   const std::int64_t epoch_ns = state.simulator.options().start_ns;
-  for (std::uint32_t k = 0; k < options_.futures; ++k) {
-    Checkpoint future = state;
+  for (std::uint32_t k = 0; k < futures; ++k) {
+    OracleState future = state;
     future.simulator.Reseed(
-        cluster::Sub(cluster::Sub(seed_, static_cast<std::uint64_t>(from_ns)), k));
+        cluster::Sub(cluster::Sub(seed, static_cast<std::uint64_t>(from_ns)), k));
     const std::vector<cluster::Fault>& faults = state.simulator.options().faults;
     for (std::size_t f = 0; f < faults.size(); ++f) {
       if (faults[f].start_ns >= from_ns) future.simulator.Disable(f);
@@ -137,7 +139,7 @@ std::vector<std::int64_t> Oracle::Futures(const Checkpoint& state, ClassId reque
     while (!violates && future.simulator.now_ns() < until_ns) {
       future.simulator.RunTick();
       future.simulator.Observe(&tick);
-      future.detector.Observe(tick, model_->topology);
+      future.detector.Observe(tick, model.topology);
       for (const Violation& v : future.detector.open()) {
         violates = violates || (v.start_ns > epoch_ns + from_ns &&
                                 (!request_class.valid() || v.request_class == request_class));

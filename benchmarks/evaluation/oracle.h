@@ -54,6 +54,18 @@ struct OracleRow {
   bool Alarms(std::int64_t horizon_ms) const;
 };
 
+// Where a run is, and which violations it is in.
+struct OracleState {
+  cluster::Simulator simulator;
+  ViolationDetector detector;
+};
+
+// For each future in which the class (or, where it is none, any) violates within the horizon: how
+// long after the state it first does, in ms, growing.
+std::vector<std::int64_t> FuturesOf(const OracleState& state, const cluster::Model& model,
+                                    ClassId request_class, std::uint32_t futures,
+                                    std::int64_t horizon_ms, std::uint64_t seed);
+
 class Oracle {
  public:
   Oracle(std::shared_ptr<const cluster::Model> model, OracleOptions options, std::uint64_t seed);
@@ -63,12 +75,9 @@ class Oracle {
   std::vector<OracleRow> TakeRows() { return std::move(rows_); }
 
  private:
-  struct Checkpoint {
-    cluster::Simulator simulator;
-    ViolationDetector detector;
-  };
-  // For each future that violates (the class, or any), when it first does: ms after the state.
-  std::vector<std::int64_t> Futures(const Checkpoint& state, ClassId request_class) const;
+  std::vector<std::int64_t> Futures(const OracleState& state, ClassId request_class) const {
+    return FuturesOf(state, *model_, request_class, options_.futures, options_.horizon_ms, seed_);
+  }
   void LookBack(const Violation& violation);
 
   std::shared_ptr<const cluster::Model> model_;
@@ -80,8 +89,8 @@ class Oracle {
   std::uint64_t ticks_ = 0;
   std::uint32_t violations_ = 0, quiet_ = 0;
   std::int64_t looked_ns_ = 0;  // at a violation, last
-  std::deque<Checkpoint> past_;
-  std::deque<Checkpoint> quiet_states_;  // whose horizon has not passed yet
+  std::deque<OracleState> past_;
+  std::deque<OracleState> quiet_states_;  // whose horizon has not passed yet
   std::vector<OracleRow> rows_;
 };
 
