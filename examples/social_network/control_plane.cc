@@ -31,6 +31,7 @@
 #include "seer/predict/predictor.h"
 #include "seer/window/cluster_tick.h"
 #include "serving_model.h"
+#include "targets.h"
 #include "unix_time.h"
 
 namespace social {
@@ -62,6 +63,14 @@ std::string Text(double number) {
   char text[32];
   std::snprintf(text, sizeof text, "%.6g", number);
   return text;
+}
+
+// What makes a request wait for less than a fiftieth of its target does not make it late: where the
+// processor is shared, a millisecond more or less is nobody's fault.
+double LeastRiseUs() {
+  std::int64_t least_ns = Targets()[0].latency_ns;
+  for (const seer::QosTarget& target : Targets()) least_ns = std::min(least_ns, target.latency_ns);
+  return 0.02 * static_cast<double>(least_ns) / 1e3;
 }
 
 class ControlPlane {
@@ -213,6 +222,7 @@ class ControlPlane {
     };
     loop.diagnose.rules.min_requests = 3;
     loop.diagnose.rules.min_samples = kLeastSamples;
+    loop.diagnose.rules.min_rise_us = LeastRiseUs();
     loop.diagnose.min_culprit = kLeastCulprit;
     loop.diagnose.min_confidence = kLeastConfidence;
     loop_ = Value(seer::ControlLoop::Create(predictor_, advisor_.get(), loop));
@@ -320,8 +330,12 @@ class ControlPlane {
     told = now;
     std::string evidence = undecided ? WhyUndecided(diagnosis, topology) : "";
     for (const seer::DiagnosisEvidence& e : diagnosis.evidence) {
-      evidence += (evidence.empty() ? "" : "; ") + e.signal + " " + Text(e.value) + ", healthy " +
-                  Text(e.healthy);
+      if (e.value < e.healthy + LeastRiseUs()) continue;
+      char text[80];
+      std::snprintf(text, sizeof text, " %.0f us for each request, usually %.0f", e.value,
+                    e.healthy);
+      evidence +=
+          (evidence.empty() ? "" : "; ") + std::string(seer::ResourceName(e.resource)) + text;
     }
     Tell("cause",
          {topology.request_class(each.request_class).name, NameOf(topology, diagnosis.culprit),
@@ -331,7 +345,16 @@ class ControlPlane {
 
   std::string WhyUndecided(const seer::Diagnosis& diagnosis, const seer::Topology& topology) const {
     if (diagnosis.confidence < kLeastCulprit) return "any of several may initiate it";
-    if (!diagnosis.evidence.empty()) return "what has risen tells too little";
+    if (!diagnosis.evidence.empty()) {
+      for (const seer::Resource needed :
+           {seer::Resource::kCpu, seer::Resource::kMemoryCapacity, seer::Resource::kStorage}) {
+        if (std::none_of(diagnosis.evidence.begin(), diagnosis.evidence.end(),
+                         [&](const auto& e) { return e.resource == needed; })) {
+          return "its waiting for " + std::string(seer::ResourceName(needed)) + " is not seen here";
+        }
+      }
+      return "what has risen tells too little";
+    }
     for (std::size_t i = 0; i < topology.instances().size(); ++i) {
       const seer::InstanceId id(static_cast<std::uint32_t>(i));
       if (!topology.IsLive(id) || topology.instance(id).service != diagnosis.culprit) continue;

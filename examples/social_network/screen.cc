@@ -60,11 +60,9 @@ Event EventOf(const Missed& missed) {
   return {missed.start_ns, "violation  of " + std::string(kRequestNames[missed.kind])};
 }
 Event EventOf(const Diagnosed& cause) {
-  return {
-      cause.at_ns,
-      "cause      " + cause.culprit + ": " + cause.cause + " (" + Percent(cause.confidence) + ")" +
-          (cause.cause == "undecided" ? ", " + cause.evidence.substr(0, cause.evidence.find(';'))
-                                      : "")};
+  return {cause.at_ns, "cause      " + cause.culprit + ": " + cause.cause + " (" +
+                           Percent(cause.confidence) + ")" +
+                           (cause.evidence.empty() ? "" : ", " + cause.evidence)};
 }
 Event EventOf(const Done& done) {
   std::string text = "action     " + done.service + ": " + done.action;
