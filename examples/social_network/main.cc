@@ -24,7 +24,7 @@
 // run (arm), and shown (screen, report). A model is trained with what such parts have recorded
 // (learning): the recording that ships is one (shipped_model). It was made by
 //
-//   examples/run social-network --learn FILE --duration 600 --seed 101
+//   examples/run social-network --learn FILE --duration 480 --seed 101
 //     --record examples/social_network/social-network.seerdata
 //
 // run.cc puts it together.
