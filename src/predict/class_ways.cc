@@ -57,6 +57,7 @@ void ClassWays::UseRows(const ClassMembers& members, absl::Span<const std::uint3
   way_delays_.assign(services, kNone);
   own_delays_.assign(services, kNone);
   delays_of_ = delays_in_ = kNowhere;
+  top_.Reserve(services);
   std::vector<std::uint32_t> made(groups.size(), kNowhere);
   for (std::uint32_t c = 0; c < groups.size(); ++c) {
     if (live[c] == 0) continue;
@@ -355,36 +356,26 @@ ClassWays::Weather ClassWays::weather(ClassId id) const {
 // What is masked later on only moves others up.
 void ClassWays::Rank(std::uint32_t of, const Group& group, const ServiceColumns& services) {
   const std::size_t columns = group.members.size();
-  const float* const visits = &group.visits[places_[of].row * columns];
-  const std::size_t most = ranked_.services.size();
-  std::array<float, Standouts::kCandidates + Standouts::kMaskable> scores;
-  std::size_t count = 0;
-  float floor = -kInfinity;
+  const float* const visits = group.visits.data() + places_[of].row * columns;
+  const float *const learnt = group.learnt.data(), *const all = services.scores();
+  const std::uint32_t* const members = group.members.data();
+  float* const scores = top_.Fit(columns);
+  const auto may = [&](std::size_t m, float score) {
+    const float told = visits[m] < kMayPass ? -kInfinity : score;
+    return learnt[m] >= kWarm ? told : score;
+  };
+  if (group.side_by_side) {
+    const float* const first = all + members[0];
+    for (std::size_t m = 0; m < columns; ++m) scores[m] = may(m, first[m]);
+  } else {
+    for (std::size_t m = 0; m < columns; ++m) scores[m] = may(m, all[members[m]]);
+  }
   ranked_.of = of;
   ranked_.warm = group.warm;
-  const float* const all = services.scores();
-  for (std::size_t first = 0; first < columns; first += kSides) {
-    const std::size_t end = std::min(first + kSides, columns);
-    // Few are above those that were found.
-    if (group.side_by_side && end == first + kSides &&
-        !AnyAbove(all + group.members[first], floor)) {
-      continue;
-    }
-    for (std::size_t m = first; m < end; ++m) {
-      const float score = all[group.members[m]];
-      if (!(score > floor) || (group.learnt[m] >= kWarm && visits[m] < kMayPass)) continue;
-      if (count < most) ++count;
-      std::size_t place = count - 1;
-      for (; place > 0 && scores[place - 1] < score; --place) {
-        scores[place] = scores[place - 1];
-        ranked_.services[place] = ranked_.services[place - 1];
-      }
-      scores[place] = score;
-      ranked_.services[place] = group.members[m];
-      if (count == most) floor = scores[most - 1];
-    }
+  ranked_.count = top_.Find(absl::MakeSpan(ranked_.services));
+  for (std::size_t i = 0; i < ranked_.count; ++i) {
+    ranked_.services[i] = members[ranked_.services[i]];
   }
-  ranked_.count = count;
 }
 
 bool ClassWays::Candidates(ClassId id, const ServiceColumns& services,

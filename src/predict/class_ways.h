@@ -21,6 +21,7 @@
 #include "predict/class_members.h"
 #include "predict/service_columns.h"
 #include "predict/standouts.h"
+#include "predict/top_scores.h"
 #include "seer/core/config.h"
 #include "seer/core/internal/state_io.h"
 
@@ -145,6 +146,7 @@ class ClassWays {
   std::vector<Place> places_;  // of each class
   std::vector<Place> homes_;   // of each service, among the members of the first group it is in
   Ranked ranked_;
+  TopScores top_;
   std::vector<float> own_, slow_;  // of each service
   // DelaysOf(): by service, NaN but for the members of one group.
   std::vector<float> way_delays_, own_delays_;

@@ -270,15 +270,17 @@ const ServiceColumns::NodeTwo& ServiceColumns::OfNode(std::uint32_t node) {
   if (two.tick == observed_) return two;
   two = NodeTwo();
   two.tick = observed_;
+  // Without a branch: nobody can guess which is the largest yet.
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  const float* const self = columns_[kSelf].z.data();
+  float most = kNever, second = kNever;
   for (const std::uint32_t service : mates_.Of(node)) {
-    const float z = columns_[kSelf].z[service];
-    if (z > two.most || std::isnan(two.most)) {
-      two.second = two.most;
-      two.most = z;
-    } else if (z > two.second || std::isnan(two.second)) {
-      two.second = z;
-    }
+    const float z = self[service] == self[service] ? self[service] : kNever;
+    second = std::max(second, std::min(most, z));
+    most = std::max(most, z);
   }
+  two.most = most > kNever ? most : kNone;
+  two.second = second > kNever ? second : kNone;
   return two;
 }
 

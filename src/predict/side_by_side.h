@@ -49,17 +49,16 @@ inline bool HasAvx512() {
 }
 #endif
 
-// Whether any of eight numbers is above `floor`.
-inline bool AnyAbove(const float* eight, float floor) {
+// The largest of eight numbers, none of which is NaN.
+inline float MostOfEight(const float* eight) {
 #ifdef __SSE2__
-  const __m128 limit = _mm_set1_ps(floor);
-  const __m128 low = _mm_cmpgt_ps(_mm_loadu_ps(eight), limit);
-  const __m128 high = _mm_cmpgt_ps(_mm_loadu_ps(eight + 4), limit);
-  return _mm_movemask_ps(_mm_or_ps(low, high)) != 0;
+  __m128 four = _mm_max_ps(_mm_loadu_ps(eight), _mm_loadu_ps(eight + 4));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
 #else
-  bool any = false;
-  for (std::size_t i = 0; i < kSides; ++i) any = any || eight[i] > floor;
-  return any;
+  float most = eight[0];
+  for (std::size_t i = 1; i < kSides; ++i) most = eight[i] > most ? eight[i] : most;
+  return most;
 #endif
 }
 

@@ -57,6 +57,7 @@ void StandoutLists::UseRows(const ClassMembers& members, std::size_t services) {
     most_blocks = std::max(most_blocks, blocks);
   }
   masked_blocks_.reserve(most_blocks);
+  top_.Reserve(services);
 }
 
 const Standouts& StandoutLists::Of(std::size_t list, absl::Span<const std::uint32_t> members,
@@ -184,30 +185,15 @@ void StandoutLists::SumExcesses(absl::Span<const std::uint32_t> members,
 void StandoutLists::FindTop(absl::Span<const std::uint32_t> members, const ServiceColumns& services,
                             std::size_t most, List* list) {
   Standouts* const into = &list->found;
-  const float* const scores = services.scores();
-  float floor = -kInfinity;
-  std::size_t count = 0;
-  for (std::size_t first = 0; first < members.size(); first += kSides) {
-    const std::size_t end = std::min(first + kSides, members.size());
-    // Few are above those that were found.
-    if (list->side_by_side && end == first + kSides && !AnyAbove(scores + members[first], floor)) {
-      continue;
-    }
-    for (std::size_t i = first; i < end; ++i) {
-      const float score = scores[members[i]];
-      if (!(score > floor)) continue;
-      if (count < most) ++count;
-      std::size_t place = count - 1;
-      for (; place > 0 && into->top_score[place - 1] < score; --place) {
-        into->top_score[place] = into->top_score[place - 1];
-        into->top[place] = into->top[place - 1];
-      }
-      into->top_score[place] = score;
-      into->top[place] = members[i];
-      if (count == most) floor = into->top_score[most - 1];
-    }
+  const float* const all = services.scores();
+  float* const scores = top_.Fit(members.size());
+  if (list->side_by_side) {
+    std::copy_n(all + members[0], members.size(), scores);
+  } else {
+    for (std::size_t i = 0; i < members.size(); ++i) scores[i] = all[members[i]];
   }
-  into->count = count;
+  into->count = top_.Find(absl::MakeSpan(into->top).first(most));
+  for (std::size_t i = 0; i < into->count; ++i) into->top[i] = members[into->top[i]];
 }
 
 // As Collect(), without those that are masked.
@@ -216,6 +202,7 @@ void StandoutLists::CollectUnmasked(const List& all, absl::Span<const std::uint3
                                     absl::Span<const std::uint32_t> masked) {
   masked_blocks_.assign(all.blocks.begin(), all.blocks.end());
   std::size_t place_count = 0;
+  static_assert(Standouts::kMaskable == 4);
   std::array<std::size_t, Standouts::kMaskable> places;  // of those that are masked, in the list
   for (const std::uint32_t one : masked) {
     const auto place = std::lower_bound(members.begin(), members.end(), one);
@@ -232,20 +219,21 @@ void StandoutLists::CollectUnmasked(const List& all, absl::Span<const std::uint3
   Sum(masked_blocks_, &masked_);
   // The sides that change, in the same order as before: the same sums, to the last bit.
   std::array<float, kSides> excesses = all.excesses;
+  std::fill(places.begin() + place_count, places.end(), members.size());
   for (std::size_t m = 0; m < place_count; ++m) {
-    float& sum = excesses[places[m] % kSides];
-    sum = 0;
+    float sum = 0;
     for (std::size_t i = places[m] % kSides; i < members.size(); i += kSides) {
+      const bool out = i == places[0] || i == places[1] || i == places[2] || i == places[3];
       const float excess = services.excess(members[i]);
-      if (excess > 0 && !IsIn(masked, members[i])) sum += excess;
+      sum += std::max(0.0f, out ? 0.0f : excess);  // NaN is the second one, which does not count
     }
+    excesses[places[m] % kSides] = sum;
   }
   masked_.excess_sum = Total(excesses);
   masked_.count = 0;
   for (std::size_t i = 0; i < all.found.count; ++i) {
     if (IsIn(masked, all.found.top[i])) continue;
-    masked_.top[masked_.count] = all.found.top[i];
-    masked_.top_score[masked_.count++] = all.found.top_score[i];
+    masked_.top[masked_.count++] = all.found.top[i];
   }
 }
 

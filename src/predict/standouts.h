@@ -16,6 +16,7 @@
 #include "predict/class_members.h"
 #include "predict/service_columns.h"
 #include "predict/side_by_side.h"
+#include "predict/top_scores.h"
 #include "seer/core/config.h"
 
 SEER_BEGIN_NAMESPACE
@@ -30,7 +31,6 @@ struct Standouts {
   float abnormal = 0, excess_sum = 0;
   // The first that were wanted, and some more to take the places of those that are masked.
   std::array<std::uint32_t, kCandidates + kMaskable> top;
-  std::array<float, kCandidates + kMaskable> top_score;
   std::size_t count = 0;  // of top
 };
 
@@ -71,8 +71,8 @@ class StandoutLists {
                std::size_t wanted, List* list);
   static void SumExcesses(absl::Span<const std::uint32_t> members, const ServiceColumns& services,
                           List* list);
-  static void FindTop(absl::Span<const std::uint32_t> members, const ServiceColumns& services,
-                      std::size_t most, List* list);
+  void FindTop(absl::Span<const std::uint32_t> members, const ServiceColumns& services,
+               std::size_t most, List* list);
   void CollectUnmasked(const List& all, absl::Span<const std::uint32_t> members,
                        ServiceColumns& services, absl::Span<const std::uint32_t> masked);
   static void LookAt(const List& list, std::size_t block, absl::Span<const std::uint32_t> members,
@@ -81,6 +81,7 @@ class StandoutLists {
 
   std::vector<List> lists_;
   Standouts masked_;
+  TopScores top_;
   std::vector<Block> masked_blocks_;
 };
 

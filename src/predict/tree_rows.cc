@@ -10,6 +10,7 @@ namespace internal {
 namespace {
 
 constexpr std::size_t kMostAround = 64;  // of neighbours that are looked at
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // NaN never wins.
 float Larger(float a, float b) { return b > a || std::isnan(a) ? b : a; }
@@ -349,6 +350,7 @@ const TreeFeatures::OnNode& TreeFeatures::Node(std::uint32_t node) {
   const float* const gaps = services_.zs(Series::kGap);
   // A few that are far out of the ordinary do not speak for all of them.
   float self_sum = 0, self_count = 0, gap_sum = 0, gap_count = 0;
+  float most = -kInfinity, second = -kInfinity;
   const auto add = [](float z, float* sum, float* count) {
     const float cut = std::min(std::max(z, -2.0f), 8.0f);
     *sum += z == z ? cut : 0.0f;
@@ -359,14 +361,14 @@ const TreeFeatures::OnNode& TreeFeatures::Node(std::uint32_t node) {
     add(selves[mate], &self_sum, &self_count);
     add(gap, &gap_sum, &gap_count);
     if (services_.live(Series::kNic)) found.nic = Larger(found.nic, nics[mate]);
-    if (gap > found.most_gap || std::isnan(found.most_gap)) {
-      found.second_gap = found.most_gap;
-      found.most_gap = gap;
-      found.of_most_gap = mate;
-    } else if (gap > found.second_gap || std::isnan(found.second_gap)) {
-      found.second_gap = gap;
-    }
+    // Without a branch: nobody can guess which is the largest yet.
+    const float known = gap == gap ? gap : -kInfinity;
+    found.of_most_gap = known > most ? mate : found.of_most_gap;
+    second = std::max(second, std::min(most, known));
+    most = std::max(most, known);
   }
+  found.most_gap = most > -kInfinity ? most : kNone;
+  found.second_gap = second > -kInfinity ? second : kNone;
   found.self = self_count > 0 ? self_sum / self_count : kNone;
   found.gap = gap_count > 0 ? gap_sum / gap_count : kNone;
   return found;
