@@ -131,6 +131,10 @@ absl::Status TrainTreeModel(const TrainArgs& args) {
                  {"trees for initiators", static_cast<double>(report.initiator_trees)}};
   AddAlarm(report.alarm, &facts);
   facts.emplace_back("validation culprit right", report.culprit_top1);
+  if (report.inferred > 0) {
+    facts.emplace_back("inferred depths: usual", report.inferred_depth);
+    facts.emplace_back("inferred depths: wrong by", report.inferred_error);
+  }
   if (kept_back) facts.emplace_back("validation is the last part of each run", 1);
   PrintFacts(args.output, facts, args.json);
   return absl::OkStatus();

@@ -68,6 +68,8 @@ void MeasureTable::Follow(const Topology& topology) {
       out_of.emplace_back(edge.caller.value(), id);
     }
   }
+  callees_.clear();
+  for (const Edge& edge : topology.edges()) callees_.push_back(edge.callee.value());
   into_.Build(services, into);
   out_of_.Build(services, out_of);
   only_into_.assign(services, kNoEdge);
@@ -130,6 +132,49 @@ void MeasureTable::ReadSelf(const ClusterTick& tick, std::size_t services) {
       ReadSelfOf(tick, s);
     }
   }
+  InferSelf(tick);
+}
+
+// Where a service has no probe, what its calls wait for stands at those it calls; where its callers
+// have none, what stands at it is what it has queued and works on.
+void MeasureTable::InferSelf(const ClusterTick& tick) {
+  std::vector<float>& at = columns_[static_cast<std::size_t>(Measure::kOutstanding)].values;
+  std::vector<float>& own = columns_[static_cast<std::size_t>(Measure::kSelf)].values;
+  for (std::size_t s = 0; s < own.size(); ++s) {
+    if (own[s] == own[s] || into_.Of(static_cast<std::uint32_t>(s)).empty()) continue;
+    const float stands = at[s] == at[s] ? at[s] : StandingIn(s);
+    if (stands != stands) continue;
+    const ServiceId id(static_cast<std::uint32_t>(s));
+    std::optional<double> told = tick.services.depth(id, Channel::kBlocked);
+    if (!told) told = tick.services.mean(id, Channel::kBlocked);
+    const float blocked = told ? static_cast<float>(*told) : BlockedByCallees(tick, s);
+    if (blocked != blocked) continue;
+    at[s] = stands;
+    own[s] = stands - blocked;
+  }
+}
+
+float MeasureTable::StandingIn(std::size_t service) const {
+  const OfMeasure &queued = At(Measure::kQueued), &running = At(Measure::kRunning);
+  if (!queued.any || !running.any) return kNone;
+  return queued.values[service] + running.values[service];
+}
+
+float MeasureTable::BlockedByCallees(const ClusterTick& tick, std::size_t service) const {
+  double sum = 0;
+  for (const std::uint32_t e : out_of_.Of(static_cast<std::uint32_t>(service))) {
+    const std::uint32_t callee = callees_[e];
+    double there = static_cast<double>(StandingIn(callee));
+    for (const std::uint32_t other : into_.Of(callee)) {
+      if (other == e) continue;
+      const auto depth = tick.edges.depth(EdgeId(other));
+      if (!depth) return kNone;  // nobody tells whose calls stand there
+      there -= *depth;
+    }
+    if (there != there) return kNone;
+    sum += std::max(there, 0.0);
+  }
+  return static_cast<float>(sum);
 }
 
 void MeasureTable::ReadSelfOf(const ClusterTick& tick, std::size_t service) {

@@ -55,6 +55,15 @@ class MeasureTable {
                     bool edges);
   // Which edges lead into each service: once for each version of the topology.
   void Follow(const Topology& topology);
+  // Self depths that the calls do not tell, as a probe is missing, inferred from the queues of the
+  // other services: to within the requests that are on their way. ReadArrivals() does it.
+  void InferSelf(const ClusterTick& tick);
+  // As if the service had no probe: of its requests, those that wait for whom it calls; NaN: that
+  // cannot be told.
+  float BlockedByCallees(const ClusterTick& tick, std::size_t service) const;
+  bool Calls(std::size_t service) const {
+    return !out_of_.Of(static_cast<std::uint32_t>(service)).empty();
+  }
 
   std::size_t size() const { return arrivals_.size(); }
   bool Seen(std::size_t service, Measure measure) const {
@@ -92,6 +101,7 @@ class MeasureTable {
   bool ReadsEdges(std::size_t services, bool edges);
   void ReadSelf(const ClusterTick& tick, std::size_t services);
   void ReadSelfOf(const ClusterTick& tick, std::size_t service);
+  float StandingIn(std::size_t service) const;
   void ReadFlows(const ServiceTable& table, std::size_t services, ChannelMask channels);
   void ReadCalls(const ClusterTick& tick, const Topology& topology);
 
@@ -104,6 +114,7 @@ class MeasureTable {
   static constexpr std::uint32_t kNoEdge = 0xffffffffu;
   Links into_, out_of_;
   std::vector<std::uint32_t> only_into_;
+  std::vector<std::uint32_t> callees_;  // of each edge
 };
 
 }  // namespace internal

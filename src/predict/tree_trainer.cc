@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "predict/rival_measures.h"
+#include "predict/training_views.h"
 #include "predict/tree_features.h"
 #include "seer/core/internal/status_macros.h"
 
@@ -101,9 +103,15 @@ struct Collected {
 
 class Collector {
  public:
-  Collector(const LabelledRun& run, const TreeTrainingOptions& options, std::size_t most_rows,
-            Collected* out)
-      : run_(run), options_(options), most_rows_(most_rows), out_(*out) {
+  // Of a class every `each`-th look is taken.
+  Collector(const LabelledRun& run, const TreeInputs& inputs, const TreeTrainingOptions& options,
+            std::size_t most_rows, std::size_t each, Collected* out)
+      : run_(run),
+        inputs_(inputs),
+        options_(options),
+        most_rows_(most_rows),
+        each_(each),
+        out_(*out) {
     out_.violations.columns = TreeFeatures::kClassColumns;
     out_.violations.outputs = options.horizons_ns.size();
     out_.initiators.columns = TreeFeatures::kServiceColumns;
@@ -113,13 +121,14 @@ class Collector {
     std::vector<RunClass> classes = ClassesOf(run_);
     std::int64_t last_ns = 0;
     absl::Status status =
-        ForEachLook(run_, options_.inputs, period, [&](const ClusterTick& tick, TreeFeatures* f) {
+        ForEachLook(run_, inputs_, period, [&](const ClusterTick& tick, TreeFeatures* f) {
           const std::int64_t now_ns = tick.period.EndNs(tick.tick);
           last_ns = now_ns;
           ++out_.ticks;
           for (RunClass& one : classes) {
             one.ahead.MoveTo(now_ns);
-            if (f->known(one.id) && !one.ahead.in_violation()) Take(now_ns, one, f);
+            if (!f->known(one.id) || one.ahead.in_violation()) continue;
+            if ((out_.ticks + one.id.index()) % each_ == 0) Take(now_ns, one, f);
           }
           return absl::OkStatus();
         });
@@ -216,8 +225,10 @@ class Collector {
   }
 
   const LabelledRun& run_;
+  const TreeInputs& inputs_;
   const TreeTrainingOptions& options_;
   std::size_t most_rows_;
+  const std::size_t each_;
   Collected& out_;
   std::vector<std::int64_t> rows_;  // of each row its time
   std::size_t stirring_ = 0, still_ = 0, thinned_ = 1;
@@ -254,13 +265,28 @@ void Append(const TreeRows& from, std::uint64_t groups_before, TreeRows* to) {
   }
 }
 
+// `view_stride`: as TreeTrainingOptions has it.
 absl::StatusOr<Collected> Collect(absl::Span<const LabelledRun> runs, TickPeriod period,
-                                  const TreeTrainingOptions& options) {
+                                  const TreeTrainingOptions& options, std::size_t view_stride) {
   std::vector<Collected> each(runs.size());
   const std::size_t most = std::max<std::size_t>(100, options.max_rows / runs.size());
-  SEER_RETURN_IF_ERROR(InParallel(options.threads, runs.size(), [&](std::size_t i) {
-    return Collector(runs[i], options, most, &each[i]).Run(period);
-  }));
+  const absl::Status status = InParallel(options.threads, runs.size(), [&](std::size_t i) {
+    SEER_RETURN_IF_ERROR(
+        Collector(runs[i], options.inputs, options, most, 1, &each[i]).Run(period));
+    if (view_stride == 0) return absl::OkStatus();
+    SEER_ASSIGN_OR_RETURN(const auto views,
+                          internal::ViewsOf(runs[i], options.inputs, options.violations.seed + i));
+    for (const internal::TrainingView& view : views) {
+      Collected own;
+      SEER_RETURN_IF_ERROR(
+          Collector(view.run, view.inputs, options, most / 4, view_stride, &own).Run(period));
+      Append(own.violations, 0, &each[i].violations);
+      Append(own.initiators, each[i].groups, &each[i].initiators);
+      each[i].groups += own.groups;
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
   Collected all;
   for (Collected& one : each) {
     Append(one.violations, 0, &all.violations);
@@ -299,6 +325,38 @@ void JudgeBlame(std::vector<HeardRun>* heard, const TreeModel& model, TreeTraini
   if (report->culprits > 0) {
     report->culprit_top1 = static_cast<double>(right) / static_cast<double>(report->culprits);
   }
+}
+
+// What a self depth would be taken for if the service had no probe, beside what it is.
+absl::Status JudgeInference(absl::Span<const LabelledRun> runs, const TreeInputs& inputs,
+                            TreeTrainingReport* report) {
+  constexpr std::uint64_t kEach = 16;  // ticks
+  if (!inputs.edges) return absl::OkStatus();
+  for (const LabelledRun& run : runs) {
+    internal::MeasureTable table;
+    table.Follow(run.topology);
+    std::uint64_t ticks = 0;
+    const absl::Status played = run.for_each_tick([&](const ClusterTick& tick) {
+      if (ticks++ % kEach != 0) return absl::OkStatus();
+      table.ReadArrivals(tick, run.topology, inputs.channels, true);
+      const auto self = table.Column(internal::Measure::kSelf);
+      const auto outstanding = table.Column(internal::Measure::kOutstanding);
+      for (std::size_t s = 0; s < self.size(); ++s) {
+        const float inferred = outstanding[s] - table.BlockedByCallees(tick, s);
+        const auto wrong = static_cast<double>(std::abs(inferred - self[s]));
+        if (!table.Calls(s) || !std::isfinite(wrong)) continue;
+        report->inferred += 1;
+        report->inferred_error += wrong;
+        report->inferred_depth += static_cast<double>(std::max(self[s], 0.0f));
+      }
+      return absl::OkStatus();
+    });
+    if (!played.ok()) return played;
+  }
+  if (report->inferred == 0) return absl::OkStatus();
+  report->inferred_error /= static_cast<double>(report->inferred);
+  report->inferred_depth /= static_cast<double>(report->inferred);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TickPeriod> PeriodOf(absl::Span<const LabelledRun> runs) {
@@ -342,7 +400,7 @@ absl::StatusOr<TreeModel> TrainTrees(absl::Span<const LabelledRun> train,
   SEER_ASSIGN_OR_RETURN(model.period, PeriodOf(train));
   for (const LabelledRun& run : train) report->violations += run.violations.size();
 
-  SEER_ASSIGN_OR_RETURN(Collected rows, Collect(train, model.period, options));
+  SEER_ASSIGN_OR_RETURN(Collected rows, Collect(train, model.period, options, options.view_stride));
   report->ticks = rows.ticks;
   report->rows = rows.violations.rows();
   report->rows_ahead = rows.ahead;
@@ -352,7 +410,7 @@ absl::StatusOr<TreeModel> TrainTrees(absl::Span<const LabelledRun> train,
         "training runs: no tick of ", rows.ticks, " is ahead of one of their ", report->violations,
         " violations: label the recordings (`seer label`), or give longer ones"));
   }
-  SEER_ASSIGN_OR_RETURN(const Collected held, Collect(validation, model.period, options));
+  SEER_ASSIGN_OR_RETURN(const Collected held, Collect(validation, model.period, options, 0));
   {
     absl::StatusOr<BoostedTrees> foresees, blames = BoostedTrees();
     // Two fits that do not need each other.
@@ -393,6 +451,7 @@ absl::StatusOr<TreeModel> TrainTrees(absl::Span<const LabelledRun> train,
   SEER_ASSIGN_OR_RETURN(report->alarm, FitAlarm(tracks, model.horizons_ns, hours, options.alarm));
   model.calibration = report->alarm.calibration;
   JudgeBlame(&heard, model, report);
+  SEER_RETURN_IF_ERROR(JudgeInference(validation, options.inputs, report));
   SEER_RETURN_IF_ERROR(model.Validate());
   return model;
 }

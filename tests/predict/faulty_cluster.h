@@ -95,6 +95,8 @@ inline TreeTrainingOptions SmallTraining() {
   options.violations.depth = options.initiators.depth = 4;
   options.violations.least_child = options.initiators.least_child = 2;
   options.alarm.false_alarms_per_hour = 12;
+  options.alarm.least_precision = 0.5;
+  options.view_stride = 0;
   return options;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace seer::testing {
 namespace {
@@ -72,6 +73,7 @@ void PlainMeasures::Read(const ClusterTick& tick, const Topology& topology, Chan
       seen_[i] |= MeasureBit(Measure::kSelf);
     }
   }
+  InferSelf(tick, topology);
 
   // Calls made, for services whose own channels do not count: known if every edge into it is.
   unknown_made_.assign(services, 1);
@@ -129,6 +131,62 @@ void PlainTreeFeatures::Column::Observe(float rate) {
 void PlainTreeFeatures::Reset() {
   const TreeInputs inputs = inputs_;
   *this = PlainTreeFeatures(inputs);
+}
+
+// Requests that a service has queued and works on; none: it has no probe.
+std::optional<float> PlainMeasures::Standing(std::size_t service) const {
+  if (!Seen(service, Measure::kQueued) || !Seen(service, Measure::kRunning)) return std::nullopt;
+  return static_cast<float>(Value(service, Measure::kQueued)) +
+         static_cast<float>(Value(service, Measure::kRunning));
+}
+
+void PlainMeasures::InferSelf(const ClusterTick& tick, const Topology& topology) {
+  const auto edges = topology.edges();
+  // Of whom it calls, what stands there and is not somebody else's.
+  const auto blocked_by_callees = [&](ServiceId service) -> std::optional<float> {
+    double sum = 0;
+    for (std::size_t e = 0; e < edges.size(); ++e) {
+      const bool waits = !edges[e].removed && edges[e].kind == EdgeKind::kSync;
+      if (!waits || edges[e].caller != service) continue;
+      const std::optional<float> standing = Standing(edges[e].callee.index());
+      if (!standing) return std::nullopt;
+      double there = static_cast<double>(*standing);
+      for (std::size_t o = 0; o < edges.size(); ++o) {
+        if (edges[o].removed || o == e || edges[o].callee != edges[e].callee) continue;
+        const auto depth = tick.edges.depth(EdgeId(static_cast<std::uint32_t>(o)));
+        if (!depth) return std::nullopt;
+        there -= *depth;
+      }
+      sum += std::max(there, 0.0);
+    }
+    return static_cast<float>(sum);
+  };
+  for (std::uint32_t s = 0; s < size(); ++s) {
+    const ServiceId id(s);
+    const bool called = std::any_of(edges.begin(), edges.end(), [&](const Edge& edge) {
+      return !edge.removed && edge.callee == id;
+    });
+    if (Seen(s, Measure::kSelf) || !called) continue;
+    std::optional<float> stands = Standing(s);
+    if (Seen(s, Measure::kOutstanding)) {
+      stands = static_cast<float>(Value(s, Measure::kOutstanding));
+    }
+    if (!stands) continue;
+    std::optional<float> blocked = blocked_by_callees(id);
+    if (const auto mean = tick.services.mean(id, Channel::kBlocked)) {
+      blocked = static_cast<float>(*mean);
+    }
+    if (const auto depth = tick.services.depth(id, Channel::kBlocked)) {
+      blocked = static_cast<float>(*depth);
+    }
+    if (!blocked) continue;
+    values_[s * kMeasures + static_cast<std::size_t>(Measure::kOutstanding)] =
+        static_cast<double>(*stands);
+    values_[s * kMeasures + static_cast<std::size_t>(Measure::kSelf)] =
+        static_cast<double>(*stands - *blocked);
+    seen_[s] |= MeasureBit(Measure::kOutstanding);
+    seen_[s] |= MeasureBit(Measure::kSelf);
+  }
 }
 
 void PlainTreeFeatures::UseRows(const Topology& topology) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,9 @@ class PlainMeasures {
   double QueueWaitMs(std::size_t service) const { return wait_ms_[service]; }
 
  private:
+  std::optional<float> Standing(std::size_t service) const;
+  void InferSelf(const ClusterTick& tick, const Topology& topology);
+
   std::vector<double> values_;  // [service][measure]
   std::vector<std::uint16_t> seen_;
   std::vector<double> arrivals_, departures_, wait_ms_;

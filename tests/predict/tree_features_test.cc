@@ -10,13 +10,17 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "predict/rival_measures.h"
 #include "tests/predict/plain_tree_features.h"
+#include "tests/predict/small_cluster.h"
 
 namespace seer {
 namespace {
 
+using internal::Measure;
 using internal::TreeFeatures;
 using testing::PlainTreeFeatures;
+using testing::SmallCluster;
 
 // Zeros have no sign here: a tree does not ask for it.
 std::uint32_t Bits(float value) {
@@ -170,6 +174,43 @@ void CheckClass(ClassId id, Tick tick, TreeFeatures* fast, PlainTreeFeatures* pl
                                         << ": " << c[i] << " " << d[i];
     }
   }
+}
+
+// front -> logic -> store: nobody tells what the logic calls, nor how many of its requests wait.
+TEST(MeasureTable, DepthsThatAreMissingAreInferredFromTheOtherQueues) {
+  SmallCluster cluster;
+  internal::MeasureTable table;
+  table.Follow(cluster.topology);
+  ClusterTick tick;
+  tick.tick = 1;
+  tick.Reset(4, 4, 1);
+  tick.edges.SetDepth(cluster.in, 20);
+  tick.edges.SetDepth(cluster.to_logic, 15);
+  tick.services.SetDepth(cluster.front, Channel::kBlocked, 15);
+  const auto read = [&](Measure measure, ServiceId service) {
+    table.ReadArrivals(tick, cluster.topology, ChannelMask::All(), true);
+    return table.Column(measure)[service.index()];
+  };
+  EXPECT_EQ(read(Measure::kSelf, cluster.front), 5);
+  EXPECT_TRUE(std::isnan(read(Measure::kSelf, cluster.logic))) << "the store has no probe yet";
+  tick.services.SetDepth(cluster.store, Channel::kQueued, 6);
+  tick.services.SetDepth(cluster.store, Channel::kRunning, 4);
+  tick.services.SetDepth(cluster.store, Channel::kBlocked, 0);
+  EXPECT_EQ(read(Measure::kSelf, cluster.logic), 5) << "ten of its fifteen are at the store";
+  EXPECT_EQ(read(Measure::kSelf, cluster.store), 10) << "as nobody tells who calls it";
+  EXPECT_EQ(read(Measure::kOutstanding, cluster.store), 10);
+  EXPECT_EQ(table.BlockedByCallees(tick, cluster.logic.index()), 10);
+  // Somebody else calls the store: his calls are not the logic's.
+  const EdgeId other = cluster.topology.AddEdge(cluster.archive, cluster.store).value();
+  table.Follow(cluster.topology);
+  tick.edges.Reset(5);
+  tick.edges.SetDepth(cluster.in, 20);
+  tick.edges.SetDepth(cluster.to_logic, 15);
+  EXPECT_TRUE(std::isnan(read(Measure::kSelf, cluster.logic))) << "whose are they?";
+  tick.edges.SetDepth(other, 7);
+  EXPECT_EQ(read(Measure::kSelf, cluster.logic), 12);
+  table.ReadArrivals(tick, cluster.topology, ChannelMask::KernelOnly(), true);
+  EXPECT_TRUE(std::isnan(table.Column(Measure::kSelf)[cluster.logic.index()])) << "not looked at";
 }
 
 class TreeFeaturesOf : public ::testing::TestWithParam<Sight> {};

@@ -21,8 +21,10 @@ struct Runs {
 
 TEST(TrainTrees, LearnsToForeseeAndToBlame) {
   const Runs runs;
+  TreeTrainingOptions options = SmallTraining();
+  options.view_stride = 3;
   TreeTrainingReport report;
-  const auto model = TrainTrees(runs.train, runs.validation, SmallTraining(), &report);
+  const auto model = TrainTrees(runs.train, runs.validation, options, &report);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(report.ticks, 12000u);
   EXPECT_EQ(report.violations, runs.a.violations.size() + runs.b.violations.size());
@@ -39,6 +41,7 @@ TEST(TrainTreesConcurrency, TheNumberOfThreadsChangesNothing) {
   const Runs runs;
   TreeTrainingOptions options = SmallTraining();
   options.violations.rounds = options.initiators.rounds = 10;
+  options.view_stride = 3;
   const auto one = TrainTrees(runs.train, runs.validation, options);
   options.threads = 3;
   const auto three = TrainTrees(runs.train, runs.validation, options);
@@ -52,12 +55,48 @@ TEST(TrainTrees, RowsAreBoundedAndWeighAsManyAsThereWere) {
   options.violations.rounds = options.initiators.rounds = 5;
   TreeTrainingReport all, few;
   options.stride = 1;
+  options.view_stride = 0;
   ASSERT_TRUE(TrainTrees(runs.train, runs.validation, options, &all).ok());
   options.max_rows = 2000;
   ASSERT_TRUE(TrainTrees(runs.train, runs.validation, options, &few).ok());
   EXPECT_GT(all.rows, 8000u);
   EXPECT_LT(few.rows, 4000u);
   EXPECT_EQ(few.rows_ahead, all.rows_ahead);
+}
+
+TEST(TrainTrees, WhatOthersWouldHaveSeenIsLearntFromToo) {
+  const Runs runs;
+  TreeTrainingOptions options = SmallTraining();
+  options.violations.rounds = options.initiators.rounds = 5;
+  options.view_stride = 3;
+  TreeTrainingReport with, without;
+  ASSERT_TRUE(TrainTrees(runs.train, runs.validation, options, &with).ok());
+  options.view_stride = 0;
+  ASSERT_TRUE(TrainTrees(runs.train, runs.validation, options, &without).ok());
+  EXPECT_GT(with.rows, without.rows + without.rows / 4);
+  EXPECT_GT(with.initiator_groups, without.initiator_groups);
+  EXPECT_EQ(with.rows_ahead, without.rows_ahead) << "of the runs as they were";
+  EXPECT_EQ(with.ticks, without.ticks);
+}
+
+TEST(TrainTrees, TellsHowWrongDepthsAreThatAreInferred) {
+  Runs runs;
+  TreeTrainingOptions options = SmallTraining();
+  options.violations.rounds = options.initiators.rounds = 2;
+  TreeTrainingReport report;
+  ASSERT_TRUE(TrainTrees(runs.train, runs.validation, options, &report).ok());
+  EXPECT_EQ(report.inferred, 0u) << "nobody tells what is queued";
+  // What calls the store stands there, but for one request in ten that is on its way.
+  const auto& cluster = runs.held.cluster;
+  for (ClusterTick& tick : runs.held.all) {
+    const double there = 0.9 * *tick.edges.depth(cluster.to_store);
+    tick.services.SetDepth(cluster.store, Channel::kQueued, there / 2);
+    tick.services.SetDepth(cluster.store, Channel::kRunning, there / 2);
+  }
+  ASSERT_TRUE(TrainTrees(runs.train, runs.validation, options, &report).ok());
+  EXPECT_EQ(report.inferred, 375u) << "of the logic alone, each 16th tick";
+  EXPECT_GT(report.inferred_error, 0.3);
+  EXPECT_LT(report.inferred_error, 0.1 * report.inferred_depth + 1.5);
 }
 
 TEST(TrainTrees, SaysWhatIsMissing) {

@@ -13,9 +13,9 @@
 // as many: the probabilities stay those of the runs, and a rare violation is not drowned.
 // Validation runs tell when to stop, calibrate, and choose the alarm (fit_alarm.h); nothing else.
 //
-// Threads: runs are read from `threads` threads, a run by one. Cost: runs are read once for
-// training and once for validation; memory `max_rows` rows, and 30 bytes for each tick and class of
-// validation.
+// Threads: runs are read from `threads` threads, a run by one. Cost: a validation run is read three
+// times, a training run once, or with views six times; memory `max_rows` rows, with views twice as
+// many, and 30 bytes for each tick and class of validation.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +33,9 @@
 SEER_BEGIN_NAMESPACE
 
 struct TreeTrainingOptions {
+  // An alarm that foresees the last few violations at any cost is one for nearly nothing.
+  TreeTrainingOptions() { alarm.least_precision = 0.6; }
+
   TreeInputs inputs;
   std::vector<std::int64_t> horizons_ns = {100'000'000, 200'000'000,   300'000'000,
                                            500'000'000, 1'000'000'000, 2'000'000'000};
@@ -41,6 +44,9 @@ struct TreeTrainingOptions {
   FitAlarmOptions alarm;
   std::size_t stride = 20;         // of ticks in which nothing stirs; others: a tenth of that
   std::size_t max_rows = 400'000;  // more: every second quiet one is dropped, again and again
+  // Each training run is shown as others would have seen it too: with fewer probes, with other
+  // targets. Of these ticks each so many-th is learnt from; 0: none.
+  std::size_t view_stride = 3;
   std::size_t threads = 1;
 };
 
@@ -52,6 +58,10 @@ struct TreeTrainingReport {
   FittedAlarm alarm;        // on the validation runs
   double culprit_top1 = 0;  // of the hits there whose initiator is known
   std::uint64_t culprits = 0;
+  // Self depths as they are inferred where a probe is missing, for each service in turn that calls
+  // others: requests by which they are wrong, the mean, and how many stand there.
+  double inferred_error = 0, inferred_depth = 0;
+  std::uint64_t inferred = 0;  // 0: the validation runs do not tell
 };
 
 // InvalidArgument: no runs, none ahead of a violation, validation without any.
