@@ -175,13 +175,28 @@ void TickSums::AddPlainChannel(const ChannelTable& table, Channel channel) {
   double* const sums = column.depths.data();
   std::uint32_t *const came = column.arrivals.data(), *const left = column.departures.data();
   std::uint8_t* const marks = column.marks.data();
-  const Found* const end = found_.data() + found_.size();
-  for (const Found* found = found_.data(); found != end; ++found) {
-    const std::size_t i = found->local, s = found->service;
-    sums[s] += ValueAt(depths, i);
-    AddTo(&came[s], ValueAt(arrivals, i));
-    AddTo(&left[s], ValueAt(departures, i));
+  const Found* const begin = found_.data();
+  const Found* const end = begin + found_.size();
+  const auto add = [=](const Found& found, std::uint32_t depth, std::uint32_t in,
+                       std::uint32_t out) {
+    const std::size_t s = found.service;
+    sums[s] += depth;
+    AddTo(&came[s], in);
+    AddTo(&left[s], out);
     marks[s] = static_cast<std::uint8_t>(marks[s] | kTold | kUntimed);
+  };
+  if (!depths.empty() && !arrivals.empty() && !departures.empty()) {
+    const std::uint32_t *const depth = depths.data(), *const in = arrivals.data();
+    const std::uint32_t* const out = departures.data();
+    for (const Found* found = begin; found != end; ++found) {
+      const std::size_t i = found->local;
+      add(*found, depth[i], in[i], out[i]);
+    }
+    return;
+  }
+  for (const Found* found = begin; found != end; ++found) {
+    const std::size_t i = found->local;
+    add(*found, ValueAt(depths, i), ValueAt(arrivals, i), ValueAt(departures, i));
   }
 }
 
