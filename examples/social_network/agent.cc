@@ -81,7 +81,9 @@ class Agent {
         control_.Send(seer::Encode(topology));
       }
       control_.Send(seer::Encode(snapshot));
-      SendLimits();
+      if (snapshot.tick % 10 == 0) {
+        for (const std::string& name : Names()) SendLimitsOf(name);
+      }
       for (const seer::ActionTaken& taken : executor_->Tick()) control_.Send(seer::Encode(taken));
       spans_->Send([&](const std::string& message) { control_.Send(message); });
       if (snapshot.tick % 10 == 0) SendSpent();
@@ -191,7 +193,7 @@ class Agent {
 
   void AnswerReading(const std::string& request) {
     if (const auto asked = seer::DecodeHwRequest(request); asked.ok()) {
-      SendNetworkShare(asked->target);
+      SendLimitsOf(asked->target);
     }
     control_.Send(seer::AnswerHwRequest(monitor_, request));
   }
@@ -213,29 +215,27 @@ class Agent {
     if (control_.Send(text.str())) known = text.str();
   }
 
-  void SendLimits() {
+  void SendLimitsOf(const std::string& name) {
     const double cores = std::max(1u, std::thread::hardware_concurrency());
-    for (const std::string& name : Names()) {
-      if (cgroups_) {
-        // No limit: nothing that could be raised.
-        SendLimit(name, seer::Action::kCpuLimit, cgroups_->Cores(name).value_or(0), 0.01, cores);
-      }
-      const Role* const role = FindRole(name);
-      if (role != nullptr && role->workers > 0) {
-        SendLimit(name, seer::Action::kPoolSize, board_.WorkersOf(*role), 1, kMostWorkers);
-      }
+    if (cgroups_) {
+      // No limit: nothing that could be raised.
+      SendLimit(name, seer::Action::kCpuLimit, cgroups_->Cores(name).value_or(0), 0.01, cores);
+    }
+    const Role* const role = FindRole(name);
+    if (role != nullptr && role->workers > 0) {
+      SendLimit(name, seer::Action::kPoolSize, board_.WorkersOf(*role), 1, kMostWorkers);
     }
   }
 
-  // Of whom the control plane is about to judge, and of nobody else: it takes a list of all classes
-  // of the device.
-  void SendNetworkShare(const seer::HwTarget& target) {
-    if (network_ == nullptr) return;
+  // Of whom the control plane is about to judge: now, and with the share of the network.
+  void SendLimitsOf(const seer::HwTarget& target) {
     for (const std::string& name : Names()) {
       const bool is_it = target.kind == seer::HwTarget::Kind::kCgroup
                              ? cgroups_ && target.cgroup == "/" + cgroups_->PathOf(name)
                              : target.pid != 0 && target.pid == deployment_.FindPid(name);
       if (!is_it) continue;
+      SendLimitsOf(name);
+      if (network_ == nullptr) return;
       seer::Recommendation question;
       question.action = seer::Action::kNetworkShare;
       question.target.service = name;

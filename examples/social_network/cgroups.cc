@@ -25,17 +25,25 @@ constexpr char kRoot[] = "/sys/fs/cgroup/";
 constexpr char kPrefix[] = "seer-social-";
 constexpr int kPeriodUs = 40'000;  // a limit holds back often, and not for long
 
-bool Version1() { return access("/sys/fs/cgroup/cpu/cgroup.procs", F_OK) == 0; }
+bool Version1() {
+  static const bool version1 = access("/sys/fs/cgroup/cpu/cgroup.procs", F_OK) == 0;
+  return version1;
+}
 
 // Where our groups are made. What limits the processor comes first; the others are for what seer
 // reads of a group.
-std::vector<std::string> Hierarchies() {
+std::vector<std::string> FindHierarchies() {
   if (!Version1()) return {kRoot};
   std::vector<std::string> found;
   for (const char* controller : {"cpu", "cpuacct", "memory", "blkio", "unified"}) {
     const std::string path = std::string(kRoot) + controller + "/";
     if (access((path + "cgroup.procs").c_str(), F_OK) == 0) found.push_back(path);
   }
+  return found;
+}
+
+const std::vector<std::string>& Hierarchies() {
+  static const std::vector<std::string> found = FindHierarchies();
   return found;
 }
 
@@ -81,7 +89,7 @@ std::unique_ptr<Cgroups> Cgroups::Make(std::string* why) {
     *why = "limits of the processor: not root";
     return nullptr;
   }
-  const std::vector<std::string> hierarchies = Hierarchies();
+  const std::vector<std::string>& hierarchies = Hierarchies();
   if (!hierarchies.empty()) RemoveLeftovers();
   auto made = std::make_unique<Cgroups>(NameOf(getpid()));
   made->made_ = true;
