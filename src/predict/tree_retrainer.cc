@@ -33,7 +33,7 @@ using internal::TreeVerdict;
 constexpr std::uint32_t kFruitless = 3, kFruitlessAgain = 12;  // boosts of no use: from scratch
 constexpr std::size_t kFewestBlames = 200;                     // rows, to learn from whom to blame
 constexpr std::size_t kBoostDepth = 4;
-constexpr double kBoostColumns = 0.3;             // drawn for each tree
+constexpr double kBoostColumns = 0.2;             // drawn for each tree
 constexpr std::int64_t kFresh = 600'000'000'000;  // of which half of what is learnt is
 constexpr std::size_t kJudging = 40;              // violations that are enough to judge by
 constexpr std::uint64_t kAnew = 4, kWidely = 12;  // rounds, of which one fits the alarm, and where

@@ -123,7 +123,7 @@ struct RetrainerOptions {
   std::uint32_t trees_a_step = 12;   // that one Step() grows
   std::uint32_t boost_trees = 8, added_trees = 96, scratch_trees = 120;
   double boost_learning_rate = 0.08, scratch_learning_rate = 0.1;  // shrinkage
-  std::size_t boost_rows = 3'000, scratch_rows = 100'000;          // drawn from the buffer, at most
+  std::size_t boost_rows = 1'500, scratch_rows = 100'000;          // drawn from the buffer, at most
 
   std::int64_t recent_ns = 60'000'000'000;  // of which the normaliser takes what is usual
   double drift_shift = 1;                   // in spreads, from which on it is something else
