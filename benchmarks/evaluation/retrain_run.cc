@@ -41,9 +41,8 @@ absl::StatusOr<cluster::BuiltScenario> Build(const RetrainOptions& options, std:
   spec->seconds = minutes * kMinute;
   spec->truth = false;
   spec->update_count = 0;
-  updates = std::min(updates, spec->updates.size());
-  spec->updates.resize(updates);
-  for (std::size_t u = 0; u < updates; ++u) {
+  spec->updates.resize(std::min(updates, spec->updates.size()));
+  for (std::size_t u = 0; u < spec->updates.size(); ++u) {
     spec->updates[u].at_s =
         series ? static_cast<double>(u + 1) * options.phase_minutes * kMinute : 0;
   }
