@@ -122,11 +122,20 @@ StallAttribution AttributeTo(const HwReading& reading, const Healthy& all_well,
     rise.now_us = signals.delay_us.value / requests;
     rise.healthy_us = healthy.median;
     rise.rise_us = std::max(0.0, rise.now_us - healthy.median);
+    double by_itself_us = rules.min_rise_spreads * healthy.spread;
     if (resource == Resource::kCache && signals.delay_us.scope == Scope::kHost) {
-      rise.rise_us = std::min(rise.rise_us, FeltByInstance(reading, all_well, rise.now_us));
+      // Two witnesses, of whom each may be half as sure.
+      by_itself_us = rules.min_probe_spreads * healthy.spread;
+      const double felt_us = FeltByInstance(reading, all_well, rise.now_us);
+      const double least_felt_us =
+          std::max({rules.min_felt_us, rules.min_rise_share * rules.healthy_latency_us,
+                    rules.min_probe_spreads * all_well.busy_us.spread});
+      rise.blamed =
+          rise.rise_us >= std::max(least, by_itself_us) && felt_us >= least_felt_us && felt_us > 0;
+      rise.rise_us = std::min(rise.rise_us, felt_us);
+    } else {
+      rise.blamed = rise.rise_us >= std::max(least, by_itself_us) && rise.rise_us > 0;
     }
-    rise.blamed = rise.rise_us >= std::max(least, rules.min_rise_spreads * healthy.spread) &&
-                  rise.rise_us > 0;
     found.by_rise[found.compared++] = rise;
   }
   if (found.compared == 0) return found;

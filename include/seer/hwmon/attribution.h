@@ -11,8 +11,9 @@
 //
 // Two things are more than a comparison. Waiting for memory capacity comes with its storage (the
 // monitor has put it together already). And a monitor without counters tells of the cache by how a
-// probe of its own slowed down (scope kHost): that counts only as far as the instance itself needs
-// more processor time for a request than it did.
+// probe of its own slowed down (scope kHost): that is held against how the probe does when all is
+// well, and counts only as far as the instance itself needs more processor time for a request than
+// it did.
 //
 // Of several readings, a resource that was short in only a third of them or fewer is not blamed: a
 // process that came and went, or a packet that was seen waiting twice by chance, is no cause that
@@ -41,6 +42,11 @@ struct AttributionRules {
   double healthy_latency_us = 0;  // the median; 0: not known
   // And so many spreads of the healthy stalls themselves.
   double min_rise_spreads = 4;
+  // Of a probe's slowdown: so many spreads of its own, and so much of it that is felt, in spreads
+  // of the processor time of a healthy request, too. Two witnesses, of whom each may be half as
+  // sure.
+  double min_probe_spreads = 2;
+  double min_felt_us = 20;
   std::uint32_t min_samples = 3;   // readings of the baseline
   std::uint64_t min_requests = 5;  // in the reading
   // With so many more requests than usual, waiting for the network, for storage, or for processors
