@@ -63,7 +63,7 @@ TEST(ScenarioSet, WrongFilesAreRefusedWithTheField) {
 
 // What is shipped: no run, placement, seed, load or schedule of faults in two sets.
 TEST(ScenarioSet, SetsOfTheShippedFilesShareNothing) {
-  for (const char* name : {"quick.json", "full.json", "tiny.json"}) {
+  for (const char* name : {"quick.json", "full.json", "tiny.json", "loop.json"}) {
     SCOPED_TRACE(name);
     const ScenarioSet set = Shipped(name);
     std::vector<SplitRow> rows;
@@ -80,6 +80,26 @@ TEST(ScenarioSet, SetsOfTheShippedFilesShareNothing) {
     std::sort(seeds.begin(), seeds.end());
     EXPECT_EQ(std::adjacent_find(seeds.begin(), seeds.end()), seeds.end());
   }
+}
+
+// A model of quick's training runs may serve in the loop's test runs, which nobody else has.
+TEST(ScenarioSet, TheLoopsTestRunsAreNobodyElses) {
+  const ScenarioSet loop = Shipped("loop.json"), quick = Shipped("quick.json");
+  std::vector<std::uint64_t> taken;
+  for (const char* name :
+       {"quick.json", "full.json", "tiny.json", "social.json", "social-three-tier.json"}) {
+    for (const RunPlan& plan : RunsOf(Shipped(name))) taken.push_back(plan.seed);
+  }
+  int tests = 0;
+  for (const RunPlan& plan : RunsOf(loop)) {
+    const bool is_test = plan.set == "test";
+    EXPECT_EQ(std::count(taken.begin(), taken.end(), plan.seed), is_test ? 0 : 1) << plan.name;
+    tests += is_test ? 1 : 0;
+  }
+  EXPECT_EQ(tests, 7);
+  EXPECT_EQ(loop.training.rounds, quick.training.rounds);
+  EXPECT_EQ(loop.culprits, quick.culprits);
+  EXPECT_EQ(loop.causes, quick.causes);
 }
 
 TEST(ScenarioSet, ASeedInTwoSetsIsFound) {
