@@ -124,7 +124,7 @@ StallAttribution AttributeTo(const HwReading& reading, const Healthy& all_well,
     rise.rise_us = std::max(0.0, rise.now_us - healthy.median);
     double by_itself_us = rules.min_rise_spreads * healthy.spread;
     if (resource == Resource::kCache && signals.delay_us.scope == Scope::kHost) {
-      // Two witnesses, of whom each may be half as sure.
+      // Two witnesses, of whom none need be as sure as one alone.
       by_itself_us = rules.min_probe_spreads * healthy.spread;
       const double felt_us = FeltByInstance(reading, all_well, rise.now_us);
       const double least_felt_us =

@@ -43,9 +43,9 @@ struct AttributionRules {
   // And so many spreads of the healthy stalls themselves.
   double min_rise_spreads = 4;
   // Of a probe's slowdown: so many spreads of its own, and so much of it that is felt, in spreads
-  // of the processor time of a healthy request, too. Two witnesses, of whom each may be half as
-  // sure.
-  double min_probe_spreads = 2;
+  // of the processor time of a healthy request, too. Two witnesses, of whom none need be as sure
+  // as one alone.
+  double min_probe_spreads = 1;
   double min_felt_us = 20;
   std::uint32_t min_samples = 3;   // readings of the baseline
   std::uint64_t min_requests = 5;  // in the reading

@@ -123,7 +123,9 @@ class Microbenchmarks {
   MicrobenchmarkRun Sense(Microbenchmark benchmark, const Placement& placement,
                           const Stop& stop = nullptr);
 
-  // Senses with each that can run, and keeps what it says as the idle machine's.
+  // Senses with each that can run, and keeps what it says as the idle machine's. Unavailable where
+  // one of them was hardly let run, three times: those that were stay calibrated, and slowdowns of
+  // the others are not known.
   absl::Status Calibrate(const Placement& placement, const Stop& stop = nullptr);
   double idle_ns(Microbenchmark benchmark) const {
     return idle_ns_[static_cast<std::size_t>(benchmark)];
