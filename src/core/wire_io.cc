@@ -275,7 +275,10 @@ absl::Status WireReader::Column(const char* field, std::size_t count,
   // First whether all of it is there, then the memory for it.
   std::size_t at = 0;
   for (std::size_t i = 0; i < count; i += kColumnBlock) {
-    if (at >= bytes_.size()) return Need(field, count, sizeof(std::uint32_t));
+    if (at >= bytes_.size()) {
+      return Error(field, absl::StrCat("ends after ", i, " of its ", count,
+                                       " numbers; the sender's lengths contradict each other"));
+    }
     const auto width = static_cast<std::uint8_t>(bytes_[at]);
     if (width != 1 && width != 2 && width != 4) {
       return Error(field, absl::StrCat("block ", i / kColumnBlock, " has numbers of ", width,

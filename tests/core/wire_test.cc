@@ -424,6 +424,37 @@ TEST(Wire, PeaksAndTimesThatContradictTheInstancesAreRefusedByName) {
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
 }
 
+// Columns of several blocks, of which each may be the last that is there; of four wide blocks and
+// their widths there are as many bytes as of all numbers. Into a fresh value and into one that
+// holds columns already.
+TEST(Wire, AColumnMayEndBetweenItsBlocksOnlyWhereItIsOver) {
+  constexpr std::uint32_t kRows = 4 * 128 + 1;
+  Snapshot snapshot;
+  snapshot.instances.Reset(kRows);
+  snapshot.edges.Reset(kRows);
+  ChannelSample sample;
+  sample.depth = 1u << 31;  // four bytes each
+  sample.peak = sample.mean_wait_us = 1u << 30;
+  sample.timed = true;
+  for (std::uint32_t i = 0; i + 1 < kRows; ++i) {  // the last row is not seen
+    snapshot.instances.Set(InstanceId(i), Channel::kSend, sample);
+    snapshot.edges.Set(EdgeId(i), {0, 0, 1u << 29});
+  }
+  const std::string bytes = Encode(snapshot);
+  const std::map<std::uint32_t, std::string> sections = SectionsOf(bytes);
+  for (const std::uint32_t tag : {2, 3, 6, 7}) {  // each ends with a column
+    for (std::size_t cut = 1; cut < kRows * sizeof(std::uint32_t); ++cut) {
+      auto shorter = sections;
+      shorter.at(tag).resize(shorter.at(tag).size() - cut);
+      const std::string message = MessageOf(bytes, shorter);
+      Snapshot fresh;
+      Snapshot used = snapshot;
+      ASSERT_TRUE(absl::IsInvalidArgument(DecodeTo(message, &fresh))) << tag << ", less " << cut;
+      ASSERT_TRUE(absl::IsInvalidArgument(DecodeTo(message, &used))) << tag << ", less " << cut;
+    }
+  }
+}
+
 TEST(Wire, NumbersThatAreNotFiniteAreRefusedByName) {
   for (double bad :
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
