@@ -1,10 +1,12 @@
 #include "seer/window/trace_assembler.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <unordered_map>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "window/host_skews.h"
 #include "window/trace_tree.h"
 
@@ -15,7 +17,7 @@ namespace {
 constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
 // No two clocks are nine years apart.
 constexpr std::int64_t kMaxSkewNs = std::int64_t{1} << 58;
-// One wrong clock must not end all traces: an end so far ahead moves time only when many follow.
+// One wrong clock must not end all traces: to an end so far away time moves only when many say so.
 constexpr std::int64_t kMaxJumpNs = 3'600'000'000'000;
 constexpr int kJumpVotes = 16;
 
@@ -23,11 +25,9 @@ std::int64_t Limited(std::int64_t ahead_ns) {
   return std::clamp(ahead_ns, -kMaxSkewNs, kMaxSkewNs);
 }
 
+// Seeded anew in each process: ids come from whoever sends requests, and must not collide at will.
 struct TraceHash {
-  std::size_t operator()(TraceId id) const noexcept {
-    return static_cast<std::size_t>((id.low ^ (id.high >> 17) ^ (id.high << 47)) *
-                                    0x9e3779b97f4a7c15u);
-  }
+  std::size_t operator()(TraceId id) const noexcept { return absl::HashOf(id.high, id.low); }
 };
 
 }  // namespace
@@ -100,9 +100,11 @@ class TraceAssembler::Impl {
   using PendingMap = std::unordered_map<TraceId, Pending, TraceHash>;
 
   void Pass(std::int64_t end_ns) {
-    if (started_ && end_ns - now_ns_ > kMaxJumpNs && ++jump_votes_ < kJumpVotes) return;
+    const bool far = started_ && std::abs(end_ns - now_ns_) > kMaxJumpNs;
+    if (far && ++jump_votes_ < kJumpVotes) return;
     jump_votes_ = 0;
-    now_ns_ = started_ ? std::max(now_ns_, end_ns) : end_ns;
+    if (far && end_ns < now_ns_) Finish();  // what waits for the time that never was
+    now_ns_ = started_ && !far ? std::max(now_ns_, end_ns) : end_ns;
     started_ = true;
     GiveOld();
   }

@@ -279,6 +279,20 @@ TEST_F(TraceAssemblerTest, MemoryIsBounded) {
   EXPECT_EQ(given, assembler.stats().traces);
 }
 
+// Trace ids come with the requests, from anybody. These fell on one place of a table once, and each
+// span then cost a look at all traces: this would take minutes.
+TEST_F(TraceAssemblerTest, WhoChoosesTraceIdsCannotMakeThemCollide) {
+  constexpr std::uint64_t kMany = 100'000;
+  TraceAssembler assembler = Make({});
+  for (std::uint64_t high = 0; high < kMany; ++high) {
+    SpanInterval span = Server(1, 0, kFront, 0, 1, 2);
+    span.trace = {high, (high >> 17) ^ (high << 47) ^ 0x123456789abcdef0u};
+    assembler.Add(span);
+  }
+  assembler.Finish();
+  EXPECT_EQ(traces.size(), kMany);
+}
+
 TEST_F(TraceAssemblerTest, IncompleteTracesAreLeftOutWhenAsked) {
   TraceAssemblerOptions options;
   options.give_incomplete = false;
@@ -298,6 +312,20 @@ TEST_F(TraceAssemblerTest, OneWrongClockDoesNotEndAllTraces) {
   assembler.Finish();
   ASSERT_EQ(traces.size(), 2u);
   EXPECT_FALSE(traces[0].incomplete);
+}
+
+TEST_F(TraceAssemblerTest, NorDoesAWrongClockThatIsTheFirst) {
+  TraceAssembler assembler = Make();
+  assembler.Add(Of(Server(99, 0, kFront, 0, 0, 1), 1000, std::int64_t{1} << 40));
+  for (std::uint64_t trace = 0; trace < 200; ++trace) {
+    for (const SpanInterval& span : Sequence()) {
+      assembler.Add(Of(span, trace, 100 * static_cast<std::int64_t>(trace)));
+    }
+  }
+  EXPECT_GT(traces.size(), 150u) << "as their time passes, not at the end";
+  assembler.Finish();
+  EXPECT_EQ(assembler.stats().evicted, 0u);
+  EXPECT_LE(assembler.stats().incomplete, 2u) << "both halves of one that was on its way";
 }
 
 TEST_F(TraceAssemblerTest, SkewedClocksAreToldAndCorrected) {
