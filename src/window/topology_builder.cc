@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
@@ -21,6 +23,10 @@ std::optional<std::int64_t> FirstKnown(const Span& span, Stamps... stamps) {
 }
 
 }  // namespace
+
+std::size_t TopologyBuilder::IdHash::operator()(std::uint64_t id) const noexcept {
+  return absl::HashOf(id);
+}
 
 TopologyBuilder::TopologyBuilder(TopologyBuilderOptions options)
     : options_(std::move(options)), topology_(options_.epoch) {}
@@ -219,11 +225,16 @@ void TopologyBuilder::LearnServed(const Span& span, NodeNumbering& node, SpanInt
     sink(interval);
     return;
   }
-  if (!waiting_order_.empty() && waiting_order_.size() >= options_.max_joins) {
-    Expire(waiting_order_.front().second + options_.join_ns + 1, sink);
+  if (!waiting_.empty() && waiting_.size() >= options_.max_joins) {
+    Expire(waiting_.front().at_ns + options_.join_ns + 1, sink);
   }
-  waiting_.emplace(interval.parent_id, Waiting{interval, method, now_ns});
-  waiting_order_.emplace_back(interval.parent_id, now_ns);
+  const std::uint64_t number = first_number_ + waiting_.size();
+  const auto [line, fresh] = lines_.try_emplace(interval.parent_id, Line{number, number});
+  if (!fresh) At(std::exchange(line->second.last, number)).next = number;
+  Waiting& waiting = waiting_.emplace_back();
+  waiting.interval = interval;
+  waiting.method = method;
+  waiting.at_ns = now_ns;
 }
 
 void TopologyBuilder::Place(SpanInterval* served, MethodId method, ServiceId caller, bool root,
@@ -252,21 +263,26 @@ void TopologyBuilder::Remember(std::uint64_t span_id, ServiceId service, std::in
   }
   known_[span_id] = {service, now_ns};
   known_order_.emplace_back(span_id, now_ns);
-  for (auto it = waiting_.find(span_id); it != waiting_.end(); it = waiting_.find(span_id)) {
-    HandOn(it, service, now_ns, sink);
+  const auto line = lines_.find(span_id);
+  if (line == lines_.end()) return;
+  std::uint64_t number = line->second.first;
+  lines_.erase(line);
+  while (number != 0) {
+    Waiting& served = At(number);
+    number = served.next;
+    HandOn(served, service, now_ns, sink);
   }
 }
 
-void TopologyBuilder::HandOn(WaitingById::iterator waiting, ServiceId caller, std::int64_t now_ns,
+void TopologyBuilder::HandOn(Waiting& waiting, ServiceId caller, std::int64_t now_ns,
                              const IntervalSink& sink) {
-  Waiting served = waiting->second;
-  waiting_.erase(waiting);
+  waiting.waits = false;
   if (caller.valid()) {
-    Place(&served.interval, served.method, caller, false, now_ns);
+    Place(&waiting.interval, waiting.method, caller, false, now_ns);
   } else {
     ++stats_.without_caller;
   }
-  sink(served.interval);
+  sink(waiting.interval);
 }
 
 void TopologyBuilder::Expire(std::int64_t now_ns, const IntervalSink& sink) {
@@ -277,14 +293,20 @@ void TopologyBuilder::Expire(std::int64_t now_ns, const IntervalSink& sink) {
     if (it != known_.end() && it->second.at_ns == known_order_.front().second) known_.erase(it);
     known_order_.pop_front();
   }
-  while (!waiting_order_.empty() && old(waiting_order_.front().second)) {
-    const auto [from, to] = waiting_.equal_range(waiting_order_.front().first);
-    for (auto it = from; it != to; ++it) {
-      if (it->second.at_ns != waiting_order_.front().second) continue;
-      HandOn(it, ServiceId(), now_ns, sink);
-      break;
+  while (!waiting_.empty() && old(waiting_.front().at_ns)) {
+    Waiting& oldest = waiting_.front();
+    if (oldest.waits) {
+      // The first of its line, as lines are in the same order.
+      const auto line = lines_.find(oldest.interval.parent_id);
+      if (oldest.next != 0) {
+        line->second.first = oldest.next;
+      } else {
+        lines_.erase(line);
+      }
+      HandOn(oldest, ServiceId(), now_ns, sink);
     }
-    waiting_order_.pop_front();
+    waiting_.pop_front();
+    ++first_number_;
   }
 }
 

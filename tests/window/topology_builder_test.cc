@@ -252,6 +252,38 @@ TEST_F(NodeSpansTest, SpansWithoutAnEndAreCounted) {
   EXPECT_EQ(builder.stats().unfinished, 1u);
 }
 
+// A tool that sends one traceparent with all of its requests. Each of them must not cost a look at
+// all others: this would take minutes.
+TEST_F(NodeSpansTest, ManyMayWaitForTheSameParent) {
+  TopologyBuilderOptions options;
+  options.max_joins = 1 << 17;
+  options.join_ns = 1 << 17;
+  builder = TopologyBuilder(options);
+  ASSERT_TRUE(builder.LearnNode(node).ok());
+  constexpr std::int64_t kMany = 100'000;
+  for (std::int64_t i = 0; i < kMany; ++i) {
+    Learn(
+        Batch(cart_1, {Make(SpanSide::kServer, 1000 + static_cast<std::uint64_t>(i), 20, get, i)}),
+        i);
+  }
+  EXPECT_TRUE(intervals.empty());
+  const auto keep = [&](const SpanInterval& interval) { intervals.push_back(interval); };
+  builder.FlushJoins(options.join_ns + kMany / 2, keep);
+  ASSERT_EQ(intervals.size(), static_cast<std::size_t>(kMany / 2));
+  EXPECT_EQ(builder.stats().without_caller, intervals.size());
+  // Then the parent comes after all.
+  Learn(Batch(front_1, {Make(SpanSide::kClient, 20, 10, get, 2000)}), options.join_ns + kMany / 2);
+  ASSERT_EQ(intervals.size(), static_cast<std::size_t>(kMany + 1));
+  const ServiceId our_front = *builder.topology().FindService("front");
+  for (std::int64_t i = 0; i < kMany; ++i) {
+    const SpanInterval& interval = intervals[static_cast<std::size_t>(i)];
+    ASSERT_EQ(interval.start_ns, i) << "in the order in which they came";
+    ASSERT_EQ(interval.caller, i < kMany / 2 ? ServiceId() : our_front);
+  }
+  builder.FlushJoins(10 * kSecond, keep);
+  EXPECT_EQ(intervals.size(), static_cast<std::size_t>(kMany + 1)) << "each once";
+}
+
 TEST_F(NodeSpansTest, WhatWaitsIsBounded) {
   TopologyBuilderOptions options;
   options.max_joins = 8;

@@ -137,12 +137,25 @@ class TopologyBuilder {
     ServiceId service;  // that it is part of: of a call, the caller
     std::int64_t at_ns = 0;
   };
+  // A server's span whose parent has not come. Many may have the same parent: a tool that sends one
+  // traceparent with all of its requests is enough.
   struct Waiting {
     SpanInterval interval;
     MethodId method;
     std::int64_t at_ns = 0;
+    std::uint64_t next = 0;  // number of the next one with this parent; 0: it is the last
+    bool waits = true;
   };
-  using WaitingById = std::unordered_multimap<std::uint64_t, Waiting>;  // by parent id
+  struct Line {
+    std::uint64_t first = 0, last = 0;  // numbers
+  };
+  // Seeded anew in each process: ids come from whoever sends requests, and must not collide at
+  // will.
+  struct IdHash {
+    std::size_t operator()(std::uint64_t id) const noexcept;
+  };
+  template <typename Value>
+  using ById = std::unordered_map<std::uint64_t, Value, IdHash>;
 
   absl::StatusOr<ServiceId> SeeService(std::string_view name);
   absl::StatusOr<EdgeId> SeeEdge(ServiceId caller, ServiceId callee, bool async,
@@ -157,8 +170,8 @@ class TopologyBuilder {
              std::int64_t now_ns);
   void Remember(std::uint64_t span_id, ServiceId service, std::int64_t now_ns,
                 const IntervalSink& sink);
-  void HandOn(WaitingById::iterator waiting, ServiceId caller, std::int64_t now_ns,
-              const IntervalSink& sink);
+  void HandOn(Waiting& waiting, ServiceId caller, std::int64_t now_ns, const IntervalSink& sink);
+  Waiting& At(std::uint64_t number) { return waiting_[number - first_number_]; }
   void Expire(std::int64_t now_ns, const IntervalSink& sink);
 
   TopologyBuilderOptions options_;
@@ -166,10 +179,11 @@ class TopologyBuilder {
   TopologyBuilderStats stats_;
   std::vector<std::int64_t> edge_seen_ns_;  // by EdgeId
   std::unordered_map<std::string, NodeNumbering> nodes_;
-  std::unordered_map<std::uint64_t, Known> known_;
+  ById<Known> known_;
   std::deque<std::pair<std::uint64_t, std::int64_t>> known_order_;
-  WaitingById waiting_;
-  std::deque<std::pair<std::uint64_t, std::int64_t>> waiting_order_;
+  std::deque<Waiting> waiting_;     // as they came, by number; those handed on until their turn
+  std::uint64_t first_number_ = 1;  // of waiting_.front()
+  ById<Line> lines_;                // those that wait, by parent id
 };
 
 SEER_END_NAMESPACE
