@@ -92,6 +92,7 @@ void ViolationDetector::Step(Tick tick, const ClusterTick* values, const Topolog
       row = &values->classes[i];
     }
     const bool removed = i >= classes.size() || classes[i].removed;
+    if (removed && classes_[i].open < 0 && !classes_[i].ring.empty()) classes_[i] = ClassState();
     StepClass(ClassId(static_cast<std::uint32_t>(i)), tick, removed ? nullptr : row,
               i < classes.size() ? classes[i].target : QosTarget());
   }
@@ -100,6 +101,9 @@ void ViolationDetector::Step(Tick tick, const ClusterTick* values, const Topolog
 void ViolationDetector::StepClass(ClassId id, Tick tick, const ClassTick* row,
                                   const QosTarget& target) {
   ClassState& state = classes_[id.index()];
+  // Whoever declares classes by the thousand, with windows of an hour, gets no memory for them
+  // before somebody sees their requests.
+  if (state.ring.empty() && row == nullptr) return;
   const std::size_t ticks = WindowTicks(target, period_);
   if (state.ring.size() != ticks + 1) {
     state.ring.assign(ticks + 1, {});  // a new target is judged by what comes from now on

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/support/allocations.h"
 
 namespace seer {
 namespace {
@@ -179,6 +180,37 @@ TEST_F(ViolationsTest, AnotherTargetIsCountedFromTheLatencies) {
   EXPECT_EQ(OverTarget(quantiles, target, true), 3u);
   quantiles.p50_ns = 55 * kMs;
   EXPECT_EQ(OverTarget(quantiles, target, true), 101u);
+}
+
+// Any node may declare classes, and a window of an hour has 36,000 ticks.
+TEST_F(ViolationsTest, ClassesThatNobodySeesTakeNoWindow) {
+  const QosTarget hour = QosTarget::AtMost(0.1, milliseconds(50), std::chrono::hours(1));
+  std::vector<ClassId> declared;
+  for (int i = 0; i < 200; ++i) {
+    declared.push_back(*topology.AddRequestClass("", std::to_string(i), hour));
+  }
+  const ClassId seen = declared.back();
+  std::vector<ClusterTick> ticks;
+  for (Tick tick = 0; tick < 3; ++tick) {
+    ticks.push_back(Make(tick, 10, 10));
+    ticks.back().classes[seen.index()] = ticks.back().classes[page.index()];
+  }
+  const testing::Allocations allocations;
+  for (const ClusterTick& tick : ticks) detector.Observe(tick, topology);
+  EXPECT_LT(allocations.peak_bytes(), 2u << 20);
+  EXPECT_TRUE(detector.breaching(seen));
+  EXPECT_TRUE(detector.breaching(page));
+  EXPECT_FALSE(detector.breaching(declared.front()));
+  // One that is removed is told to its end.
+  ASSERT_TRUE(topology.RemoveRequestClass(seen).ok());
+  for (Tick tick = 3; tick < 60; ++tick) detector.Observe(Make(tick, 0, 0), topology);
+  ASSERT_TRUE(detector.open().empty());
+  const auto violations = detector.TakeFinished();
+  ASSERT_EQ(violations.size(), 2u);
+  for (const Violation& violation : violations) {
+    EXPECT_EQ(violation.start_ns, 100 * kMs);
+    EXPECT_EQ(violation.end_ns, violation.request_class == seen ? 300 * kMs : 1200 * kMs);
+  }
 }
 
 TEST_F(ViolationsTest, AgreesWithTheDefinition) {
