@@ -38,7 +38,9 @@ struct Gap {
 
 struct ServiceSums {
   std::int64_t running_ns = 0, queued_ns = 0, blocked_ns = 0;
-  std::int64_t served_ns = 0, waited_ns = 0;  // of those that left in the tick
+  // Of those that left in the tick, from their beginnings, which may be long ago: no sum of them
+  // overflows. Exact up to 104 days together.
+  double served_ns = 0, waited_ns = 0;
   std::uint32_t running = 0, queued = 0, blocked = 0;
   std::uint32_t began = 0, ended = 0, came = 0, taken = 0;
   bool calls = false;  // has live synchronous edges to others
@@ -435,13 +437,13 @@ void SpanDepths::Impl::SumPart(const Part& part, std::int64_t start_ns, std::int
     sums.began += now(part.work_ns) ? 1 : 0;
     if (now(part.end_ns)) {
       ++sums.ended;
-      sums.served_ns += part.end_ns - part.work_ns;
+      sums.served_ns += static_cast<double>(part.end_ns - part.work_ns);
     }
     if (part.queue_known) {
       sums.came += now(part.start_ns) ? 1 : 0;
       if (now(part.work_ns)) {
         ++sums.taken;
-        sums.waited_ns += part.work_ns - part.start_ns;
+        sums.waited_ns += static_cast<double>(part.work_ns - part.start_ns);
       }
     }
   }
@@ -512,9 +514,7 @@ void SpanDepths::Impl::PublishService(ServiceId id, std::int64_t end_ns) {
   if (sums.gap) return;
   const double period_ns = static_cast<double>(period().ns());
   const auto mean = [&](std::int64_t ns) { return static_cast<double>(ns) / period_ns; };
-  const auto wait_us = [](std::int64_t ns, std::uint32_t of) {
-    return static_cast<double>(ns) / 1000.0 / of;
-  };
+  const auto wait_us = [](double ns, std::uint32_t of) { return ns / 1000.0 / of; };
   ServiceTable& table = tick_.services;
   if (served_.Before(id.index(), end_ns)) {
     table.SetDepth(id, Channel::kRunning, sums.running);

@@ -344,6 +344,21 @@ TEST_F(SpanDepthsTest, HostileTimesEndInFiniteTime) {
   EXPECT_GT(depths.stats().negative, 0u);
 }
 
+TEST_F(SpanDepthsTest, RequestsOfCenturiesHaveAMeanToo) {
+  SpanDepths depths = Make();
+  const Tick tick = 17'000'000'000;
+  depths.StartAt(tick);
+  SpanInterval served = Served(Call(in, 0, 0), 0, 0, 0);
+  served.start_ns = served.work_ns = -(std::int64_t{1} << 61);
+  served.end_ns = tick * kTick + 50 * kMs;
+  for (int i = 0; i < 5; ++i) depths.Add(served);  // more than 64 bits of nanoseconds together
+  depths.Finish();
+  const auto wait_us = At(tick).services.mean_wait_us(front, Channel::kRunning);
+  ASSERT_TRUE(wait_us.has_value());
+  EXPECT_FLOAT_EQ(static_cast<float>(*wait_us),
+                  static_cast<float>(served.end_ns - served.start_ns) / 1000);
+}
+
 TEST_F(SpanDepthsTest, SteadyTicksAllocateNothing) {
   SpanDepthsOptions options;
   options.reorder_ns = 200 * kMs;
