@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::size_t kMaxKeptTicks = 1 << 16;
 constexpr std::int64_t kTimeLimit = std::int64_t{1} << 62;
+// One wrong clock must not end all attribution: so far away time moves only when many say so.
+constexpr std::int64_t kMaxJumpNs = 3'600'000'000'000;
+constexpr int kJumpVotes = 16;
 // Of the time that a service works longer, what another grew by for which it may have waited then.
 constexpr double kLeastCause = 0.15;
 // What requests of all classes weigh, in slow requests of the class.
@@ -67,6 +70,7 @@ class CulpritFinder::Impl {
     return found == buckets.end() ? nullptr : &found->second;
   }
   Tick TickAt(std::int64_t ns) const { return options_.period.TickAt(ns); }
+  bool Pass(Tick tick);
 
   Sums Sum(const Buckets& ring, const Ranges& ranges) const;
   double RateGrowth(const Buckets& ring, const Ranges& usual, const Violation& violation,
@@ -88,16 +92,31 @@ class CulpritFinder::Impl {
   std::vector<Buckets> classes_;  // by ClassId
   Buckets all_;                   // requests of all classes, nothing else
   Tick newest_ = std::numeric_limits<Tick>::min();
+  int jump_votes_ = 0;
 };
+
+// False if the tick is too old, or nobody's.
+bool CulpritFinder::Impl::Pass(Tick tick) {
+  const auto kept = static_cast<Tick>(kept_);
+  if (newest_ == std::numeric_limits<Tick>::min()) newest_ = tick;
+  const Tick far = std::max<Tick>(kMaxJumpNs / options_.period.ns(), kept);
+  if (tick - newest_ > far || newest_ - tick > far) {
+    if (++jump_votes_ < kJumpVotes) return false;
+    classes_.clear();
+    all_.clear();
+    newest_ = tick;
+  }
+  jump_votes_ = 0;
+  if (tick <= newest_ - kept) return false;
+  newest_ = std::max(newest_, tick);
+  return true;
+}
 
 void CulpritFinder::Impl::Observe(const RequestTrace& trace) {
   if (trace.hops.empty() || !topology_->Has(trace.request_class)) return;
   if (trace.start_ns() < -kTimeLimit / 2 || trace.start_ns() > kTimeLimit) return;
   const Tick tick = TickAt(trace.start_ns());
-  if (newest_ != std::numeric_limits<Tick>::min() && tick <= newest_ - static_cast<Tick>(kept_)) {
-    return;
-  }
-  newest_ = std::max(newest_, tick);
+  if (!Pass(tick)) return;
   if (classes_.size() <= trace.request_class.index()) {
     classes_.resize(trace.request_class.index() + 1);
   }

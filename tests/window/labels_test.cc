@@ -492,5 +492,19 @@ TEST_F(CulpritTest, OldTracesAndStrangeTimesAreIgnored) {
   }
 }
 
+TEST_F(CulpritTest, OneWrongClockDoesNotEndAllAttribution) {
+  constexpr double kYear = 365.0 * 24 * 3600 * 1000;  // in ms
+  Spends fault;
+  fault.deep = 120;
+  for (const double wrong_until : {10.0, 40000.0}) {  // from the first request on, or now and then
+    finder_ = CulpritFinder(&topology);
+    for (double at = 0; at < 43000; at += 10) {
+      if (at < wrong_until && static_cast<int>(at) % 1000 == 0) Request(at + kYear, Spends());
+      Request(at, at < 40000 ? Spends() : fault);
+    }
+    EXPECT_EQ(finder_.Find(At(40500, 43000, page)).culprit, deep) << wrong_until;
+  }
+}
+
 }  // namespace
 }  // namespace seer
