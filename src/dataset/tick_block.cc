@@ -283,13 +283,22 @@ absl::Status TickBlock::DecodeColumns(std::string_view bytes) {
   class_.counts.assign(bucket_count, 0);
 
   ColumnDecoder decoder;
+  std::vector<unsigned> decoded;  // field and channel
   while (!bytes.empty()) {
     ColumnView view;
     SEER_RETURN_IF_ERROR(internal::NextColumn(&bytes, &view));
-    const auto scalar = [&](auto* values) { return decoder.Decode(view, 1, n, values); };
-    const auto of_class = [&](auto* values) {
-      return decoder.Decode(view, shape.classes, n, values);
+    // Each column once: a few bytes can stand for as many values as a block may have.
+    const auto decode = [&](std::uint8_t channel, std::size_t rows, std::size_t columns,
+                            auto* values) -> absl::Status {
+      const unsigned which = static_cast<unsigned>(view.field) << 8 | channel;
+      if (std::find(decoded.begin(), decoded.end(), which) != decoded.end()) {
+        return Contradiction("has a column twice");
+      }
+      decoded.push_back(which);
+      return decoder.Decode(view, rows, columns, values);
     };
+    const auto scalar = [&](auto* values) { return decode(0, 1, n, values); };
+    const auto of_class = [&](auto* values) { return decode(0, shape.classes, n, values); };
     // A column of services or edges, in the memory that it had in the block before.
     const auto table = [&](auto member) -> absl::Status {
       const bool is_edge = view.channel == kEdgeChannel;
@@ -300,7 +309,7 @@ absl::Status TickBlock::DecodeColumns(std::string_view bytes) {
       Columns& columns = is_edge ? edge_ : is_whole ? outstanding_ : channels_[view.channel];
       Columns& old = is_edge ? old_edge : is_whole ? old_outstanding : old_channels[view.channel];
       if ((columns.*member).empty()) (columns.*member).swap(old.*member);
-      return decoder.Decode(view, is_edge ? shape.edges : shape.services, n, &(columns.*member));
+      return decode(view.channel, is_edge ? shape.edges : shape.services, n, &(columns.*member));
     };
     absl::Status status;
     switch (view.field) {
@@ -365,10 +374,10 @@ absl::Status TickBlock::DecodeColumns(std::string_view bytes) {
         status = of_class(&class_.buckets);
         break;
       case Field::kBucketIndex:
-        status = decoder.Decode(view, 1, bucket_count, &class_.index);
+        status = decode(0, 1, bucket_count, &class_.index);
         break;
       case Field::kBucketCount:
-        status = decoder.Decode(view, 1, bucket_count, &class_.counts);
+        status = decode(0, 1, bucket_count, &class_.counts);
         break;
       default:
         break;  // of a newer minor version

@@ -147,6 +147,24 @@ TEST(TickBlock, RefusesValuesThatCannotBe) {
   EXPECT_FALSE(with(internal::Field::kDepth, depth(0xffffffff)).ok());
 }
 
+// Seventeen bytes can stand for four million values, which take milliseconds to fill in.
+TEST(TickBlock, AColumnThatIsThereTwiceIsRefused) {
+  std::string bytes;
+  ASSERT_TRUE(TickBlock::Encode(RandomTicks(1, 20, 3), 3, &bytes).ok());
+  TickBlock block;
+  ASSERT_TRUE(block.Decode(bytes).ok());
+  std::string_view rest = std::string_view(bytes).substr(40);  // behind the sizes
+  int columns = 0;
+  for (; !rest.empty(); ++columns) {
+    const std::string_view before = rest;
+    internal::ColumnView column;
+    ASSERT_TRUE(internal::NextColumn(&rest, &column).ok());
+    std::string twice = bytes + std::string(before.substr(0, before.size() - rest.size()));
+    EXPECT_EQ(block.Decode(twice).code(), absl::StatusCode::kDataLoss) << columns;
+  }
+  EXPECT_GT(columns, 20);
+}
+
 // Checksums are above this: whatever bytes pass them must do no harm.
 TEST(TickBlock, AnyBytesAreAnErrorOrASoundBlock) {
   const std::vector<ClusterTick> ticks = RandomTicks(5, 12, 3);
