@@ -218,6 +218,7 @@ Record RunPart(const ArmContext& context, const PartPlan& part,
   plan.shape = options.shape;
   plan.seed = part.seed;
   for (std::size_t i = 0; i < kRequestKinds; ++i) plan.target_ns[i] = Targets()[i].latency_ns;
+  plan.each = !options.faults;
 
   ScriptOptions script;
   script.seed = part.seed;
@@ -225,6 +226,7 @@ Record RunPart(const ArmContext& context, const PartPlan& part,
   script.every_ns = static_cast<std::int64_t>(part.fault_every_s * 1e9);
   script.first_ns = static_cast<std::int64_t>(std::min(12.0, seconds / 2) * 1e9);
   script.possible = PossibleWith(context.tools);
+  script.all_in_turn = part.all_faults_in_turn;
 
   ClientNode clients(context.deployment);
   Load load(context.deployment, context.people, plan);
@@ -287,6 +289,7 @@ Record RunPart(const ArmContext& context, const PartPlan& part,
   record.mean_ms = all.sum_ns / std::max(1.0, answered) / 1e6;
   record.per_s =
       answered / std::max(1.0, static_cast<double>(record.seconds.size()) - kWarmSeconds);
+  record.each_us = load.TakeEach();
   context.seer->Stop();
   for (const News& news : reader.Read()) record.Take(news);
   if (!part.record.empty() && part.part != Part::kNone) AddTruth(part.record, recorded, record);

@@ -70,6 +70,7 @@ struct PartPlan {
   double seconds = 0;
   std::uint64_t seed = 1;
   double fault_every_s = 14;
+  bool all_faults_in_turn = false;
   std::string model;   // a file; empty: none
   std::string record;  // a file; empty: nothing is recorded
 };

@@ -1,6 +1,9 @@
 #include "fault_script.h"
 
+#include <cstddef>
+#include <map>
 #include <random>
+#include <utility>
 
 #include "unix_time.h"
 
@@ -8,8 +11,8 @@ namespace social {
 namespace {
 
 struct Target {
-  const char* name;
-  std::uint32_t requests_per_s;  // about, of 300 to the application
+  const char* name = "";
+  std::uint32_t requests_per_s = 0;  // about, of 300 to the application
 };
 
 const std::vector<Target>& TargetsOf(FaultKind kind) {
@@ -52,6 +55,24 @@ const std::vector<Target>& TargetsOf(FaultKind kind) {
   return handlers;
 }
 
+using Random = std::mt19937_64;
+
+// Each of them once, in any order, then each again.
+template <typename T>
+class InTurn {
+ public:
+  explicit InTurn(std::vector<T> all) : all_(std::move(all)) {}
+  const T& Next(Random& random) {
+    if (left_ == 0) left_ = all_.size();
+    std::swap(all_[random() % left_], all_[left_ - 1]);
+    return all_[--left_];
+  }
+
+ private:
+  std::vector<T> all_;
+  std::size_t left_ = 0;  // of this turn: the first ones
+};
+
 }  // namespace
 
 const char* NameOf(FaultKind kind) {
@@ -83,16 +104,26 @@ std::string Fault::Describe() const {
 }
 
 std::vector<Fault> MakeScript(const ScriptOptions& options) {
-  std::mt19937_64 random(options.seed);
+  Random random(options.seed);
   const auto draw = [&](std::int64_t from, std::int64_t to) {
     return from + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(to - from + 1));
   };
   std::vector<Fault> script;
+  if (options.possible.empty()) return script;
+  InTurn<FaultKind> kinds({options.possible.begin(), options.possible.end()});
+  std::map<FaultKind, InTurn<Target>> targets_of;
+  for (const FaultKind kind : options.possible) targets_of.emplace(kind, TargetsOf(kind));
   for (std::int64_t start = options.first_ns; start < options.end_ns;) {
     Fault fault;
-    fault.kind = static_cast<FaultKind>(random() % kFaultKinds);
-    const std::vector<Target>& targets = TargetsOf(fault.kind);
-    const Target& target = targets[random() % targets.size()];
+    Target target;
+    if (options.all_in_turn) {
+      fault.kind = kinds.Next(random);
+      target = targets_of.at(fault.kind).Next(random);
+    } else {
+      fault.kind = static_cast<FaultKind>(random() % kFaultKinds);
+      const std::vector<Target>& targets = TargetsOf(fault.kind);
+      target = targets[random() % targets.size()];
+    }
     fault.target = target.name;
     fault.start_ns = start;
     fault.end_ns = start + draw(2 * kSecond, 4 * kSecond);

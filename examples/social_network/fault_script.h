@@ -40,6 +40,9 @@ struct ScriptOptions {
   std::int64_t every_ns = 15'000'000'000;  // 3/4 to 5/4 of that
   std::int64_t end_ns = 0;                 // no fault ends later
   std::set<FaultKind> possible;            // others are left out, and the rest stays the same
+  // To learn from: each kind once, in any order, then all of them again, and so the targets of each
+  // kind. Else each is drawn for itself, and some never come.
+  bool all_in_turn = false;
 };
 // In the order of their starts; no two at the same time.
 std::vector<Fault> MakeScript(const ScriptOptions& options);

@@ -59,6 +59,7 @@ struct Record {
   // Of all of it but the first 2 s.
   std::array<double, kRequestKinds> p99_ms = {}, p50_ms = {};
   double mean_ms = 0, per_s = 0;
+  std::vector<float> each_us;  // of a part without faults: load.h
   std::uint64_t answered = 0, failed = 0, over_target = 0;
   std::vector<Missed> missed;
   std::vector<Alarm> alarms;

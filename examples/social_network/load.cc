@@ -120,6 +120,7 @@ void Load::Connection(std::size_t index) {
       const std::lock_guard<std::mutex> lock(mutex_);
       due.arrival = schedule_.Next();
       due.at_ns = start_ns_ + due.arrival.at_ns;
+      due.place = drawn_++;
       open_[index] = due;
     }
     // In steps, so that an end does not wait for a request of a low rate.
@@ -145,6 +146,9 @@ void Load::Connection(std::size_t index) {
     second_.latency[kind].Record(end - due.at_ns);
     second_.sum_ns += static_cast<double>(end - due.at_ns);
     second_.errors += answered ? 0 : 1;
+    if (!plan_.each) continue;
+    if (each_.size() <= due.place) each_.resize(due.place + 1, -1.0f);
+    each_[due.place] = static_cast<float>(end - due.at_ns) / 1e3f;
   }
 }
 
@@ -172,6 +176,11 @@ std::vector<seer::ClassSample> Load::Take(seer::Tick tick) {
 Load::Second Load::TakeSecond() {
   const std::lock_guard<std::mutex> lock(mutex_);
   return std::exchange(second_, Second());
+}
+
+std::vector<float> Load::TakeEach() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(each_, {});
 }
 
 }  // namespace social

@@ -40,6 +40,7 @@ class Load {
     std::size_t connections = 128;  // requests at the same time
     std::array<std::int64_t, kRequestKinds> target_ns = {};
     seer::TickPeriod period;
+    bool each = false;  // keep the latency of each request
   };
   struct Second {
     std::array<seer::LatencyHistogram, kRequestKinds> latency;
@@ -56,11 +57,14 @@ class Load {
   std::vector<seer::ClassSample> Take(seer::Tick tick);
   // What was answered since the last call.
   Second TakeSecond();
+  // With Plan::each: us, by the place of a request in the schedule; -1: not answered yet.
+  std::vector<float> TakeEach();
 
  private:
   struct Callees;
   struct Due {
     std::int64_t at_ns = 0;  // unix time
+    std::size_t place = 0;   // in the schedule
     Arrival arrival;
   };
 
@@ -75,10 +79,12 @@ class Load {
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   Schedule schedule_;  // guarded by mutex_
-  // Guarded by mutex_: by tick and class, by connection, and since the last TakeSecond().
+  // Guarded by mutex_: by tick and class, by connection, since the last TakeSecond(), and each.
   std::map<seer::Tick, std::array<seer::ClassSample, kRequestKinds>> samples_;
   std::vector<std::optional<Due>> open_;
   Second second_;
+  std::size_t drawn_ = 0;  // arrivals, of the schedule
+  std::vector<float> each_;
   std::vector<std::thread> threads_;
 };
 

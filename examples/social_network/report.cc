@@ -1,6 +1,8 @@
 #include "report.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <set>
@@ -34,7 +36,8 @@ p, li { max-width: 70ch; } .pale { color: var(--pale); }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-.names td { white-space: nowrap; }
+.names td { vertical-align: top; } .names td.n { white-space: nowrap; }
+.lead { font-size: 1.12rem; }
 svg text { fill: var(--ink); font: 11px system-ui, sans-serif; } svg .title { font-weight: 600; }
 svg .axis { fill: var(--ink); } svg .small { fill: var(--pale); font-size: 9px; }
 .grid { stroke: var(--line); fill: none; } .target { stroke: var(--bad); stroke-dasharray: 5 4; fill: none; }
@@ -42,7 +45,7 @@ svg .axis { fill: var(--ink); } svg .small { fill: var(--pale); font-size: 9px; 
 .c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); }
 .c3 { stroke: var(--c3); } .c4 { stroke: var(--c4); }
 .fault { fill: var(--fault); } .missed { fill: var(--missed); } .alarm { fill: var(--c3); }
-.action { fill: var(--good); } .edge { fill: none; stroke: var(--line); stroke-width: 1.4; }
+.action { fill: var(--good); } .edge { fill: none; stroke: var(--pale); stroke-width: 1.1; opacity: .55; }
 .node { fill: var(--card); stroke: var(--pale); } .span { fill: var(--c0); }
 .guilty { stroke: var(--bad); stroke-width: 2.5; } .span.guilty { fill: var(--bad); }
 </style></head><body>
@@ -113,9 +116,51 @@ std::vector<Row> RowsOf(const std::vector<Record>& records) {
   return rows;
 }
 
+// What a run came to in two sentences, for those who read no more.
+std::string Headline(const std::vector<Record>& records) {
+  const Record *calm = nullptr, *acting = nullptr;
+  for (const Record& record : records) {
+    if (record.title == "act") acting = &record;
+    if (record.title != "act" && calm == nullptr) calm = &record;
+  }
+  std::string text;
+  if (acting != nullptr && calm != nullptr && calm->over_target > 0) {
+    const double share =
+        static_cast<double>(acting->over_target) / static_cast<double>(calm->over_target);
+    text = "Faults made " + std::to_string(calm->over_target) + " of " +
+           std::to_string(calm->answered) + " requests late; while seer acted, " +
+           std::to_string(acting->over_target);
+    if (share < 1) text += ": " + Format("%.0f %%", 100 * (1 - share)) + " fewer";
+    text += ". ";
+  }
+  std::size_t violations = 0, hits = 0, of_faults = 0, right = 0, false_alarms = 0;
+  std::vector<double> leads;
+  for (const Record& record : records) {
+    if (record.title == "none") continue;
+    const Verdict verdict = Judge(record);
+    violations += verdict.violations;
+    hits += verdict.hits.size();
+    of_faults += verdict.hits_of_faults;
+    right += verdict.culprit_right;
+    false_alarms += verdict.false_alarms;
+    for (const Hit& hit : verdict.hits) leads.push_back(hit.lead_ms);
+  }
+  if (violations == 0) return text;
+  text += "Of " + std::to_string(violations) + " violations, seer foresaw " + std::to_string(hits);
+  if (!leads.empty()) {
+    std::sort(leads.begin(), leads.end());
+    text += ", half of them " + Format("%.0f ms", leads[leads.size() / 2]) + " ahead or more";
+  }
+  if (of_faults > 0) {
+    text += ", and named the service where the fault was for " + Of(right, of_faults);
+  }
+  return text + "; false alarms: " + std::to_string(false_alarms) + ".";
+}
+
 std::string FaultTable(const Record& record) {
   std::string html =
-      "<div class=\"wide\"><table class=\"names\"><tr><th "
+      "<p class=\"pale\">What seer said while each fault lasted; what was right is bold.</p>\n<div "
+      "class=\"wide\"><table class=\"names\"><tr><th "
       "class=\"n\">at</th><th>fault</th><th>violations</th>"
       "<th>alarms</th><th>diagnosis</th><th>actions</th></tr>\n";
   for (std::size_t i = 0; i < record.faults.size(); ++i) {
@@ -127,7 +172,7 @@ std::string FaultTable(const Record& record) {
     using Lines = std::vector<std::string>;
     Lines violations, alarms, causes, actions;
     const auto add = [](std::string line, bool right, Lines* to) {
-      line = Escaped(line);
+      line = Escaped(ShortNames(std::move(line)));
       if (right) line = "<b>" + line + "</b>";
       if (std::find(to->begin(), to->end(), line) == to->end()) to->push_back(std::move(line));
     };
@@ -154,8 +199,8 @@ std::string FaultTable(const Record& record) {
     };
     html += "<tr><td class=\"n\">" +
             Format("%.1f s", static_cast<double>(made.start_ns - record.start_ns) / 1e9) +
-            "</td><td>" + Escaped(made.fault.Describe()) + "</td>" + joined(violations) +
-            joined(alarms) + joined(causes) + joined(actions) + "</tr>\n";
+            "</td><td>" + Escaped(ShortNames(made.fault.Describe())) + "</td>" +
+            joined(violations) + joined(alarms) + joined(causes) + joined(actions) + "</tr>\n";
   }
   return html + "</table></div>\n";
 }
@@ -178,6 +223,12 @@ std::string Escaped(const std::string& text) {
     }
   }
   return escaped;
+}
+
+std::string ShortNames(std::string text) {
+  static const std::string end = "-service";
+  for (std::size_t at; (at = text.find(end)) != std::string::npos;) text.erase(at, end.size());
+  return text;
 }
 
 std::string Summary(const Record& record) {
@@ -223,7 +274,15 @@ std::string FiguresJson(const std::vector<Record>& records) {
          << ",\"mean_ms\":" << record.mean_ms << ",\"per_s\":" << record.per_s << ",\"p50_ms\":["
          << record.p50_ms[0] << "," << record.p50_ms[1] << "," << record.p50_ms[2]
          << "],\"p99_ms\":[" << record.p99_ms[0] << "," << record.p99_ms[1] << ","
-         << record.p99_ms[2] << "]}";
+         << record.p99_ms[2] << "]";
+    if (!record.each_us.empty()) {  // what the same requests took in two parts can be compared
+      json << ",\"each_us\":[";
+      for (std::size_t i = 0; i < record.each_us.size(); ++i) {
+        json << (i > 0 ? "," : "") << std::lround(record.each_us[i]);
+      }
+      json << "]";
+    }
+    json << "}";
   }
   json << "]\n";
   return json.str();
@@ -232,8 +291,11 @@ std::string FiguresJson(const std::vector<Record>& records) {
 std::string ReportHtml(const std::vector<Record>& records, const std::vector<std::string>& missing,
                        const Options& options) {
   std::string html = kHead;
-  html += "<h1>A social network, and what seer foresaw</h1>\n<p class=\"pale\">" +
-          Format("%.0f requests/s", options.rate) + ", seed " + std::to_string(options.seed) +
+  html += "<h1>A social network, and what seer foresaw</h1>\n";
+  const std::string headline = Headline(records);
+  if (!headline.empty()) html += "<p class=\"lead\">" + headline + "</p>\n";
+  html += "<p class=\"pale\">" + Format("%.0f requests/s", options.rate) + ", seed " +
+          std::to_string(options.seed) +
           "; the same requests and the same faults in each part. Predictor: " +
           Escaped(records.back().predictor.empty() ? "none" : records.back().predictor) + ".</p>\n";
   for (const std::string& each : missing) {
@@ -250,17 +312,28 @@ std::string ReportHtml(const std::vector<Record>& records, const std::vector<std
   html +=
       "</table></div>\n<p class=\"pale\">Few events make rough figures: one run is an example, "
       "and no evaluation.</p>\n";
+  std::array<double, kRequestKinds> most_ms = {};
+  double most_standing = 0;
+  for (const Record& record : records) {
+    most_standing = std::max(most_standing, MostStanding(record));
+    for (std::size_t kind = 0; kind < kRequestKinds; ++kind) {
+      most_ms[kind] = std::max(most_ms[kind], MostLatency(record, kind));
+    }
+  }
   for (const Record& record : records) {
     html += "<h2>Part: " + TitleOf(record) +
-            "</h2>\n<p class=\"pale\">Yellow: a fault. Red: the "
-            "target is missed. Triangles: alarms; below, actions.</p>\n";
+            "</h2>\n<p class=\"pale\">Yellow: a fault lasts. Red: the target is missed. Orange "
+            "triangles: alarms; blue ones: actions.</p>\n";
     for (std::size_t kind = 0; kind < kRequestKinds; ++kind) {
       html += "<div class=\"chart\">" +
-              LatencyChart(record, kind, static_cast<double>(Targets()[kind].latency_ns) / 1e6) +
+              LatencyChart(record, kind, static_cast<double>(Targets()[kind].latency_ns) / 1e6,
+                           most_ms[kind]) +
               "</div>\n";
     }
-    if (!record.queues.empty()) html += "<div class=\"chart\">" + QueueChart(record) + "</div>\n";
-    html += FaultTable(record);
+    if (!record.queues.empty()) {
+      html += "<div class=\"chart\">" + QueueChart(record, most_standing) + "</div>\n";
+    }
+    if (!record.faults.empty()) html += FaultTable(record);
   }
   html += "<h2>Leads</h2><div class=\"chart\">" + LeadChart(records) + "</div>\n";
   html += "<h2>Who calls whom, and who initiated violations</h2><div class=\"chart\">" +

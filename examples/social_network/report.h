@@ -17,12 +17,17 @@ std::string ReportHtml(const std::vector<Record>& records, const std::vector<std
                        const Options& options);
 
 // The charts (report_charts.cc), each an <svg>.
-std::string LatencyChart(const Record& record, std::size_t kind, double target_ms);
-std::string QueueChart(const Record& record);
+// `most`: the largest value that the axis has to show, so that parts can be compared.
+std::string LatencyChart(const Record& record, std::size_t kind, double target_ms, double most);
+double MostLatency(const Record& record, std::size_t kind);  // ms, of a second's p99
+std::string QueueChart(const Record& record, double most);
+double MostStanding(const Record& record);  // at a service itself
 std::string LeadChart(const std::vector<Record>& records);
 std::string CallGraph(const std::vector<Record>& records);
 // A request, as spans.h tells it; empty: it is none.
 std::string TraceChart(const std::string& trace);
 std::string Escaped(const std::string& text);
+// "home-timeline" of "home-timeline-service", also within a text.
+std::string ShortNames(std::string text);
 
 }  // namespace social

@@ -108,10 +108,15 @@ void DrawFaults(const Record& record, Plane* plane) {
 
 }  // namespace
 
-std::string LatencyChart(const Record& record, std::size_t kind, double target_ms) {
-  double most = target_ms * 1.5;
+double MostLatency(const Record& record, std::size_t kind) {
+  double most = 0;
   for (const LatencySecond& second : record.seconds) most = std::max(most, second.p99_ms[kind]);
-  Plane plane(kRequestNames[kind], SecondsOf(record), std::min(most, target_ms * 20), "ms");
+  return most;
+}
+
+std::string LatencyChart(const Record& record, std::size_t kind, double target_ms, double most) {
+  Plane plane(kRequestNames[kind], SecondsOf(record),
+              std::clamp(most, target_ms * 1.5, target_ms * 20), "ms");
   DrawFaults(record, &plane);
   for (const Missed& missed : record.missed) {
     if (missed.kind != kind) continue;
@@ -135,7 +140,15 @@ std::string LatencyChart(const Record& record, std::size_t kind, double target_m
   return plane.Done();
 }
 
-std::string QueueChart(const Record& record) {
+double MostStanding(const Record& record) {
+  double most = 0;
+  for (const QueuesAt& at : record.queues) {
+    for (const auto& each : at.depths) most = std::max(most, each.second[2]);
+  }
+  return most;
+}
+
+std::string QueueChart(const Record& record, double most_standing) {
   // The services at which most stood by themselves.
   std::map<std::string, double> most;
   for (const QueuesAt& at : record.queues) {
@@ -145,8 +158,8 @@ std::string QueueChart(const Record& record) {
   for (const auto& [name, depth] : most) deepest.emplace_back(-depth, name);
   std::sort(deepest.begin(), deepest.end());
   if (deepest.size() > 5) deepest.resize(5);
-  Plane plane("Standing at a service itself", SecondsOf(record),
-              deepest.empty() ? 1 : -deepest[0].first, "", 210);
+  Plane plane("Standing at a service itself", SecondsOf(record), std::max(1.0, most_standing), "",
+              210);
   DrawFaults(record, &plane);
   std::size_t place = 0;
   for (const auto& [depth, name] : deepest) {
@@ -157,7 +170,7 @@ std::string QueueChart(const Record& record) {
     }
     const std::string style = "line c" + std::to_string(place);
     plane.Path(points, style);
-    plane.Legend(place++, name.substr(0, name.find("-service")), style);
+    plane.Legend(place++, ShortNames(name), style);
   }
   for (const Done& done : record.actions) {
     if (done.action != "report") {
@@ -200,40 +213,46 @@ std::string CallGraph(const std::vector<Record>& records) {
       if (fault >= 0) ++guilty[record.faults[static_cast<std::size_t>(fault)].fault.target];
     }
   }
-  // The shortest way from a service that nobody calls tells the column. How the clients made users
-  // before the run is left out.
+  // The shortest way from the clients tells the column. How they made users before the run is left
+  // out.
   std::map<std::string, std::size_t> column;
-  std::set<std::string> called;
   for (auto call = calls.begin(); call != calls.end();) {
     call = call->first == "clients" && call->second != kEntry ? calls.erase(call) : std::next(call);
   }
-  for (const auto& call : calls) called.insert(call.second);
-  for (const auto& call : calls) {
-    if (called.count(call.first) == 0) column[call.first] = 0;
-  }
-  for (std::size_t distance = 0; distance < 8; ++distance) {
-    for (const auto& [caller, callee] : calls) {
-      const auto from = column.find(caller);
-      if (from != column.end() && from->second == distance) column.emplace(callee, distance + 1);
+  column["clients"] = 0;
+  const auto follow = [&] {
+    for (std::size_t distance = 0; distance < 12; ++distance) {
+      for (const auto& [caller, callee] : calls) {
+        const auto from = column.find(caller);
+        if (from != column.end() && from->second == distance) column.emplace(callee, distance + 1);
+      }
     }
+  };
+  follow();
+  // Who is called by nobody takes its requests out of a queue: it stands behind that.
+  for (const auto& [caller, callee] : calls) {
+    const auto queue = column.find(callee);
+    if (queue != column.end()) column.emplace(caller, queue->second + 1);
   }
+  follow();
   std::map<std::size_t, std::vector<std::string>> columns;
   for (const auto& [name, place] : column) columns[place].push_back(name);
   std::size_t rows = 1;
   for (const auto& each : columns) rows = std::max(rows, each.second.size());
   std::map<std::string, std::pair<double, double>> places;
   const double height = 40 * static_cast<double>(rows) + 20;
+  const double width = std::max(kWidth, 150 * static_cast<double>(columns.size()));
   std::size_t x = 0;
   for (const auto& [number, names] : columns) {
     for (std::size_t i = 0; i < names.size(); ++i) {
       places[names[i]] = {
-          72 + static_cast<double>(x) * 880 / static_cast<double>(columns.size()),
+          (static_cast<double>(x) + 0.5) * width / static_cast<double>(columns.size()),
           (static_cast<double>(i) + 0.5) * height / static_cast<double>(names.size())};
     }
     ++x;
   }
-  std::string svg =
-      "<svg viewBox=\"0 0 900 " + Number(height) + "\" role=\"img\" aria-label=\"call graph\">";
+  std::string svg = "<svg viewBox=\"0 0 " + Number(width) + " " + Number(height) +
+                    "\" role=\"img\" aria-label=\"call graph\">";
   for (const auto& [caller, callee] : calls) {
     if (places.count(caller) == 0 || places.count(callee) == 0) continue;
     const auto [x1, y1] = places[caller];
@@ -243,18 +262,17 @@ std::string CallGraph(const std::vector<Record>& records) {
            Number(y2) + " " + Number(x2) + " " + Number(y2) + "\"/>";
   }
   for (const auto& [name, place] : places) {
-    const bool is_guilty = guilty[name] > 0;
+    const bool is_guilty = guilty[name] > 0, is_told = blamed[name] + guilty[name] > 0;
     svg += "<g><rect class=\"node" + std::string(is_guilty ? " guilty" : "") + "\" x=\"" +
            Number(place.first - 62) + "\" y=\"" + Number(place.second - 15) +
            "\" width=\"124\" height=\"30\" rx=\"6\"/><text class=\"axis\" text-anchor=\"middle\" "
            "x=\"" +
-           Number(place.first) + "\" y=\"" + Number(place.second - 1) + "\">" +
-           Escaped(name.substr(0, name.find("-service"))) +
-           "</text><text class=\"small\" text-anchor=\"middle\" x=\"" + Number(place.first) +
-           "\" y=\"" + Number(place.second + 11) + "\">" +
-           (blamed[name] + guilty[name] > 0 ? "initiated " + std::to_string(guilty[name]) +
-                                                  ", blamed " + std::to_string(blamed[name])
-                                            : "") +
+           Number(place.first) + "\" y=\"" + Number(place.second + (is_told ? -1 : 4)) + "\">" +
+           Escaped(ShortNames(name)) + "</text><text class=\"small\" text-anchor=\"middle\" x=\"" +
+           Number(place.first) + "\" y=\"" + Number(place.second + 11) + "\">" +
+           (is_told ? "initiated " + std::to_string(guilty[name]) + ", blamed " +
+                          std::to_string(blamed[name])
+                    : "") +
            "</text></g>";
   }
   return svg + "</svg>";

@@ -38,7 +38,7 @@ namespace social {
 namespace {
 
 constexpr std::size_t kPeople = 50;
-constexpr double kRetrainSeconds = 120, kLearningFaultEveryS = 7;
+constexpr double kRetrainSeconds = 120, kLearningFaultEveryS = 6;
 constexpr std::uint64_t kLearningSeed = 1000;
 
 void ThrowIfEnded(const Deployment& deployment, Processes* processes) {
@@ -120,6 +120,7 @@ bool Learn(const ArmContext& context, PartPlan plan, double seconds, const std::
   plan.seconds = seconds;
   plan.seed = options.seed + kLearningSeed;  // other faults than those that it is judged by
   plan.fault_every_s = kLearningFaultEveryS;
+  plan.all_faults_in_turn = true;
   plan.record =
       options.record.empty() ? context.deployment.directory() + "/learnt" : options.record;
   {
@@ -204,7 +205,10 @@ void Play(const Options& options, const Deployment& deployment, ShippedModel* sh
   std::printf("report: %s\n", std::filesystem::absolute(options.report).c_str());
 }
 
-void ServeUntilInterrupted(const Deployment& deployment, Processes* processes) {
+void ServeUntilInterrupted(const Options& options, const Deployment& deployment,
+                           Processes* processes) {
+  const SwitchBoard board(deployment);
+  board->cyclic.store(options.cyclic ? 1 : 0, std::memory_order_relaxed);
   std::printf("serving in %s\n", deployment.directory().c_str());
   std::fflush(stdout);
   while (!Interrupted()) {
@@ -237,7 +241,7 @@ int Run(const Options& options) {
       tools.missing.push_back(why);
     }
     if (!Interrupted()) {
-      options.serve ? ServeUntilInterrupted(deployment, &*processes)
+      options.serve ? ServeUntilInterrupted(options, deployment, &*processes)
                     : Play(options, deployment, shipped ? &*shipped : nullptr, &*processes, &tools);
     }
   } catch (const std::exception& e) {

@@ -225,6 +225,36 @@ TEST_F(SocialNetwork, ReturnsWhatWasWritten) {
   ExpectNothingIsLeft(application);
 }
 
+TEST_F(SocialNetwork, TheProtocolWithACycleReturnsTheSame) {
+  Application application({"--serve", "--cyclic"});
+  ASSERT_TRUE(application.Prints("serving in ")) << application.printed();
+  auto users = To<social::UserServiceClient>("user-service");
+  auto compose = To<social::ComposePostServiceClient>("compose-post-service");
+  auto timeline = To<social::UserTimelineServiceClient>("user-timeline-service");
+  const std::int64_t ann = users.Register("ann", "secret"), eve = users.Register("eve", "secret");
+  const std::string url = "https://example.com/round/and/round";
+  social::Media media;
+  media.id = 42;
+  media.kind = "png";
+  Post post;
+  compose.Compose(post, ann, "In circles, @eve: " + url, {media});
+  EXPECT_EQ(post.creator.name, "ann");
+  ASSERT_THAT(post.urls, SizeIs(1));
+  EXPECT_EQ(post.urls[0].expanded, url);
+  EXPECT_EQ(post.text, "In circles, @eve: " + post.urls[0].shortened);
+  ASSERT_THAT(post.mentions, SizeIs(1));
+  EXPECT_EQ(post.mentions[0].user, eve);
+  EXPECT_THAT(post.media, ElementsAre(media));
+  std::vector<Post> read;
+  timeline.Read(read, ann, 0, 10);
+  EXPECT_THAT(read, ElementsAre(post));
+  Post refused;
+  EXPECT_THROW(compose.Compose(refused, 999'999, "x", {}), std::exception);
+  application.Signal(SIGTERM);
+  EXPECT_EQ(application.Wait(), 0) << application.printed();
+  ExpectNothingIsLeft(application);
+}
+
 TEST_F(SocialNetwork, LeavesNothingBehindWhateverEndsIt) {
   struct Case {
     const char* when;
@@ -253,6 +283,9 @@ TEST_F(SocialNetwork, AnswersItsLoadAndSeesAllServices) {
   const std::string names = application.printed().substr(seen);
   for (const social::Role& role : social::Roles()) EXPECT_THAT(names, HasSubstr(role.name));
   for (const social::Store& store : social::Stores()) EXPECT_THAT(names, HasSubstr(store.name));
+  if (::access("/usr/sbin/nginx", X_OK) == 0) {
+    EXPECT_THAT(names, HasSubstr(social::kFront));
+  }
   ExpectNothingIsLeft(application);
 }
 

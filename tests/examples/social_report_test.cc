@@ -133,12 +133,36 @@ TEST(SocialReport, ShowsEachPartWithItsFaultsAlarmsAndActions) {
   EXPECT_EQ(Count(html, "class=\"missed\""), 2u);
   EXPECT_EQ(Count(html, "class=\"alarm\""), 2u * 2);
   EXPECT_EQ(Count(html, "class=\"action\""), 2u);
-  EXPECT_EQ(Count(html, "<b>post-storage-service: cpu</b>"), 2u) << "right, and said so";
+  EXPECT_EQ(Count(html, "<b>post-storage: cpu</b>"), 2u) << "right, and said so";
+  EXPECT_THAT(html, HasSubstr("Of 2 violations, seer foresaw 2, half of them 600 ms ahead or more, "
+                              "and named the service where the fault was for 2 of 2; false "
+                              "alarms: 2."));
   for (const char* text : {"seer watches", "seer acts", "1 of 1", "600 ms", "cpu-limit, applied",
                            "initiated 2, blamed 2", "900 ms</text>"}) {
     EXPECT_THAT(html, HasSubstr(text));
   }
   EXPECT_THAT(html, Not(HasSubstr("<b>&\""))) << "a name is text";
+}
+
+TEST(SocialReport, PartsAreDrawnToTheSameScaleAndComparedInTheFirstSentence) {
+  social::Record watched = PartOf("watch", 0), acted = PartOf("act", 100'000);
+  watched.answered = acted.answered = 1000;
+  watched.over_target = 40;
+  acted.over_target = 10;
+  acted.seconds[21].p99_ms[0] = 120;  // the slowest
+  const std::string html = Report({watched, acted});
+  EXPECT_EQ(Count(html, ">2000 ms</text>"), 2u) << "900 ms in one of them";
+  EXPECT_THAT(html, HasSubstr("Faults made 40 of 1000 requests late; while seer acted, 10: 75 % "
+                              "fewer. Of 2 violations"));
+  acted.over_target = 50;
+  EXPECT_THAT(Report({watched, acted}), HasSubstr("while seer acted, 50. Of 2"));
+}
+
+TEST(SocialReport, FiguresTellWhatEachRequestTookWhereItIsKept) {
+  social::Record part = PartOf("watch", 0);
+  EXPECT_THAT(social::FiguresJson({part}), Not(HasSubstr("each_us")));
+  part.each_us = {1234.4f, -1.0f, 99.6f};
+  EXPECT_THAT(social::FiguresJson({part}), HasSubstr("\"each_us\":[1234,-1,100]}"));
 }
 
 TEST(SocialReport, OfNothingIsWhole) {

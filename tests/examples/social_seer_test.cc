@@ -6,10 +6,12 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -89,6 +91,40 @@ TEST(SocialFaultScript, LeavesOutWhatCannotBeDoneAndNothingElse) {
   for (const Fault& fault : fewer) got.push_back(fault.Describe());
   EXPECT_LT(got.size(), all.size());
   EXPECT_EQ(got, expected);
+}
+
+TEST(SocialFaultScript, ToLearnFromAllKindsComeInTurnAndSoTheTargetsOfEach) {
+  social::ScriptOptions options = TenMinutes(3);
+  options.all_in_turn = true;
+  options.every_ns = 6'000 * kMs;
+  const auto script = social::MakeScript(options);
+  ASSERT_GE(script.size(), 10 * social::kFaultKinds);
+  std::map<FaultKind, std::vector<std::string>> targets;
+  std::set<std::string> orders;
+  for (std::size_t turn = 0; turn < 10; ++turn) {
+    std::set<FaultKind> kinds;
+    std::string order;
+    for (std::size_t i = 0; i < social::kFaultKinds; ++i) {
+      const Fault& fault = script[turn * social::kFaultKinds + i];
+      kinds.insert(fault.kind);
+      order += social::NameOf(fault.kind);
+      targets[fault.kind].push_back(fault.target);
+    }
+    EXPECT_EQ(kinds, AllKinds()) << "turn " << turn;
+    orders.insert(order);
+  }
+  EXPECT_GT(orders.size(), 5u) << "in any order";
+  for (const auto& [kind, ten] : targets) {
+    const std::set<std::string> each(ten.begin(), ten.end());
+    for (const std::string& target : each) {
+      EXPECT_GE(std::count(ten.begin(), ten.end(), target), 2) << social::NameOf(kind);
+    }
+  }
+  options.seed = 4;
+  EXPECT_NE(social::MakeScript(options)[0].Describe() + social::MakeScript(options)[1].Describe(),
+            script[0].Describe() + script[1].Describe());
+  options.possible.clear();
+  EXPECT_THAT(social::MakeScript(options), IsEmpty());
 }
 
 // ---- The judge
