@@ -83,6 +83,7 @@ class Executor::Impl {
   absl::StatusOr<InForce*> FindOverlapping(const JournalEntry& entry, const ActionPlan& plan);
   void SetEnd(const Recommendation& r, InForce* in_force) const;
   absl::Status TakeToken();
+  std::string WhyLost(const InForce& in_force) const;
   ActionTaken Renew(InForce* in_force, const Recommendation& r);
   ActionTaken Carry(Actuator* actuator, const Recommendation& r, const ActionPlan& plan);
   absl::Status Change(Actuator* actuator, const std::vector<KnobChange>& changes, bool* clean);
@@ -245,6 +246,19 @@ absl::Status Executor::Impl::Change(Actuator* actuator, const std::vector<KnobCh
   return status;
 }
 
+// Why what it had set is not ours any more; empty where it is, or cannot be read just now.
+std::string Executor::Impl::WhyLost(const InForce& in_force) const {
+  for (const KnobChange& change : in_force.entry.changes) {
+    const absl::StatusOr<std::string> text = in_force.actuator->Read(change.knob);
+    if (text.ok() && *text != change.after) {
+      return absl::StrCat("somebody moved what it had set ('", *text, "' instead of '",
+                          change.after, "')");
+    }
+    if (absl::IsNotFound(text.status())) return text.status().ToString();
+  }
+  return "";
+}
+
 ActionTaken Executor::Impl::Renew(InForce* in_force, const Recommendation& r) {
   const Recommendation& theirs = in_force->entry.recommendation;
   ActionTaken taken = Outcome(r, ActionOutcome::kUnchanged, "in force already");
@@ -275,6 +289,10 @@ ActionTaken Executor::Impl::Apply(const Recommendation& r) {
       return refuse(absl::FailedPreconditionError(
           "id: an action of this id is in force that is another, or is ending"));
     }
+    // It is over at its time, and what is there is left alone then.
+    if (const std::string why = WhyLost(*same); !why.empty()) {
+      return refuse(absl::AbortedError(why + ": it is not renewed"));
+    }
     return Renew(same, r);
   }
   if (std::find(ended_.begin(), ended_.end(), r.id) != ended_.end()) {
@@ -293,7 +311,8 @@ ActionTaken Executor::Impl::Apply(const Recommendation& r) {
     // Another recommendation may be what put it there: it lasts as long as this one now.
     for (const auto& in_force : active_) {
       const Recommendation& theirs = in_force->entry.recommendation;
-      if (!in_force->ending && theirs.action == r.action && theirs.target == r.target) {
+      if (!in_force->ending && theirs.action == r.action && theirs.target == r.target &&
+          WhyLost(*in_force).empty()) {
         return Renew(in_force.get(), r);
       }
     }

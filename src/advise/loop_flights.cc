@@ -70,7 +70,9 @@ void ControlLoop::Impl::TakeReports() {
         EndFlight(found, flight.judged && !flight.undoing, "it expired");
         break;
       default:
-        EndFlight(found, false, ActionOutcomeName(taken.outcome));
+        // What had helped and cannot be renewed, as where somebody else has moved it since, is over
+        // and no failure.
+        EndFlight(found, flight.judged && !flight.undoing, ActionOutcomeName(taken.outcome));
     }
   }
 }
@@ -91,7 +93,8 @@ void ControlLoop::Impl::Judge(LoopTick* tick) {
         EndFlight(&affair, true, "a shadow has no effect");
         affair.wait_until_ns = steady_ns_ + pause;
         affair.ended_ns = 0;
-      } else if (!flight.judged && !flight.undoing && steady_ns_ >= flight.settled_ns) {
+      } else if (flight.answered && !flight.judged && !flight.undoing &&
+                 steady_ns_ >= flight.settled_ns) {
         const bool helped = !InDanger(entry->first) && !InDanger(flight.because);
         if (!helped && flight.relieved) {
           // Requests wait less than before: what has queued up needs time, or more is needed.

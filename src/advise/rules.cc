@@ -15,22 +15,30 @@ namespace {
 constexpr std::int64_t kMaxTimeNs = std::int64_t{24} * 3600 * 1'000'000'000;
 
 constexpr char kDefaultText[] =
-    R"(# cause             action             how far, how long
-cpu                 cpu-limit          factor=2 most=16 settle=1s hold=10s min-confidence=0.3
-cpu                 replicas           add=1 settle=10s hold=5m after=1 min-confidence=0.5
-cache               cache-partition    factor=3 settle=1s hold=10s min-confidence=0.3
-memory-bandwidth    memory-bandwidth-share factor=3 settle=1s hold=10s min-confidence=0.3
-memory-capacity     memory-limit       factor=1.5 settle=30s hold=5m min-confidence=0.3
-network network-share  factor=2 settle=1s hold=10s min-use=0.1 min-confidence=0.3 cooldown=1s
-network             replicas           add=1 settle=10s hold=1m after=1 min-confidence=0.5
-storage             io-share           factor=2 settle=1s hold=10s min-confidence=0.3
-load                cpu-limit          factor=2 most=16 settle=1s hold=10s min-confidence=0.3
-load                replicas           add=1 settle=10s hold=5m after=1 min-confidence=0.5
-application         report             min-confidence=0.3
-application pool-size  add=100 settle=500ms hold=30s after=1 min-confidence=0.5 cooldown=0s
-application         replicas           add=2 settle=10s hold=5m after=2 min-confidence=0.5
-application         rate-limit         factor=0.8 settle=1s hold=10s after=3 min-confidence=0.8
-)";
+    "# cause           action                 how far, how long\n"
+    "cpu               cpu-limit              factor=2 most=16 settle=1s hold=10s "
+    "min-confidence=0.3\n"
+    "cpu               replicas               add=1 settle=10s hold=5m after=1 "
+    "min-confidence=0.5\n"
+    "cache             cache-partition        factor=3 settle=1s hold=10s min-confidence=0.3\n"
+    "memory-bandwidth  memory-bandwidth-share factor=3 settle=1s hold=10s min-confidence=0.3\n"
+    "memory-capacity   memory-limit           factor=1.5 settle=30s hold=5m min-confidence=0.3\n"
+    "network           network-share          factor=2 settle=1s hold=10s min-use=0.1 "
+    "min-confidence=0.3 cooldown=1s\n"
+    "network           replicas               add=1 settle=10s hold=1m after=1 "
+    "min-confidence=0.5\n"
+    "storage           io-share               factor=2 settle=1s hold=10s min-confidence=0.3\n"
+    "load              cpu-limit              factor=2 most=16 settle=1s hold=10s "
+    "min-confidence=0.3\n"
+    "load              replicas               add=1 settle=10s hold=5m after=1 "
+    "min-confidence=0.5\n"
+    "application       report                 min-confidence=0.3\n"
+    "application       pool-size              add=100 settle=500ms hold=30s after=1 "
+    "min-confidence=0.5 cooldown=0s\n"
+    "application       replicas               add=2 settle=10s hold=5m after=2 "
+    "min-confidence=0.5\n"
+    "application       rate-limit             factor=0.8 settle=1s hold=10s after=3 "
+    "min-confidence=0.8\n";
 
 bool ParseDouble(std::string_view text, double* number) {
   const auto result = std::from_chars(text.data(), text.data() + text.size(), *number);

@@ -175,6 +175,52 @@ TEST(Executor, AnotherControllerKeepsWhatItMoved) {
   EXPECT_EQ(node.settings.values["cart"], "77");
 }
 
+TEST(Executor, WhatIsNotThereAnyMoreIsNotRenewed) {
+  for (const char* now : {"400", "100", "gone"}) {
+    SCOPED_TRACE(now);
+    PoolNode node;
+    ASSERT_TRUE(node.Start().ok());
+    Recommendation r = PoolTo(150);
+    ASSERT_EQ(node.executor->Apply(r).outcome, ActionOutcome::kApplied);
+    if (now == std::string("gone")) {
+      node.settings.values.erase("cart");
+    } else {
+      node.settings.values["cart"] = now;
+    }
+    r.expires_ns += 10 * kSecondNs;
+    EXPECT_EQ(node.executor->Apply(r).outcome, ActionOutcome::kRefused);
+    // Over at the time that it had, and nothing is touched then.
+    node.clock.Advance(10 * kSecondNs);
+    ASSERT_EQ(node.executor->Tick().size(), 1u);
+    EXPECT_EQ(node.settings.writes, 1);
+    EXPECT_EQ(node.executor->active(), 0u);
+  }
+}
+
+TEST(Executor, WhatCannotBeReadJustNowIsRenewed) {
+  PoolNode node;
+  ASSERT_TRUE(node.Start().ok());
+  Recommendation r = PoolTo(150);
+  ASSERT_EQ(node.executor->Apply(r).outcome, ActionOutcome::kApplied);
+  node.settings.on_read = [](const std::string&) { return absl::PermissionDeniedError("no"); };
+  r.expires_ns += 10 * kSecondNs;
+  EXPECT_THAT(node.executor->Apply(r).detail, HasSubstr("renewed"));
+  node.settings.on_read = nullptr;
+  node.clock.Advance(10 * kSecondNs);
+  EXPECT_TRUE(node.executor->Tick().empty());
+}
+
+TEST(Executor, SomebodyElsesValueThatIsTheWantedOneIsUnchangedAndNobodysToEnd) {
+  PoolNode node;
+  ASSERT_TRUE(node.Start().ok());
+  ASSERT_EQ(node.executor->Apply(PoolTo(150)).outcome, ActionOutcome::kApplied);
+  node.settings.values["cart"] = "120";
+  const ActionTaken taken = node.executor->Apply(PoolTo(120));
+  EXPECT_EQ(taken.outcome, ActionOutcome::kUnchanged);
+  EXPECT_EQ(taken.detail, "in place already");
+  EXPECT_EQ(taken.value_after, 120);
+}
+
 TEST(Executor, ValueMovedBetweenPlanAndWriteIsLeftAlone) {
   PoolNode node;
   ASSERT_TRUE(node.Start().ok());
@@ -353,6 +399,41 @@ TEST(Executor, OptionsAreChecked) {
   EXPECT_THAT(message([](ExecutorOptions* o) { o->max_per_minute = 0; }),
               HasSubstr("max_per_minute"));
   EXPECT_THAT(message([](ExecutorOptions*) {}), "");
+}
+
+// Each wants its own, and half of the time upon what it saw a while ago.
+TEST(Executor, TwoLoopsThatFightStayWithinTheBoundsAndLeaveNothingBehind) {
+  PoolNode node;
+  node.options.max_per_minute = 40;
+  ASSERT_TRUE(node.Start().ok());
+  double present = 100, seen[2] = {100, 100};
+  int applied = 0, refused = 0;
+  for (int round = 0; round < 400; ++round) {
+    const int who = round % 2;
+    if (round % 4 < 2) seen[who] = present;
+    Recommendation r = PoolTo(who == 0 ? 300 - 7 * (round % 3) : 230 + 7 * (round % 5));
+    r.lower = 50;
+    r.upper = 400;
+    r.precondition = seen[who];
+    r.issued_ns = node.clock.NowNs();
+    r.expires_ns = r.issued_ns + 5 * kSecondNs;
+    const ActionOutcome outcome = node.executor->Apply(r).outcome;
+    applied += outcome == ActionOutcome::kApplied ? 1 : 0;
+    refused += outcome == ActionOutcome::kRefused ? 1 : 0;
+    ASSERT_TRUE(absl::SimpleAtod(node.settings.values["cart"], &present));
+    EXPECT_GE(present, 50);
+    EXPECT_LE(present, 400);
+    EXPECT_LE(node.executor->active(), 1u);
+    node.clock.Advance(kSecondNs);
+    node.steady.Advance(kSecondNs);
+    (void)node.executor->Tick();
+    ASSERT_TRUE(absl::SimpleAtod(node.settings.values["cart"], &present));
+  }
+  EXPECT_GT(applied, 20);
+  EXPECT_GT(refused, 20);
+  (void)node.executor->UndoAll();
+  EXPECT_EQ(node.settings.values["cart"], "100");
+  EXPECT_EQ(node.executor->active(), 0u);
 }
 
 // Whatever is asked, whatever fails: after the end everything is as it was.

@@ -258,6 +258,24 @@ TEST(ControlLoop, NodeThatNeverAnswersIsSaidOnceAndForgottenWhenItsTimeIsOver) {
   EXPECT_EQ(plane.loop->in_flight(), 0u);
 }
 
+TEST(ControlLoop, WhatASlowNodeHasNotDoneYetIsNotJudged) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  for (int i = 0; i < 30; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_EQ(plane.Lines("did-not-help"), 0u);
+  // After three seconds it is done. It settles in one.
+  plane.Answer(ActionOutcome::kApplied);
+  for (int i = 0; i < 9; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_EQ(plane.Lines("did-not-help"), 0u);
+  EXPECT_TRUE(plane.undone.empty());
+  for (int i = 0; i < 3; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_EQ(plane.Lines("did-not-help"), 1u);
+  EXPECT_EQ(plane.undone.size(), 1u);
+}
+
 TEST(ControlLoop, AbstainsWhereTheCauseIsNotClear) {
   Plane plane;
   plane.Start();  // no baseline

@@ -137,7 +137,7 @@ TEST(LoopCases, WhoIsSeldomCalledIsReadForLonger) {
     requests += 1;
     (void)plane.Tick();
   }
-  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 13}};
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 20}};
   // Five are there after half a second.
   for (int i = 0; i < 12 && plane.sent.empty(); ++i) {
     requests += 1;
@@ -276,6 +276,27 @@ TEST(LoopCases, WhatIsNotEnoughIsRaisedToWhatIsShort) {
   plane.place = more.to;
   for (int i = 0; i < 8; ++i) (void)plane.Tick({plane.Alarm()});
   for (const Recommendation& r : plane.sent) EXPECT_LE(r.to, 32);
+}
+
+TEST(LoopCases, WhatSomebodyElseHasMovedIsRenewedNoMore) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kCpu, 800}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  plane.Answer(ActionOutcome::kApplied);
+  // It is needed still when its time is almost over, and its node finds another value there.
+  for (int i = 0; i < 120 && plane.sent.size() == 1; ++i) (void)plane.Tick();
+  ASSERT_EQ(plane.sent.size(), 2u);
+  EXPECT_EQ(plane.sent[1].id, plane.sent[0].id);
+  plane.Answer(ActionOutcome::kRefused);
+  for (int i = 0; i < 20; ++i) (void)plane.Tick();
+  EXPECT_EQ(plane.Lines("renewed"), 1u);
+  EXPECT_EQ(plane.loop->in_flight(), 0u);
+  EXPECT_TRUE(plane.undone.empty());
+  // That was no failure: the next alarm is met at once, by the first rule.
+  ASSERT_LE(plane.TicksUntilSent(), 5);
+  EXPECT_EQ(plane.sent[2].action, Action::kCpuLimit);
 }
 
 TEST(LoopCases, WhatRelievesIsKeptWhileTheAlarmLasts) {
