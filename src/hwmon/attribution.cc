@@ -122,20 +122,19 @@ StallAttribution AttributeTo(const HwReading& reading, const Healthy& all_well,
     rise.now_us = signals.delay_us.value / requests;
     rise.healthy_us = healthy.median;
     rise.rise_us = std::max(0.0, rise.now_us - healthy.median);
-    double by_itself_us = rules.min_rise_spreads * healthy.spread;
-    if (resource == Resource::kCache && signals.delay_us.scope == Scope::kHost) {
-      // Two witnesses, of whom none need be as sure as one alone.
-      by_itself_us = rules.min_probe_spreads * healthy.spread;
-      const double felt_us = FeltByInstance(reading, all_well, rise.now_us);
-      const double least_felt_us =
-          std::max({rules.min_felt_us, rules.min_rise_share * rules.healthy_latency_us,
-                    rules.min_probe_spreads * all_well.busy_us.spread});
-      rise.blamed =
-          rise.rise_us >= std::max(least, by_itself_us) && felt_us >= least_felt_us && felt_us > 0;
-      rise.rise_us = std::min(rise.rise_us, felt_us);
-    } else {
-      rise.blamed = rise.rise_us >= std::max(least, by_itself_us) && rise.rise_us > 0;
+    // A probe's slowdown has to be felt, too: two witnesses, of whom none need be as sure as one
+    // alone.
+    const bool by_probe = resource == Resource::kCache && signals.delay_us.scope == Scope::kHost;
+    const double spreads = by_probe ? rules.min_probe_spreads : rules.min_rise_spreads;
+    double felt_us = rise.rise_us, least_felt_us = 0;
+    if (by_probe) {
+      felt_us = FeltByInstance(reading, all_well, rise.now_us);
+      least_felt_us = std::max({rules.min_felt_us, rules.min_rise_share * rules.healthy_latency_us,
+                                rules.min_probe_spreads * all_well.busy_us.spread});
     }
+    rise.blamed = rise.rise_us > 0 && felt_us > 0 && felt_us >= least_felt_us &&
+                  rise.rise_us >= std::max(least, spreads * healthy.spread);
+    rise.rise_us = std::min(rise.rise_us, felt_us);
     found.by_rise[found.compared++] = rise;
   }
   if (found.compared == 0) return found;
