@@ -63,7 +63,8 @@ TEST(EdgeCases, CountersThatFallAreMissingForOneReading) {
   }
 }
 
-// 6: no cgroups at all: the process is read as ever, and what is of cgroups says why it is not.
+// 6: no cgroups at all: the process is read as ever, and what is of cgroups says why it is not (but
+// where nobody on the node waits: software_monitor_test.cc).
 TEST(EdgeCases, AProcessWithoutCgroupsIsReadAllTheSame) {
   Machine machine(Hierarchy::kHybrid);
   machine.root.Write("/proc/1/mountinfo", "20 1 0:9 / / rw - ext4 /dev/vda rw\n");
@@ -72,6 +73,7 @@ TEST(EdgeCases, AProcessWithoutCgroupsIsReadAllTheSame) {
   ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
   machine.clock.Advance(kTick);
   machine.Thread(31'000'000, 12'000'000);
+  machine.HostPressure(0, 5000, 9000);
   ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
   EXPECT_EQ(reading.instance[Resource::kCpu].delay_us, testing::Good(10'000));
   for (const Resource resource : {Resource::kMemoryCapacity, Resource::kStorage}) {

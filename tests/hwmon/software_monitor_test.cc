@@ -283,6 +283,52 @@ TEST(SoftwareMonitor, TheTargetReadLongestAgoMakesRoom) {
   EXPECT_EQ(monitor.targets(), 1u);
 }
 
+TEST(SoftwareMonitor, WithoutACgroupOfItsOwnItWaitedNoLongerThanTheWholeNode) {
+  struct Case {
+    const char* name;
+    std::uint64_t memory_us, storage_us;  // of the node, in a tick
+    bool memory, storage;                 // known of the instance
+  };
+  for (const Case& c :
+       {Case{"nobody waits", 0, 0, true, true}, Case{"hardly anybody", 200, 150, true, true},
+        Case{"somebody waits for storage", 0, 900, true, false},
+        Case{"somebody waits for both", 40'000, 90'000, false, false}}) {
+    SCOPED_TRACE(c.name);
+    Machine machine(Hierarchy::kV2);
+    machine.root.Write("/proc/77/cgroup", "0::/\n");
+    SoftwareMonitor monitor(machine.Options());
+    HwReading reading;
+    ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
+    machine.clock.Advance(kTick);
+    machine.HostPressure(0, c.memory_us, c.storage_us);
+    ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
+    const HwSignal& memory = reading.instance[Resource::kMemoryCapacity].delay_us;
+    const HwSignal& storage = reading.instance[Resource::kStorage].delay_us;
+    ASSERT_EQ(memory.usable(), c.memory);
+    ASSERT_EQ(storage.usable(), c.storage);
+    if (c.memory) {
+      EXPECT_EQ(memory, testing::Good(static_cast<double>(c.memory_us), Scope::kHost));
+    }
+    if (c.storage) {
+      EXPECT_EQ(storage, testing::Good(static_cast<double>(c.storage_us), Scope::kHost));
+    }
+    EXPECT_FALSE(reading.instance[Resource::kMemoryCapacity].utilisation.usable());
+  }
+}
+
+TEST(SoftwareMonitor, WhoseCgroupTellsIsNotTakenForTheNode) {
+  Machine machine(Hierarchy::kV2);
+  SoftwareMonitor monitor(machine.Options());
+  HwReading reading;
+  ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
+  machine.clock.Advance(kTick);
+  machine.Pressure(0, 300, 70);
+  ASSERT_TRUE(monitor.Read(HwTarget::OfProcess(77), &reading).ok());
+  EXPECT_EQ(reading.instance[Resource::kMemoryCapacity].delay_us,
+            testing::Good(300, Scope::kCgroup));
+  EXPECT_EQ(reading.instance[Resource::kStorage].delay_us, testing::Good(70, Scope::kCgroup));
+}
+
 TEST(SoftwareMonitor, AHostHasNoInstance) {
   Machine machine(Hierarchy::kHybrid);
   SoftwareMonitor monitor(machine.Options());

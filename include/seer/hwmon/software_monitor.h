@@ -19,6 +19,11 @@
 // larger of the two stalls is the memory's (PSI counts such a wait in both), and the storage itself
 // is kNotObserved for that time.
 //
+// Where the target's cgroup has no PSI, or it lives in the root, as processes do on some machines
+// whose owner has no privileges: while the whole node waits for memory, or for storage, less than
+// 0.2 % of the time, that is what the instance waited at most, and stands for it, with the scope
+// kHost. Where the node waits longer, nobody knows who did: kNotObserved or the like, as ever.
+//
 // The wait of packets is estimated from what stands in the queue at either end of the interval:
 // the shorter of the two, all the time. A single packet that is seen once is therefore no queue.
 //
