@@ -119,10 +119,74 @@ template <typename Step>
 void AskSideBySide(std::size_t rows, std::uint32_t depth, const Columns<Step>& of) {
   rows == 16 ? AskAvx512(depth, of) : AskAvx2(depth, of);
 }
+
+// Of several outputs: at which of its ends each row comes out, for four trees a time.
+constexpr std::size_t kTreesAtOnce = 4;
+
+template <typename Step>
+struct Walks {
+  const Step* steps;  // of trees one behind the other
+  std::size_t trees;
+  const float* values;  // as those of Columns
+  std::int32_t* ends;   // of each tree, of each row
+};
+
+template <typename Rows, typename Places, std::uint32_t kDepth, std::uint32_t kBelow, typename Step>
+SEER_ALWAYS_INLINE void Follow(const Step* steps, const float* values, std::size_t i, Places* at) {
+  const Places zero = {};
+  if constexpr (kBelow == 0) {
+    *at = static_cast<std::int32_t>(i + 1 - (std::size_t{1} << kDepth)) - zero;
+  } else {
+    const Rows none = {};
+    Places left, right;
+    Rows value;
+    Follow<Rows, Places, kDepth, kBelow - 1>(steps, values, 2 * i + 1, &left);
+    Follow<Rows, Places, kDepth, kBelow - 1>(steps, values, 2 * i + 2, &right);
+    std::memcpy(&value, values + steps[i].column * (sizeof(Rows) / sizeof(float)), sizeof(Rows));
+    *at = value >= steps[i].from - none ? right : left;
+  }
+}
+template <typename Rows, typename Places, std::uint32_t kDepth, typename Step>
+SEER_ALWAYS_INLINE void FollowAll(const Walks<Step>& of) {
+  Places at;
+  for (std::size_t t = 0; t < of.trees; ++t) {
+    Follow<Rows, Places, kDepth, kDepth>(of.steps + t * ((std::size_t{2} << kDepth) - 1), of.values,
+                                         0, &at);
+    std::memcpy(of.ends + t * (sizeof(Rows) / sizeof(float)), &at, sizeof(at));
+  }
+}
+typedef std::int32_t EightPlaces __attribute__((vector_size(32)));
+typedef std::int32_t SixteenPlaces __attribute__((vector_size(64)));
+template <typename Step>
+SEER_FOR_AVX2 void FollowAvx2(std::uint32_t depth, const Walks<Step>& of) {
+  if (depth == 4) FollowAll<internal::EightFloats, EightPlaces, 4>(of);
+  if (depth == 5) FollowAll<internal::EightFloats, EightPlaces, 5>(of);
+  if (depth == 6) FollowAll<internal::EightFloats, EightPlaces, 6>(of);
+}
+template <typename Step>
+SEER_FOR_AVX512 void FollowAvx512(std::uint32_t depth, const Walks<Step>& of) {
+  if (depth == 4) FollowAll<internal::SixteenFloats, SixteenPlaces, 4>(of);
+  if (depth == 5) FollowAll<internal::SixteenFloats, SixteenPlaces, 5>(of);
+  if (depth == 6) FollowAll<internal::SixteenFloats, SixteenPlaces, 6>(of);
+}
+template <typename Step>
+void FollowSideBySide(std::size_t rows, std::uint32_t depth, const Walks<Step>& of) {
+  rows == 16 ? FollowAvx512(depth, of) : FollowAvx2(depth, of);
+}
 #else
+constexpr std::size_t kTreesAtOnce = 1;
+template <typename Step>
+struct Walks {
+  const Step* steps;
+  std::size_t trees;
+  const float* values;
+  std::int32_t* ends;
+};
 std::size_t RowsSideBySide(std::uint32_t, std::size_t) { return 0; }
 template <typename Step>
 void AskSideBySide(std::size_t, std::uint32_t, const Columns<Step>&) {}
+template <typename Step>
+void FollowSideBySide(std::size_t, std::uint32_t, const Walks<Step>&) {}
 #endif
 
 }  // namespace
@@ -169,10 +233,12 @@ void BoostedTrees::Prepare() {
   walk_leaves_.resize(leaves_.size() + internal::kSides);
   ends_.clear();
   ends_depth_ = deepest;
-  bool same =
-      base_.size() == 1 && columns_ <= kMostColumns && RowsSideBySide(deepest, kMostRows) > 0;
-  for (const Root& root : walked_) same = same && root.depth == (deepest | kHeap);
-  if (!same) return;
+  side_by_side_ = base_.size() <= internal::kSides && columns_ <= kMostColumns &&
+                  RowsSideBySide(deepest, kMostRows) > 0;
+  for (const Root& root : walked_) {
+    side_by_side_ = side_by_side_ && root.depth == (deepest | kHeap);
+  }
+  if (!side_by_side_ || base_.size() != 1) return;
   const std::size_t ends = std::size_t{1} << deepest;
   for (const Root& root : walked_) {
     for (std::size_t i = 0; i < ends; ++i) {
@@ -267,28 +333,69 @@ void BoostedTrees::Score(absl::Span<const float> row, absl::Span<float> scores) 
 // As many rows as go side by side through all trees; returns how many.
 std::size_t BoostedTrees::ScoreSideBySide(absl::Span<const float> rows,
                                           absl::Span<float> scores) const {
-  if (ends_.empty()) return 0;
-  alignas(64) float columns[kMostColumns * kMostRows], sums[kMostRows];
+  if (!side_by_side_) return 0;
+  const std::size_t outputs = base_.size(), count = scores.size() / outputs;
+  alignas(64) float columns[kMostColumns * kMostRows];
   std::size_t done = 0;
-  while (const std::size_t at_once = RowsSideBySide(ends_depth_, scores.size() - done)) {
-    const std::size_t some = std::min(at_once, scores.size() - done);
+  while (const std::size_t at_once = RowsSideBySide(ends_depth_, count - done)) {
+    const std::size_t some = std::min(at_once, count - done);
     for (std::size_t r = 0; r < at_once; ++r) {
       const float* const row = rows.data() + (done + (r < some ? r : 0)) * columns_;
       for (std::size_t c = 0; c < columns_; ++c) columns[c * at_once + r] = row[c];
-      sums[r] = base_[0];
     }
-    AskSideBySide<Step>(at_once, ends_depth_,
-                        {steps_.data(), ends_.data(), walked_.size(), columns, sums});
-    std::copy_n(sums, some, scores.data() + done);
+    float* const out = scores.data() + done * outputs;
+    if (outputs == 1) {
+      alignas(64) float sums[kMostRows];
+      std::fill_n(sums, at_once, base_[0]);
+      AskSideBySide<Step>(at_once, ends_depth_,
+                          {steps_.data(), ends_.data(), walked_.size(), columns, sums});
+      std::copy_n(sums, some, out);
+    } else {
+      AddSideBySide(columns, at_once, absl::MakeSpan(out, some * outputs));
+    }
     done += some;
   }
   return done;
 }
 
+// Of several outputs, of rows whose columns stand side by side.
+void BoostedTrees::AddSideBySide(const float* columns, std::size_t at_once,
+                                 absl::Span<float> scores) const {
+#if SEER_SIDE_BY_SIDE
+  const std::size_t outputs = base_.size(), rows = scores.size() / outputs;
+  const std::size_t steps = (std::size_t{2} << ends_depth_) - 1;
+  const std::size_t ends = std::size_t{1} << ends_depth_;
+  alignas(64) std::int32_t at[kMostRows * kTreesAtOnce];
+  internal::EightFloats sums[kMostRows] = {};
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::memcpy(&sums[r], base_.data(), outputs * sizeof(float));
+  }
+  for (std::size_t t = 0; t < walked_.size(); t += kTreesAtOnce) {
+    const std::size_t trees = std::min(kTreesAtOnce, walked_.size() - t);
+    FollowSideBySide<Step>(at_once, ends_depth_, {&steps_[t * steps], trees, columns, at});
+    for (std::size_t r = 0; r < rows; ++r) {
+      internal::EightFloats sum = sums[r];
+      for (std::size_t w = 0; w < trees; ++w) {  // in the order of the trees
+        const auto end = static_cast<std::size_t>(at[w * at_once + r]);
+        internal::EightFloats leaf;
+        std::memcpy(&leaf, &walk_leaves_[leaf_of_[(t + w) * steps + ends - 1 + end]], sizeof(leaf));
+        sum += leaf;
+      }
+      sums[r] = sum;
+    }
+  }
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::memcpy(&scores[r * outputs], &sums[r], outputs * sizeof(float));
+  }
+#else
+  (void)columns, (void)at_once, (void)scores;  // nobody asks it
+#endif
+}
+
 void BoostedTrees::ScoreRows(absl::Span<const float> rows, absl::Span<float> scores) const {
   if (const std::size_t done = ScoreSideBySide(rows, scores); done > 0) {
     rows = rows.subspan(done * columns_);
-    scores = scores.subspan(done);
+    scores = scores.subspan(done * base_.size());
   }
   const std::size_t outputs = base_.size(), count = outputs == 0 ? 0 : scores.size() / outputs;
   // Four rows at a time through each tree; one that is left over through four trees at a time.

@@ -1,19 +1,23 @@
 // Boosting: see boosted_trees.h.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "predict/tree_bins.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/predict/boosted_trees.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
 
-constexpr std::size_t kCuts = 63;         // between bins of known values
-constexpr std::size_t kBins = kCuts + 2;  // the first: not known
+using internal::BinSplit;
+using internal::ColumnCuts;
+
 constexpr std::size_t kSample = 200'000;  // rows that the cuts are taken from
+constexpr std::size_t kTogether = 256;    // rows that are put into bins at a time
 constexpr double kLeastCurvature = 1e-6;  // of one row
 
 class Draw {  // splitmix64: the same everywhere
@@ -75,6 +79,10 @@ absl::Status TreeFitOptions::Validate() const {
   if (!(columns_share > 0 && columns_share <= 1)) {
     return error("columns_share", "more than 0, at most 1");
   }
+  if (cuts < 1 || cuts > ColumnCuts::kMost) return error("cuts", "1 to 63");
+  for (std::size_t i = 1; i < columns.size(); ++i) {
+    if (columns[i] <= columns[i - 1]) return error("columns", "each once, growing");
+  }
   return absl::OkStatus();
 }
 
@@ -87,7 +95,12 @@ class BoostedTrees::Fitter {
         rows_(train.rows()),
         columns_(train.columns),
         outputs_(train.outputs),
-        draw_(options.seed) {}
+        lanes_(internal::LanesOf(train.outputs)),
+        bins_each_(options.cuts + 1),
+        usable_(options.columns),
+        draw_(options.seed) {
+    for (std::uint32_t c = 0; options.columns.empty() && c < columns_; ++c) usable_.push_back(c);
+  }
 
   absl::StatusOr<BoostedTrees> Run() {
     SEER_RETURN_IF_ERROR(Begin());
@@ -111,12 +124,6 @@ class BoostedTrees::Fitter {
   }
 
  private:
-  struct Split {
-    double gain = 0;
-    std::size_t column = 0;
-    std::uint8_t bin = 0;  // the last one that goes left
-  };
-
   absl::Status Begin() {
     trees_.columns_ = columns_;
     trees_.base_.assign(outputs_, 0.0f);
@@ -142,7 +149,7 @@ class BoostedTrees::Fitter {
     if (!train_.scores.empty()) trees_.base_.assign(outputs_, 0.0f);
     scores_ = BeginFrom(train_);
     if (validation_ != nullptr) validation_scores_ = BeginFrom(*validation_);
-    gradients_.resize(rows_ * 2 * outputs_);
+    gradients_.resize(rows_ * 2 * lanes_);  // lanes without an output stay 0
     return absl::OkStatus();
   }
 
@@ -158,32 +165,25 @@ class BoostedTrees::Fitter {
   }
 
   void MakeBins() {
-    cuts_.resize(columns_);
-    bins_.resize(rows_ * columns_);
     const std::size_t step = std::max<std::size_t>(1, rows_ / kSample);
     std::vector<float> values;
-    for (std::size_t c = 0; c < columns_; ++c) {
+    for (const std::uint32_t column : usable_) {
       values.clear();
       for (std::size_t r = 0; r < rows_; r += step) {
-        const float value = train_.values[r * columns_ + c];
+        const float value = train_.values[r * columns_ + column];
         if (std::isfinite(value)) values.push_back(value);
       }
-      std::sort(values.begin(), values.end());
-      std::vector<float>& cuts = cuts_[c];
-      cuts.push_back(-std::numeric_limits<float>::max());  // what is not known goes left of it
-      // Half of the cuts by rank, half of them towards both ends: what matters is rare.
-      const double last = static_cast<double>(values.size()) - 1;
-      for (std::size_t i = 1; i < kCuts && !values.empty(); ++i) {
-        const double u = 2.0 * static_cast<double>(i) / kCuts - 1;  // -1 to 1
-        const double part = 0.5 + 0.5 * std::copysign(1 - std::pow(1 - std::abs(u), 2.5), u);
-        const float value = values[static_cast<std::size_t>(part * last + 0.5)];
-        if (value > cuts.back()) cuts.push_back(value);
-      }
-      for (std::size_t r = 0; r < rows_; ++r) {
-        const float value = train_.values[r * columns_ + c];
-        const auto above = std::upper_bound(cuts.begin(), cuts.end(), value);
-        bins_[r * columns_ + c] =
-            std::isnan(value) ? std::uint8_t{0} : static_cast<std::uint8_t>(above - cuts.begin());
+      cuts_.emplace_back(&values, options_.cuts);
+    }
+    bins_.resize(rows_ * usable_.size());
+    // Some rows at a time, so that they are at hand for all of their columns.
+    for (std::size_t first = 0; first < rows_; first += kTogether) {
+      const std::size_t end = std::min(rows_, first + kTogether);
+      for (std::size_t u = 0; u < usable_.size(); ++u) {
+        const ColumnCuts& cuts = cuts_[u];
+        for (std::size_t r = first; r < end; ++r) {
+          bins_[r * usable_.size() + u] = cuts.BinOf(train_.values[r * columns_ + usable_[u]]);
+        }
       }
     }
   }
@@ -197,12 +197,13 @@ class BoostedTrees::Fitter {
           most = std::max(most, static_cast<double>(scores_[end++]));
         }
         double sum = 0;
+        shares_.clear();
         for (std::size_t r = first; r < end; ++r) {
-          sum += std::exp(static_cast<double>(scores_[r]) - most);
+          shares_.push_back(std::exp(static_cast<double>(scores_[r]) - most));
+          sum += shares_.back();
         }
         for (std::size_t r = first; r < end; ++r) {
-          const double p = std::exp(static_cast<double>(scores_[r]) - most) / sum;
-          SetGradient(r, 0, p, train_.labels[r] > 0.5f ? 1 : 0);
+          SetGradient(r, 0, shares_[r - first] / sum, train_.labels[r] > 0.5f ? 1 : 0);
         }
         first = end;
       }
@@ -212,48 +213,50 @@ class BoostedTrees::Fitter {
       for (std::size_t k = 0; k < outputs_; ++k) {
         const std::size_t i = r * outputs_ + k;
         const float label = train_.labels[i];
-        if (label < 0) {
-          gradients_[2 * i] = gradients_[2 * i + 1] = 0;
-          continue;
-        }
+        if (label < 0) continue;  // its gradient is 0 for good
         SetGradient(r, k, Sigmoid(static_cast<double>(scores_[i])), label > 0.5f ? 1 : 0);
       }
     }
   }
   void SetGradient(std::size_t r, std::size_t k, double p, double label) {
     const double weight = Weight(train_, r);
-    const std::size_t i = r * outputs_ + k;
-    gradients_[2 * i] = static_cast<float>(weight * (p - label));
-    gradients_[2 * i + 1] = static_cast<float>(weight * std::max(p * (1 - p), kLeastCurvature));
+    float* const own = &gradients_[r * 2 * lanes_ + k];
+    own[0] = static_cast<float>(weight * (p - label));
+    own[lanes_] = static_cast<float>(weight * std::max(p * (1 - p), kLeastCurvature));
   }
 
   // One tree more.
   void Grow() {
     drawn_.clear();
+    left_out_.clear();
     bool in = true;
     for (std::size_t r = 0; r < rows_; ++r) {
       const bool same = !train_.groups.empty() && r > 0 && train_.groups[r] == train_.groups[r - 1];
       if (!same) in = draw_.Uniform() < options_.rows_share;
-      if (in) drawn_.push_back(static_cast<std::uint32_t>(r));
+      (in ? drawn_ : left_out_).push_back(static_cast<std::uint32_t>(r));
     }
     asked_.clear();
-    for (std::size_t c = 0; c < columns_; ++c) {
-      if (draw_.Uniform() < options_.columns_share) asked_.push_back(c);
+    for (std::uint32_t u = 0; u < usable_.size(); ++u) {
+      if (draw_.Uniform() < options_.columns_share) asked_.push_back(u);
     }
-    if (asked_.empty())
-      asked_.push_back(static_cast<std::size_t>(draw_.Uniform() * static_cast<double>(columns_)));
+    if (asked_.empty()) {
+      asked_.push_back(
+          static_cast<std::uint32_t>(draw_.Uniform() * static_cast<double>(usable_.size())));
+    }
+    asked_cuts_.clear();
+    for (const std::uint32_t u : asked_) asked_cuts_.push_back(cuts_[u].size());
 
     const auto root = static_cast<std::uint32_t>(trees_.nodes_.size());
     trees_.roots_.push_back(root);
     trees_.nodes_.emplace_back();
-    node_bins_.resize(trees_.nodes_.size());
+    parts_.resize(trees_.nodes_.size());
     histograms_.resize(options_.depth + 2);
-    const std::size_t size = asked_.size() * kBins * 2 * outputs_;
+    const std::size_t size = asked_.size() * bins_each_ * 2 * lanes_;
     for (auto& histogram : histograms_) histogram.resize(size);
     Count(0, drawn_.size(), &histograms_[0]);
     GrowNode(root, 0, drawn_.size(), 0, 0);
 
-    for (std::size_t r = 0; r < rows_; ++r) AddTree(root, r);
+    for (const std::uint32_t r : left_out_) AddTree(root, r);
     if (validation_ == nullptr) return;
     for (std::size_t r = 0; r < validation_->rows(); ++r) {
       const float* const leaf = LeafOf(root, {&validation_->values[r * columns_], columns_});
@@ -263,12 +266,15 @@ class BoostedTrees::Fitter {
 
   // By bins; the same leaf as by values.
   void AddTree(std::uint32_t root, std::size_t r) {
+    const std::uint8_t* const bins = &bins_[r * usable_.size()];
     std::uint32_t at = root;
     while (trees_.nodes_[at].column >= 0) {
-      const std::size_t column = static_cast<std::size_t>(trees_.nodes_[at].column);
-      at = trees_.nodes_[at].left + (bins_[r * columns_ + column] > node_bins_[at] ? 1 : 0);
+      at = trees_.nodes_[at].left + (bins[parts_[at].place] > parts_[at].bin ? 1 : 0);
     }
-    const float* const leaf = &trees_.leaves_[trees_.nodes_[at].left];
+    AddLeaf(trees_.nodes_[at].left, r);
+  }
+  void AddLeaf(std::uint32_t first, std::size_t r) {
+    const float* const leaf = &trees_.leaves_[first];
     for (std::size_t k = 0; k < outputs_; ++k) scores_[r * outputs_ + k] += leaf[k];
   }
   const float* LeafOf(std::uint32_t root, absl::Span<const float> row) const {
@@ -280,40 +286,38 @@ class BoostedTrees::Fitter {
     return &trees_.leaves_[node->left];
   }
 
-  void Count(std::size_t from, std::size_t to, std::vector<double>* histogram) {
-    std::fill(histogram->begin(), histogram->end(), 0.0);
-    const std::size_t cell = 2 * outputs_;
-    for (std::size_t i = from; i < to; ++i) {
-      const std::size_t r = drawn_[i];
-      const float* const g = &gradients_[r * cell];
-      const std::uint8_t* const bins = &bins_[r * columns_];
-      for (std::size_t a = 0; a < asked_.size(); ++a) {
-        double* const into = &(*histogram)[(a * kBins + bins[asked_[a]]) * cell];
-        for (std::size_t k = 0; k < cell; ++k) into[k] += static_cast<double>(g[k]);
-      }
-    }
+  void Count(std::size_t from, std::size_t to, std::vector<double>* histogram) const {
+    const internal::BinnedRows rows = {bins_.data(), usable_.size(), gradients_.data(), lanes_};
+    internal::CountRows(rows, absl::MakeConstSpan(drawn_).subspan(from, to - from), asked_,
+                        bins_each_, histogram->data());
   }
 
   // Of the rows drawn_[from, to), whose histogram is histograms_[own].
   void GrowNode(std::uint32_t node, std::size_t from, std::size_t to, std::size_t depth,
                 std::size_t own) {
-    const Split split = depth < options_.depth ? Best(histograms_[own]) : Split();
+    BinSplit split;
+    if (depth < options_.depth) {
+      split = internal::BestSplit(histograms_[own].data(), lanes_, bins_each_, asked_cuts_,
+                                  options_.ridge, options_.least_child);
+    }
     if (!(split.gain > 0)) {
       MakeLeaf(node, from, to);
       return;
     }
-    const auto middle = std::partition(
-        drawn_.begin() + static_cast<std::ptrdiff_t>(from),
-        drawn_.begin() + static_cast<std::ptrdiff_t>(to),
-        [&](std::uint32_t r) { return bins_[r * columns_ + split.column] <= split.bin; });
+    const std::uint32_t place = asked_[split.asked];
+    const auto bin = static_cast<std::uint8_t>(split.bin);
+    const auto middle =
+        std::partition(drawn_.begin() + static_cast<std::ptrdiff_t>(from),
+                       drawn_.begin() + static_cast<std::ptrdiff_t>(to),
+                       [&](std::uint32_t r) { return bins_[r * usable_.size() + place] <= bin; });
     const auto at = static_cast<std::size_t>(middle - drawn_.begin());
     const auto left = static_cast<std::uint32_t>(trees_.nodes_.size());
     trees_.nodes_.resize(left + 2);
-    node_bins_.resize(left + 2);
-    trees_.nodes_[node].column = static_cast<std::int32_t>(split.column);
-    trees_.nodes_[node].from = cuts_[split.column][split.bin];
+    parts_.resize(left + 2);
+    trees_.nodes_[node].column = static_cast<std::int32_t>(usable_[place]);
+    trees_.nodes_[node].from = cuts_[place][bin];
     trees_.nodes_[node].left = left;
-    node_bins_[node] = split.bin;
+    parts_[node] = {place, bin};
 
     // The smaller child is counted, the other one is what is left of the parent's histogram.
     const bool left_is_small = at - from <= to - at;
@@ -330,58 +334,21 @@ class BoostedTrees::Fitter {
     GrowNode(second, left_is_small ? at : from, left_is_small ? to : at, depth + 1, own);
   }
 
-  Split Best(const std::vector<double>& histogram) const {
-    Split best;
-    const std::size_t cell = 2 * outputs_;
-    std::vector<double> all(cell), left(cell);
-    for (std::size_t b = 0; b < kBins; ++b) {
-      for (std::size_t k = 0; k < cell; ++k) all[k] += histogram[b * cell + k];
-    }
-    const auto worth = [&](const double* sums) {
-      double value = 0;
-      for (std::size_t k = 0; k < outputs_; ++k) {
-        value += sums[2 * k] * sums[2 * k] / (sums[2 * k + 1] + options_.ridge + 1e-12);
-      }
-      return value;
-    };
-    double evidence = 0;
-    for (std::size_t k = 0; k < outputs_; ++k) evidence += all[2 * k + 1];
-    const double before = worth(all.data());
-    std::vector<double> right(cell);
-    for (std::size_t a = 0; a < asked_.size(); ++a) {
-      std::fill(left.begin(), left.end(), 0.0);
-      double left_evidence = 0;
-      for (std::size_t b = 0; b < cuts_[asked_[a]].size(); ++b) {
-        const double* const bin = &histogram[(a * kBins + b) * cell];
-        for (std::size_t k = 0; k < cell; ++k) left[k] += bin[k];
-        for (std::size_t k = 0; k < outputs_; ++k) left_evidence += bin[2 * k + 1];
-        if (left_evidence < options_.least_child) continue;
-        if (evidence - left_evidence < options_.least_child) break;
-        for (std::size_t k = 0; k < cell; ++k) right[k] = all[k] - left[k];
-        const double gain = worth(left.data()) + worth(right.data()) - before;
-        if (gain > best.gain + 1e-9) {
-          best.gain = gain;
-          best.column = asked_[a];
-          best.bin = static_cast<std::uint8_t>(b);
-        }
-      }
-    }
-    return best;
-  }
-
   void MakeLeaf(std::uint32_t node, std::size_t from, std::size_t to) {
-    std::vector<double> sums(2 * outputs_);
+    std::array<double, 2 * kMaxOutputs> sums{};
     for (std::size_t i = from; i < to; ++i) {
-      const float* const g = &gradients_[drawn_[i] * 2 * outputs_];
-      for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += static_cast<double>(g[k]);
+      const float* const own = &gradients_[drawn_[i] * 2 * lanes_];
+      for (std::size_t k = 0; k < 2 * lanes_; ++k) sums[k] += static_cast<double>(own[k]);
     }
+    const auto first = static_cast<std::uint32_t>(trees_.leaves_.size());
     trees_.nodes_[node].column = -1;
-    trees_.nodes_[node].left = static_cast<std::uint32_t>(trees_.leaves_.size());
+    trees_.nodes_[node].left = first;
     for (std::size_t k = 0; k < outputs_; ++k) {
-      const double step = -sums[2 * k] / (sums[2 * k + 1] + options_.ridge + 1e-12);
+      const double step = -sums[k] / (sums[lanes_ + k] + options_.ridge + 1e-12);
       trees_.leaves_.push_back(
           static_cast<float>(options_.learning_rate * std::clamp(step, -8.0, 8.0)));
     }
+    for (std::size_t i = from; i < to; ++i) AddLeaf(first, drawn_[i]);
   }
 
   double ValidationLoss() const {
@@ -430,23 +397,32 @@ class BoostedTrees::Fitter {
   const TreeRows& train_;
   const TreeRows* const validation_;
   const TreeFitOptions& options_;
-  const std::size_t rows_, columns_, outputs_;
+  const std::size_t rows_, columns_, outputs_, lanes_, bins_each_;
+  std::vector<std::uint32_t> usable_;  // columns that may be asked; what follows counts these
   Draw draw_;
   BoostedTrees trees_;
-  std::vector<std::uint8_t> node_bins_;   // of each node: the last bin that goes left
-  std::vector<std::vector<float>> cuts_;  // of each column, growing
-  std::vector<std::uint8_t> bins_;        // rows x columns: how many cuts are not above the value
+  struct Parts {
+    std::uint32_t place = 0;  // of its column
+    std::uint8_t bin = 0;     // the last that goes left
+  };
+  std::vector<Parts> parts_;        // of each node
+  std::vector<ColumnCuts> cuts_;    // of each column
+  std::vector<std::uint8_t> bins_;  // rows x columns: how many cuts are not above the value
   std::vector<float> scores_, validation_scores_;
-  std::vector<float> gradients_;  // rows x outputs x (gradient, curvature)
-  std::vector<std::uint32_t> drawn_;
-  std::vector<std::size_t> asked_;
-  std::vector<std::vector<double>> histograms_;
+  std::vector<float> gradients_;  // see BinnedRows
+  std::vector<double> shares_;    // of the rows of a group
+  std::vector<std::uint32_t> drawn_, left_out_, asked_;
+  std::vector<std::size_t> asked_cuts_;
+  std::vector<std::vector<double>> histograms_;  // see CountRows()
 };
 
 absl::StatusOr<BoostedTrees> BoostedTrees::Fit(const TreeRows& train, const TreeRows* validation,
                                                const TreeFitOptions& options) {
   SEER_RETURN_IF_ERROR(options.Validate());
   SEER_RETURN_IF_ERROR(Check(train, "training"));
+  if (!options.columns.empty() && options.columns.back() >= train.columns) {
+    return absl::InvalidArgumentError("trees.columns: one that the rows have not: give others");
+  }
   if (validation != nullptr && validation->rows() == 0) validation = nullptr;
   if (validation != nullptr) {
     SEER_RETURN_IF_ERROR(Check(*validation, "validation"));

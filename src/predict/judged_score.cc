@@ -1,28 +1,25 @@
 #include "predict/judged_score.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_format.h"
+#include "predict/tree_bins.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
-double AreaUnderCurve(std::vector<std::pair<double, bool>> said) {
-  std::sort(said.begin(), said.end());
-  double ranks = 0, ahead = 0;
-  for (std::size_t i = 0; i < said.size();) {
-    std::size_t end = i, of_these = 0;
-    while (end < said.size() && said[end].first == said[i].first) {
-      of_these += said[end++].second ? 1 : 0;
-    }
-    ranks += static_cast<double>(of_these) * (static_cast<double>(i + end) + 1) / 2;
-    ahead += static_cast<double>(of_these);
-    i = end;
+double AreaUnderCurve(std::vector<float> ahead, std::vector<float> calm) {
+  if (ahead.empty() || calm.empty()) return 0.5;
+  SortFloats(&ahead);
+  SortFloats(&calm);
+  double won = 0;
+  std::size_t below = 0, not_above = 0;
+  for (const float one : ahead) {
+    while (below < calm.size() && calm[below] < one) ++below;
+    while (not_above < calm.size() && calm[not_above] <= one) ++not_above;
+    won += static_cast<double>(below + not_above) / 2;
   }
-  const double calm = static_cast<double>(said.size()) - ahead;
-  if (!(ahead > 0) || !(calm > 0)) return 0.5;
-  return (ranks - ahead * (ahead + 1) / 2) / (ahead * calm);
+  return won / (static_cast<double>(ahead.size()) * static_cast<double>(calm.size()));
 }
 
 std::string WhyBlinder(const JudgedScore& serving, const JudgedScore& candidate,

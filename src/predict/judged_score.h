@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "seer/core/config.h"
@@ -19,9 +18,9 @@ struct JudgedScore {
   double culprits = 0;              // where somebody is blamed: how often the right one
 };
 
-// Of what looks like how much, and is of the first kind or not. Mann and Whitney; those that look
-// alike share their ranks.
-double AreaUnderCurve(std::vector<std::pair<double, bool>> said);
+// Of how much those of both kinds look like the first: Mann and Whitney; half of those that look
+// alike. Where there are none of a kind 0.5.
+double AreaUnderCurve(std::vector<float> ahead, std::vector<float> calm);
 
 // Empty: there is enough to judge by, the labels mean something, and the candidate is no worse at
 // telling the two kinds apart and at naming who initiates. Else why not.

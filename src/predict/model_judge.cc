@@ -128,7 +128,7 @@ absl::StatusOr<ModelScore> Judge(const JudgedModel& model, const ReplayBuffer& w
          model.inputs.horizons_ns[alarm_horizon] < calibration.alarm_horizon_ns) {
     ++alarm_horizon;
   }
-  std::vector<std::pair<double, bool>> suspicion;
+  std::vector<float> suspicion[2];  // of calm windows, and of those ahead
   std::vector<std::int64_t> ends_ns;
   ModelScore score;
   TrainingBatch batch;
@@ -145,7 +145,7 @@ absl::StatusOr<ModelScore> Judge(const JudgedModel& model, const ReplayBuffer& w
       // Whom the model does not know it cannot name: that costs as the impossible does.
       const std::int32_t right = batch.initiator[w];
       const double of_right = right < 0 ? 0 : static_cast<double>(p[right]);
-      suspicion.emplace_back(1 - static_cast<double>(p[none]), ahead);
+      suspicion[ahead ? 1 : 0].push_back(-p[none]);
       (ahead ? score.ahead_loss : score.calm_loss) -= std::log(std::max(of_right, kLeast));
       ++(ahead ? score.ahead : score.calm);
       if (!ahead) {
@@ -171,7 +171,7 @@ absl::StatusOr<ModelScore> Judge(const JudgedModel& model, const ReplayBuffer& w
     score.ahead_loss /= static_cast<double>(score.ahead);
     score.culprits /= static_cast<double>(score.ahead);
   }
-  score.auc = AreaUnderCurve(std::move(suspicion));
+  score.auc = AreaUnderCurve(std::move(suspicion[1]), std::move(suspicion[0]));
   return score;
 }
 

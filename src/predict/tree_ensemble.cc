@@ -1,73 +1,68 @@
-// By way of the text, which is exact and does not care how trees stand in memory.
-#include "predict/tree_ensemble.h"
-
-#include <charconv>
-#include <string>
-#include <string_view>
+// Ensembles made of others: see boosted_trees.h.
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "seer/predict/boosted_trees.h"
 
 SEER_BEGIN_NAMESPACE
-namespace internal {
-namespace {
 
-std::string_view TakeLine(std::string_view* text) {
-  const std::size_t end = std::min(text->find('\n'), text->size() - 1) + 1;
-  const std::string_view line = text->substr(0, end);
-  text->remove_prefix(end);
-  return line;
+void BoostedTrees::Take(const BoostedTrees& from, std::size_t first, std::size_t end) {
+  if (first == end) return;
+  const auto nodes_end = [&](std::size_t t) {
+    return t < from.roots_.size() ? std::size_t{from.roots_[t]} : from.nodes_.size();
+  };
+  const std::size_t outputs = base_.size();
+  for (std::size_t t = first; t < end; ++t) {
+    const auto root = static_cast<std::uint32_t>(nodes_.size());
+    const std::uint32_t their_root = from.roots_[t];
+    roots_.push_back(root);
+    for (std::size_t i = their_root; i < nodes_end(t + 1); ++i) {
+      Node node = from.nodes_[i];
+      if (node.column >= 0) {
+        node.left = node.left - their_root + root;
+      } else {
+        const float* const leaf = &from.leaves_[node.left];
+        node.left = static_cast<std::uint32_t>(leaves_.size());
+        leaves_.insert(leaves_.end(), leaf, leaf + outputs);
+      }
+      nodes_.push_back(node);
+    }
+  }
 }
 
-std::string Header(const BoostedTrees& trees, std::size_t count) {
-  return absl::StrCat("trees ", trees.columns(), " ", trees.outputs(), " ", count, "\n");
-}
-
-}  // namespace
-
-absl::StatusOr<BoostedTrees> JoinTrees(absl::Span<const BoostedTrees> parts) {
+absl::StatusOr<BoostedTrees> BoostedTrees::Join(absl::Span<const BoostedTrees> parts) {
   if (parts.empty()) return absl::InvalidArgumentError("trees: nothing to join");
+  BoostedTrees all;
+  all.columns_ = parts[0].columns_;
+  all.base_ = parts[0].base_;
   std::size_t count = 0;
   for (const BoostedTrees& part : parts) {
-    count += part.size();
-    if (part.columns() != parts[0].columns() || part.outputs() != parts[0].outputs()) {
+    if (part.columns() != all.columns() || part.outputs() != all.outputs()) {
       return absl::InvalidArgumentError("trees: of different shapes cannot be joined");
     }
+    count += part.size();
   }
-  std::string all = Header(parts[0], count);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::string text = parts[i].Encode();
-    std::string_view rest = text;
-    TakeLine(&rest);             // its header
-    if (i > 0) TakeLine(&rest);  // its base
-    all.append(rest.data(), rest.size());
+  if (count > kMaxTrees) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("trees: ", count, " joined, at most ", kMaxTrees, " may be: drop some"));
   }
-  return BoostedTrees::Decode(all);
+  for (const BoostedTrees& part : parts) all.Take(part, 0, part.size());
+  all.Prepare();
+  return all;
 }
 
-absl::StatusOr<BoostedTrees> DropTrees(const BoostedTrees& trees, std::size_t first,
-                                       std::size_t count) {
-  if (first > trees.size() || count > trees.size() - first) {
-    return absl::InvalidArgumentError("trees: there are not so many to drop");
+absl::StatusOr<BoostedTrees> BoostedTrees::Part(std::size_t first, std::size_t end) const {
+  if (first > end || end > size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("trees: ", first, " to ", end, " are asked for, there are ", size()));
   }
-  const std::string text = trees.Encode();
-  std::string_view rest = text;
-  TakeLine(&rest);
-  std::string all = Header(trees, trees.size() - count);
-  const std::string_view base = TakeLine(&rest);
-  all.append(base.data(), base.size());
-  for (std::size_t t = 0; t < trees.size(); ++t) {
-    const bool kept = t < first || t >= first + count;
-    const std::string_view line = TakeLine(&rest);  // "tree NODES"
-    std::size_t nodes = 0;
-    std::from_chars(line.data() + 5, line.data() + line.size(), nodes);
-    if (kept) all.append(line.data(), line.size());
-    for (std::size_t n = 0; n < nodes; ++n) {
-      const std::string_view node = TakeLine(&rest);
-      if (kept) all.append(node.data(), node.size());
-    }
-  }
-  return BoostedTrees::Decode(all);
+  BoostedTrees part;
+  part.columns_ = columns_;
+  part.base_ = base_;
+  if (first > 0) part.base_.assign(base_.size(), 0.0f);
+  part.Take(*this, first, end);
+  part.Prepare();
+  return part;
 }
 
-}  // namespace internal
 SEER_END_NAMESPACE

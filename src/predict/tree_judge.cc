@@ -48,17 +48,23 @@ bool RightlyBlamed(const TreeLook& look, const float* scores) {
 }
 
 void AddTreesFrom(const BoostedTrees& trees, const TreeHeldBack::Track& track, std::size_t first,
-                  TreeSaid* said) {
-  std::array<float, BoostedTrees::kMaxOutputs> scores;
+                  float times, TreeSaid* said) {
+  constexpr std::size_t kColumns = TreeFeatures::kClassColumns, kTogether = 64;
   const std::size_t outputs = trees.outputs();
-  for (std::size_t i = first; i < track.looks.size(); ++i) {
-    trees.Score(track.looks[i].row, {scores.data(), outputs});
-    for (std::size_t k = 0; k < outputs; ++k) said->scores[i * outputs + k] += scores[k];
+  std::vector<float> rows(kTogether * kColumns), scores(kTogether * outputs);
+  for (std::size_t i = first; i < track.looks.size(); i += kTogether) {
+    const std::size_t count = std::min(kTogether, track.looks.size() - i);
+    for (std::size_t r = 0; r < count; ++r) {
+      std::copy_n(track.looks[i + r].row.data(), kColumns, &rows[r * kColumns]);
+    }
+    trees.ScoreRows({rows.data(), count * kColumns}, {scores.data(), count * outputs});
+    float* const into = &said->scores[i * outputs];
+    for (std::size_t k = 0; k < count * outputs; ++k) into[k] += times * scores[k];
   }
 }
 
 void AddBlamesFrom(const BoostedTrees& trees, const TreeHeldBack::Track& track, std::size_t first,
-                   std::size_t at, TreeSaid* said) {
+                   std::size_t at, float times, TreeSaid* said) {
   std::vector<float> scores;
   for (std::size_t i = first; i < track.looks.size(); ++i) {
     const TreeLook& look = track.looks[i];
@@ -67,7 +73,7 @@ void AddBlamesFrom(const BoostedTrees& trees, const TreeHeldBack::Track& track, 
     if (trees.size() > 0) trees.ScoreRows(look.candidates, absl::MakeSpan(scores));
     for (std::size_t c = 0; c < scores.size(); ++c) {
       // Without trees the most conspicuous one is blamed, which stands first.
-      said->blames[at++] += trees.size() > 0 ? scores[c] : -static_cast<float>(c);
+      said->blames[at++] += trees.size() > 0 ? times * scores[c] : -static_cast<float>(c);
     }
   }
 }
@@ -84,16 +90,18 @@ void SayMore(const TreeModel& model, const TreeHeldBack::Track& track, TreeSaid*
   said->looks = track.looks.size();
   said->scores.resize(track.looks.size() * model.violations.outputs());
   said->blames.resize(blames + more);
-  AddTreesFrom(model.violations, track, first, said);
-  AddBlamesFrom(model.initiators, track, first, blames, said);
+  AddTreesFrom(model.violations, track, first, 1, said);
+  AddBlamesFrom(model.initiators, track, first, blames, 1, said);
 }
 
-void AddTrees(const BoostedTrees& violations, const TreeHeldBack::Track& track, TreeSaid* said) {
-  AddTreesFrom(violations, track, 0, said);
+void AddTrees(const BoostedTrees& violations, const TreeHeldBack::Track& track, float times,
+              TreeSaid* said) {
+  AddTreesFrom(violations, track, 0, times, said);
 }
 
-void AddBlames(const BoostedTrees& initiators, const TreeHeldBack::Track& track, TreeSaid* said) {
-  AddBlamesFrom(initiators, track, 0, 0, said);
+void AddBlames(const BoostedTrees& initiators, const TreeHeldBack::Track& track, float times,
+               TreeSaid* said) {
+  AddBlamesFrom(initiators, track, 0, 0, times, said);
 }
 
 TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, std::int64_t loss_ns,
@@ -103,7 +111,7 @@ TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, std::int6
   std::size_t judge = 0;
   while (judge + 1 < horizons && horizons_ns[judge + 1] <= kJudgeNs) ++judge;
   std::size_t blamed = 0, rightly = 0, half = 1;
-  std::vector<std::pair<double, bool>> ranked;
+  std::vector<float> ranked[2];  // what was said of calm looks, and of those ahead
   for (std::size_t t = 0; t < tracks.size(); ++t) {
     const TreeHeldBack::Track& own = *tracks[t];
     if (t == 0 || tracks[t - 1]->block != own.block) {
@@ -114,6 +122,10 @@ TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, std::int6
     Heard& heard = heard_.emplace_back();
     heard.half = half;
     AlarmTrack& track = heard.track;
+    heard.looks.reserve(own.looks.size());
+    heard.odds.reserve(own.looks.size() * horizons);
+    track.times_ns.reserve(own.looks.size());
+    track.near.reserve(own.looks.size());
     std::size_t at = 0;
     bool before = false;
     for (std::size_t i = 0; i < own.looks.size(); ++i) {
@@ -134,8 +146,7 @@ TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, std::int6
       if (!look.in_violation) {
         const bool ahead = look.ahead_ns <= horizons_ns[judge];
         ++(ahead ? score_.ahead : score_.calm);
-        ranked.emplace_back(static_cast<double>(heard.odds[heard.odds.size() - horizons + judge]),
-                            ahead);
+        ranked[ahead ? 1 : 0].push_back(heard.odds[heard.odds.size() - horizons + judge]);
       }
       if (look.blamed < 0) continue;
       ++blamed;
@@ -156,7 +167,7 @@ TreeVerdict::TreeVerdict(const std::vector<std::int64_t>& horizons_ns, std::int6
     }
   }
   if (blamed > 0) score_.culprits = static_cast<double>(rightly) / static_cast<double>(blamed);
-  score_.auc = AreaUnderCurve(std::move(ranked));
+  score_.auc = AreaUnderCurve(std::move(ranked[1]), std::move(ranked[0]));
 }
 
 TreeScore TreeVerdict::Score(const std::array<const ModelCalibration*, kHalves>& of_half) const {

@@ -27,9 +27,11 @@ struct TreeScore : JudgedScore {             // ahead: within a second
 
 // What trees say of a track. An empty ensemble of initiators blames the most conspicuous one.
 void SayMore(const TreeModel& model, const TreeHeldBack::Track& track, TreeSaid* said);
-// Adds what more trees say of all that was said.
-void AddTrees(const BoostedTrees& violations, const TreeHeldBack::Track& track, TreeSaid* said);
-void AddBlames(const BoostedTrees& initiators, const TreeHeldBack::Track& track, TreeSaid* said);
+// Adds what more trees say of all that was said, so many `times`: -1 takes it back.
+void AddTrees(const BoostedTrees& violations, const TreeHeldBack::Track& track, float times,
+              TreeSaid* said);
+void AddBlames(const BoostedTrees& initiators, const TreeHeldBack::Track& track, float times,
+               TreeSaid* said);
 
 // What a model says of what was held back, not calibrated. Where somebody acted, and it is not
 // known what would have come, alarms are neither hits nor false.

@@ -9,7 +9,6 @@
 
 #include "absl/status/status.h"
 #include "predict/tick_order.h"
-#include "predict/tree_ensemble.h"
 #include "predict/tree_replay.h"
 #include "seer/core/config.h"
 #include "seer/core/internal/state_io.h"
@@ -22,10 +21,11 @@ namespace internal {
 
 // An ensemble that grows.
 struct GrowingTrees {
-  BoostedTrees before;  // that it grows upon; none from scratch
+  BoostedTrees before;   // that it grows upon; none from scratch
+  BoostedTrees dropped;  // what serves and is not among them
   std::vector<BoostedTrees> added;
-  bool pruned = false;  // `before` is not all that serves
   TreeRows rows;
+  std::vector<std::uint32_t> columns;  // of the rows, that trees may ask; empty: all
 
   bool any() const { return rows.rows() > 0; }
   // What `trees` say of the rows is said before anything that grows now.
@@ -35,8 +35,9 @@ struct GrowingTrees {
     trees.ScoreRows(rows.values, absl::MakeSpan(scores));
     for (std::size_t i = 0; i < scores.size(); ++i) rows.scores[i] += scores[i];
   }
-  absl::Status Grow(const TreeFitOptions& options, bool last) {
+  absl::Status Grow(TreeFitOptions options, bool last) {
     if (!any()) return absl::OkStatus();
+    options.columns = columns;
     SEER_ASSIGN_OR_RETURN(BoostedTrees more, BoostedTrees::Fit(rows, nullptr, options));
     if (!last) Say(more);
     added.push_back(std::move(more));
@@ -47,7 +48,7 @@ struct GrowingTrees {
     if (added.empty()) return absl::OkStatus();
     std::vector<BoostedTrees> parts = added;
     if (before.columns() > 0) parts.insert(parts.begin(), before);
-    SEER_ASSIGN_OR_RETURN(*trees, JoinTrees(parts));
+    SEER_ASSIGN_OR_RETURN(*trees, BoostedTrees::Join(parts));
     return absl::OkStatus();
   }
 };

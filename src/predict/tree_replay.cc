@@ -61,6 +61,7 @@ void TreeReplay::Add(TreeLook look) {
   newest_version_ = std::max(newest_version_, look.version);
   kept.bytes += look.bytes();
   bytes_ += look.bytes();
+  kept.ends_ns.push_back(look.end_ns);
   kept.looks.push_back(std::move(look));
   while (bytes_ > options_.bytes) MakeRoom();
 }
@@ -74,7 +75,10 @@ void TreeReplay::State(StateIo& io) {
     if (!io.loading()) continue;
     const auto least = static_cast<double>(kept.looks.size());
     io.Require(kept.came >= least && kept.came < 1e18, "a sample of fewer than it has");
-    for (const TreeLook& look : kept.looks) kept.bytes += look.bytes();
+    for (const TreeLook& look : kept.looks) {
+      kept.bytes += look.bytes();
+      kept.ends_ns.push_back(look.end_ns);
+    }
     bytes_ += kept.bytes;
   }
   while (io.loading() && bytes_ > options_.bytes) MakeRoom();
@@ -89,6 +93,7 @@ void TreeReplay::MakeRoom() {
     if (share > most) most = share, group = g;
   }
   std::vector<TreeLook>& looks = groups_[group].looks;
+  std::vector<std::int64_t>& ends_ns = groups_[group].ends_ns;
   std::size_t victim = 0;
   for (int i = 0; i < kTries; ++i) {
     victim = static_cast<std::size_t>(rng_.Below(drawn_++, looks.size()));
@@ -99,6 +104,8 @@ void TreeReplay::MakeRoom() {
   bytes_ -= bytes;
   if (victim + 1 < looks.size()) looks[victim] = std::move(looks.back());
   looks.pop_back();
+  ends_ns[victim] = ends_ns.back();
+  ends_ns.pop_back();
 }
 
 std::size_t TreeReplay::looks() const {
@@ -108,9 +115,9 @@ std::size_t TreeReplay::looks() const {
 }
 
 std::size_t TreeReplay::AheadSince(std::int64_t from_ns) const {
-  const auto& looks = groups_[kAhead].looks;
+  const auto& ends_ns = groups_[kAhead].ends_ns;
   return static_cast<std::size_t>(std::count_if(
-      looks.begin(), looks.end(), [&](const TreeLook& look) { return look.end_ns > from_ns; }));
+      ends_ns.begin(), ends_ns.end(), [&](std::int64_t end_ns) { return end_ns > from_ns; }));
 }
 
 TreeRows TreeReplay::Rows(absl::Span<const std::int64_t> horizons_ns, std::size_t most,
@@ -123,16 +130,18 @@ TreeRows TreeReplay::Rows(absl::Span<const std::int64_t> horizons_ns, std::size_
   for (std::size_t g = 0; g < kGroups; ++g) {
     const Kept& kept = groups_[g];
     std::size_t old = 0, fresh = 0;
-    for (const TreeLook& look : kept.looks) {
-      if (look.end_ns > from_ns) ++(look.end_ns > fresh_ns ? fresh : old);
+    for (const std::int64_t end_ns : kept.ends_ns) {
+      if (end_ns > from_ns) ++(end_ns > fresh_ns ? fresh : old);
     }
     const Shares shares(old, fresh, kShare[g] * static_cast<double>(most));
     if (!(shares.drawn > 0)) continue;
     const double each = kept.came / static_cast<double>(kept.looks.size()) *
                         static_cast<double>(old + fresh) / shares.drawn;
-    for (const TreeLook& look : kept.looks) {
-      if (look.end_ns <= from_ns) continue;
-      if (static_cast<double>(rng.Uniform(drawn++)) >= shares.Of(look.end_ns > fresh_ns)) continue;
+    for (std::size_t i = 0; i < kept.looks.size(); ++i) {
+      const std::int64_t end_ns = kept.ends_ns[i];
+      if (end_ns <= from_ns) continue;
+      if (static_cast<double>(rng.Uniform(drawn++)) >= shares.Of(end_ns > fresh_ns)) continue;
+      const TreeLook& look = kept.looks[i];
       const auto put = [&](bool ahead, double weight) {
         rows.values.insert(rows.values.end(), look.row.begin(), look.row.end());
         rows.weights.push_back(static_cast<float>(weight));

@@ -49,6 +49,7 @@ class TreeReplay {
   enum Group : std::size_t { kStill, kStirring, kAhead, kGroups };
   struct Kept {
     std::vector<TreeLook> looks;
+    std::vector<std::int64_t> ends_ns;  // of the looks, which are far apart in memory
     std::size_t bytes = 0;
     std::uint64_t seen = 0;
     double came = 0;  // of which these are a sample

@@ -1,5 +1,6 @@
 // Retraining of trees: see include/seer/predict/retrainer.h.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "predict/tree_judge.h"
 #include "predict/tree_memory.h"
 #include "seer/core/internal/status_macros.h"
+#include "seer/nn/counter_rng.h"
 #include "seer/predict/boosted_trees.h"
 
 SEER_BEGIN_NAMESPACE
@@ -33,13 +35,38 @@ using internal::TreeVerdict;
 constexpr std::uint32_t kFruitless = 3, kFruitlessAgain = 12;  // boosts of no use: from scratch
 constexpr std::size_t kFewestBlames = 200;                     // rows, to learn from whom to blame
 constexpr std::size_t kBoostDepth = 4;
-constexpr double kBoostColumns = 0.2;             // drawn for each tree
-constexpr std::int64_t kFresh = 600'000'000'000;  // of which half of what is learnt is
+// Of the columns so many are looked at in a round, and of these a part by each tree; more cuts than
+// these tell nothing where there are few rows.
+constexpr std::size_t kColumnsToAsk = 24, kBoostCuts = 31;
+constexpr double kBoostColumns = 0.6, kLeastChance = 0.25;  // of the mean one's to be looked at
+constexpr std::int64_t kFresh = 600'000'000'000;            // of which half of what is learnt is
 constexpr std::size_t kJudging = 40;              // violations that are enough to judge by
 constexpr std::uint64_t kAnew = 4, kWidely = 12;  // rounds, of which one fits the alarm, and where
 constexpr std::size_t kPruneParts = 4;            // of the added trees one part goes at once
 constexpr char kOriginal[] = "retrain.original_trees",
                kOriginalBlames[] = "retrain.original_blames";
+
+// So many columns, growing: the more often trees ask one, the likelier, but each has its chance.
+std::vector<std::uint32_t> DrawColumns(const BoostedTrees& trees, std::size_t count,
+                                       std::uint64_t seed) {
+  const std::vector<std::uint32_t> uses = trees.Uses();
+  double sum = 1;
+  for (const std::uint32_t own : uses) sum += own;
+  const double least = kLeastChance * sum / static_cast<double>(uses.size());
+  const CounterRng rng(seed, CounterRng::StreamOf("columns"));
+  // As if each came by chance, as often as it is asked: the first ones.
+  std::vector<std::pair<double, std::uint32_t>> waits;
+  for (std::uint32_t c = 0; c < uses.size(); ++c) {
+    const double chance = 1 - static_cast<double>(rng.Uniform(c));  // above 0
+    waits.emplace_back(-std::log(chance) / (least + uses[c]), c);
+  }
+  std::sort(waits.begin(), waits.end());
+  waits.resize(std::min(count, waits.size()));
+  std::vector<std::uint32_t> columns;
+  for (const auto& [wait, column] : waits) columns.push_back(column);
+  std::sort(columns.begin(), columns.end());
+  return columns;
+}
 
 struct Job {
   RetrainStage stage = RetrainStage::kIdle;
@@ -207,16 +234,17 @@ class TreeRetrainer final : public internal::RetrainerCore {
       TreeRows rows = memory_.replay.Blames(options_.boost_rows, 0, fresh_ns, seed);
       if (rows.rows() >= kFewestBlames) job->initiators.rows = std::move(rows);
     }
-    SEER_RETURN_IF_ERROR(GrowUpon(kOriginal, serving_.violations, job.get(), &job->violations));
     SEER_RETURN_IF_ERROR(
-        GrowUpon(kOriginalBlames, serving_.initiators, job.get(), &job->initiators));
+        GrowUpon(kOriginal, serving_.violations, seed, job.get(), &job->violations));
+    SEER_RETURN_IF_ERROR(
+        GrowUpon(kOriginalBlames, serving_.initiators, seed, job.get(), &job->initiators));
     job->trees = options_.boost_trees;
     return Begin(std::move(job), now_ns);
   }
 
   // Where more were added than may be, with those to come, the oldest of them go.
-  absl::Status GrowUpon(const char* original, const BoostedTrees& trees, Job* job,
-                        GrowingTrees* growing) const {
+  absl::Status GrowUpon(const char* original, const BoostedTrees& trees, std::uint64_t seed,
+                        Job* job, GrowingTrees* growing) const {
     if (!growing->any()) return absl::OkStatus();
     std::size_t first = trees.size(), told = 0;
     const auto note = job->model.provenance.find(original);
@@ -230,11 +258,14 @@ class TreeRetrainer final : public internal::RetrainerCore {
       // Some more at once, so that it need not be done each time.
       const std::size_t over =
           std::max(added - options_.added_trees, options_.added_trees / kPruneParts);
-      SEER_ASSIGN_OR_RETURN(
-          growing->before, internal::DropTrees(trees, first, std::min(over, trees.size() - first)));
-      growing->pruned = true;
+      const std::size_t end = first + std::min(over, trees.size() - first);
+      SEER_ASSIGN_OR_RETURN(const BoostedTrees head, trees.Part(0, first));
+      SEER_ASSIGN_OR_RETURN(const BoostedTrees tail, trees.Part(end, trees.size()));
+      SEER_ASSIGN_OR_RETURN(growing->before, BoostedTrees::Join({head, tail}));
+      SEER_ASSIGN_OR_RETURN(growing->dropped, trees.Part(first, end));
     }
     growing->Say(growing->before);
+    growing->columns = DrawColumns(trees, kColumnsToAsk, seed);
     return absl::OkStatus();
   }
 
@@ -275,7 +306,11 @@ class TreeRetrainer final : public internal::RetrainerCore {
     options.rounds = std::min<std::size_t>(options_.trees_a_step, job.trees - job.grown);
     options.seed = options_.seed + 1000 * memory_.jobs + job.grown;
     options.learning_rate = boost ? options_.boost_learning_rate : options_.scratch_learning_rate;
-    if (boost) options.depth = kBoostDepth, options.columns_share = kBoostColumns;
+    if (boost) {
+      options.depth = kBoostDepth;
+      options.columns_share = kBoostColumns;
+      options.cuts = kBoostCuts;
+    }
     job.grown += options.rounds;
     SEER_RETURN_IF_ERROR(job.violations.Grow(options, job.grown >= job.trees));
     SEER_RETURN_IF_ERROR(job.initiators.Grow(options, job.grown >= job.trees));
@@ -395,11 +430,11 @@ class TreeRetrainer final : public internal::RetrainerCore {
     const auto add = [&](const GrowingTrees& growing, std::vector<float> TreeSaid::*what,
                          const auto& add_trees) {
       if (growing.added.empty()) return;
-      if (growing.before.columns() == 0 || growing.pruned) {
+      if (growing.before.columns() == 0) {
         std::fill((said.*what).begin(), (said.*what).end(), 0.0f);
-        if (growing.before.columns() > 0) add_trees(growing.before, track, &said);
       }
-      for (const BoostedTrees& more : growing.added) add_trees(more, track, &said);
+      if (growing.dropped.size() > 0) add_trees(growing.dropped, track, -1, &said);
+      for (const BoostedTrees& more : growing.added) add_trees(more, track, 1, &said);
     };
     add(job.violations, &TreeSaid::scores, internal::AddTrees);
     add(job.initiators, &TreeSaid::blames, internal::AddBlames);

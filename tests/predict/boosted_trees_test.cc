@@ -109,6 +109,46 @@ TEST(BoostedTrees, ScoresAreBitForBitThoseOfAPlainWalk) {
   }
 }
 
+// Of several outputs too.
+TEST(BoostedTrees, ScoresOfSeveralOutputsAreThoseOfAPlainWalk) {
+  for (const std::size_t outputs : {2u, 6u, 8u, 9u}) {
+    for (const std::size_t depth : {4u, 5u, 6u, 7u}) {
+      TreeRows rows = Rings(1500, 22);
+      rows.outputs = outputs;
+      rows.labels.clear();
+      for (std::size_t r = 0; r < 1500; ++r) {
+        const float radius = std::hypot(rows.values[3 * r], rows.values[3 * r + 1]);
+        for (std::size_t k = 0; k < outputs; ++k) {
+          rows.labels.push_back(radius > 0.1f * static_cast<float>(k + 1) ? 1.0f : 0.0f);
+        }
+      }
+      TreeFitOptions options = Small();
+      options.depth = depth;
+      options.rounds = 11;
+      options.least_child = 0.1;
+      const BoostedTrees trees = BoostedTrees::Fit(rows, nullptr, options).value();
+      TreeRows test = Rings(53, 23);
+      for (std::size_t i = 0; i < test.values.size(); i += 7) test.values[i] = kNone;
+      const std::string text = trees.Encode();
+      std::vector<float> plain;
+      for (std::size_t r = 0; r < test.rows(); ++r) {
+        const std::vector<float> row(&test.values[r * 3], &test.values[r * 3] + 3);
+        const std::vector<float> scores = PlainScore(text, row);
+        plain.insert(plain.end(), scores.begin(), scores.end());
+      }
+      for (const std::size_t at_once : {4u, 6u, 9u, 16u, 53u}) {
+        for (std::size_t r = 0; r + at_once <= test.rows(); r += at_once) {
+          std::vector<float> scores(at_once * outputs);
+          trees.ScoreRows({&test.values[r * 3], at_once * 3}, absl::MakeSpan(scores));
+          for (std::size_t i = 0; i < scores.size(); ++i) {
+            ASSERT_EQ(scores[i], plain[r * outputs + i]) << outputs << " " << depth;
+          }
+        }
+      }
+    }
+  }
+}
+
 // Two nodes may lead to the same child in a text that nobody's training wrote.
 TEST(BoostedTrees, AnyTextThatIsTakenEndsItsWalks) {
   std::string text = "trees 2 2 1\nbase 0 0\ntree 101\n";
@@ -281,6 +321,46 @@ TEST(BoostedTrees, TextHoldsAllOfThem) {
   }
 }
 
+TEST(BoostedTrees, PartsThatAreJoinedAreTheWhole) {
+  const BoostedTrees all = BoostedTrees::Fit(Rings(500, 14), nullptr, Small()).value();
+  const BoostedTrees head = all.Part(0, 20).value(), middle = all.Part(20, 25).value();
+  const BoostedTrees tail = all.Part(25, all.size()).value();
+  EXPECT_EQ(head.size(), 20u);
+  EXPECT_EQ(BoostedTrees::Join({head, middle, tail}).value(), all);
+  EXPECT_EQ(BoostedTrees::Decode(middle.Encode()).value(), middle);
+  // Without the middle: what it said is missing, and nothing else.
+  const BoostedTrees without = BoostedTrees::Join({head, tail}).value();
+  const TreeRows test = Rings(100, 15);
+  for (std::size_t r = 0; r < test.rows(); ++r) {
+    float whole = 0, less = 0, part = 0;
+    all.Score({&test.values[3 * r], 3}, {&whole, 1});
+    without.Score({&test.values[3 * r], 3}, {&less, 1});
+    middle.Score({&test.values[3 * r], 3}, {&part, 1});
+    EXPECT_NEAR(less + part, whole, 1e-4f);
+  }
+  EXPECT_EQ(all.Part(7, 7).value().size(), 0u);
+  EXPECT_TRUE(absl::IsInvalidArgument(all.Part(3, all.size() + 1).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(all.Part(3, 2).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(BoostedTrees::Join({}).status()));
+  const BoostedTrees other = BoostedTrees::Decode("trees 1 1 0\nbase 0\n").value();
+  EXPECT_TRUE(absl::IsInvalidArgument(BoostedTrees::Join({all, other}).status()));
+  const std::vector<BoostedTrees> many(BoostedTrees::kMaxTrees / all.size() + 1, all);
+  EXPECT_TRUE(absl::IsInvalidArgument(BoostedTrees::Join(many).status()));
+}
+
+TEST(BoostedTrees, OnlyColumnsThatMayBeAskedAre) {
+  TreeFitOptions options = Small();
+  options.rounds = 150;
+  options.columns = {0, 1};
+  options.cuts = 31;
+  const auto trees = BoostedTrees::Fit(Rings(4000, 1), nullptr, options);
+  ASSERT_TRUE(trees.ok()) << trees.status();
+  EXPECT_EQ(trees->Uses()[2], 0u);
+  EXPECT_GT(Accuracy(*trees, Rings(2000, 2)), 0.95);
+  options.cuts = 1;  // nothing but whether it is known
+  EXPECT_LT(Accuracy(*BoostedTrees::Fit(Rings(4000, 1), nullptr, options), Rings(2000, 2)), 0.8);
+}
+
 TEST(BoostedTrees, DamagedTextIsRefusedOrHarmless) {
   TreeFitOptions options = Small();
   options.rounds = 3;
@@ -331,6 +411,14 @@ TEST(BoostedTrees, SaysWhatIsWrongWithRowsAndOptions) {
   options = Small();
   options.learning_rate = 0;
   EXPECT_THAT(message(rows, options), HasSubstr("learning_rate"));
+  options = Small();
+  options.cuts = 64;
+  EXPECT_THAT(message(rows, options), HasSubstr("cuts"));
+  options = Small();
+  options.columns = {1, 1};
+  EXPECT_THAT(message(rows, options), HasSubstr("columns"));
+  options.columns = {1, 3};
+  EXPECT_THAT(message(rows, options), HasSubstr("columns"));
 }
 
 }  // namespace

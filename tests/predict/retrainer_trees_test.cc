@@ -134,6 +134,33 @@ TEST(RetrainerTrees, TheSameCallsGiveTheSameTrees) {
   }
 }
 
+TEST(RetrainerTrees, AnEmptyDayChangesNothing) {
+  auto retrainer = Retrainer::Create(Trained(), Options()).value();
+  FaultyRun run(36, 6000);
+  run.violations.clear();
+  std::vector<ClusterTick> calm;
+  for (std::size_t i = 0; i < run.all.size(); ++i) {
+    if (i % 200 < 110) calm.push_back(run.all[i]);  // nothing falls behind
+  }
+  run.all = calm;
+  Live(retrainer.get(), run);
+  // A day of which nothing is known, and an hour in which nobody is seen.
+  constexpr Tick kDay = 864'000;
+  ClusterTick unseen;
+  unseen.tick = run.all.back().tick + kDay;
+  for (int i = 0; i < 36'000; ++i) {
+    ++unseen.tick;
+    ASSERT_TRUE(retrainer->Observe(unseen, run.cluster.topology).ok());
+    if (i % 10 == 0) StepAll(retrainer.get(), unseen.period.EndNs(unseen.tick));
+  }
+  for (ClusterTick& tick : run.all) tick.tick += 2 * kDay;
+  Live(retrainer.get(), run);
+  EXPECT_TRUE(retrainer->TakeDecisions().empty());
+  EXPECT_EQ(retrainer->health().steps, 0u);
+  EXPECT_TRUE(retrainer->health().last_error.ok());
+  EXPECT_EQ(retrainer->serving(), EncodeTreeModel(Trained()));
+}
+
 TEST(RetrainerTrees, ContradictoryLabelsDoNotReplaceTheModel) {
   auto retrainer = Retrainer::Create(Trained(), Options()).value();
   FaultyRun run(24, 6000);

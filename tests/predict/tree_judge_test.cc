@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <random>
 #include <vector>
 
+#include "predict/judged_score.h"
 #include "predict/tree_replay.h"
 
 namespace seer {
@@ -52,6 +55,67 @@ struct Blocks {
   std::vector<TreeSaid> said;
   std::optional<TreeVerdict> verdict;
 };
+
+TEST(TreeJudge, TheAreaUnderTheCurveIsHowOftenOneAheadLooksMoreLikeIt) {
+  std::mt19937 random(1);
+  for (const std::size_t count : {1u, 7u, 300u}) {
+    std::vector<float> ahead, calm;
+    for (std::size_t i = 0; i < count; ++i) ahead.push_back(static_cast<float>(random() % 20));
+    for (std::size_t i = 0; i < 2 * count; ++i) {
+      calm.push_back(static_cast<float>(random() % 20) - 5);
+    }
+    double won = 0;
+    for (const float a : ahead) {
+      for (const float c : calm) won += a > c ? 1 : (a == c ? 0.5 : 0);
+    }
+    const double pairs = static_cast<double>(ahead.size()) * static_cast<double>(calm.size());
+    EXPECT_DOUBLE_EQ(internal::AreaUnderCurve(ahead, calm), won / pairs);
+  }
+  EXPECT_EQ(internal::AreaUnderCurve({}, {1}), 0.5);
+  EXPECT_EQ(internal::AreaUnderCurve({1}, {}), 0.5);
+}
+
+TEST(TreeReplay, AMillionLooksAreBoundedAndTheRareAmongThemStay) {
+  constexpr int kAll = 1'000'000, kEach = 1000;
+  ReplayOptions options;
+  options.bytes = 1 << 20;
+  internal::TreeReplay replay(options);
+  TreeHeldBack held(1 << 20, kBlock);
+  for (int i = 0; i < kAll; ++i) {
+    TreeLook look;
+    look.end_ns = (i + 1) * kTick;
+    look.stirs = i % 10 == 0;
+    look.row[0] = static_cast<float>(i);
+    if (i % kEach == 7) look.ahead_ns = 500'000'000;
+    held.Add(look);
+    replay.Add(look);
+  }
+  EXPECT_LE(replay.bytes(), options.bytes);
+  EXPECT_LE(held.looks() * sizeof(TreeLook), std::size_t{1} << 20);
+  EXPECT_EQ(replay.ahead(), 1000u) << "there is room for them";
+  EXPECT_EQ(replay.AheadSince(kAll / 2 * kTick), 500u);
+  EXPECT_GT(replay.looks(), 2000u);
+  const std::int64_t fresh_ns = (kAll - 100'000) * kTick;
+  const TreeRows rows = replay.Rows(kHorizons, 800, 0, fresh_ns, 1);
+  EXPECT_GT(rows.rows(), 600u);
+  EXPECT_LT(rows.rows(), 1000u);
+  double weight = 0, weight_ahead = 0;
+  std::size_t fresh = 0, ahead = 0;
+  for (std::size_t r = 0; r < rows.rows(); ++r) {
+    EXPECT_EQ(rows.labels[2 * r], 0) << "half a second is more than 300 ms";
+    const bool is_ahead = rows.labels[2 * r + 1] > 0;
+    weight += static_cast<double>(rows.weights[r]);
+    weight_ahead += is_ahead ? static_cast<double>(rows.weights[r]) : 0;
+    ahead += is_ahead ? 1 : 0;
+    fresh += static_cast<std::int64_t>(rows.values[r * rows.columns] + 1) * kTick > fresh_ns;
+  }
+  // What is drawn stands for all that came.
+  EXPECT_NEAR(weight, kAll, 0.25 * kAll);
+  EXPECT_NEAR(weight_ahead, kAll / kEach, 0.25 * kAll / kEach);
+  EXPECT_NEAR(static_cast<double>(ahead), 400, 80);
+  EXPECT_GT(fresh, rows.rows() / 5) << "of a tenth of the time";
+  EXPECT_EQ(replay.Rows(kHorizons, 800, kAll * kTick, fresh_ns, 1).rows(), 0u);
+}
 
 TEST(TreeJudge, AnAlarmAheadOfWhatStartsBehindTheBlockIsNoFalseOne) {
   const auto odds = [](int i) { return i < 290 ? -8.0f : 3.0f; };

@@ -14,7 +14,7 @@
 //
 // A value that is not known is NaN, and stands below all others.
 //
-// Fit: second-order boosting over histograms of 63 quantiles; rows and columns are drawn anew for
+// Fit: second-order boosting over histograms of 64 quantiles; rows and columns are drawn anew for
 // each tree. With validation rows it stops when `patience` trees have brought nothing, and keeps
 // the best.
 //
@@ -58,7 +58,9 @@ struct TreeFitOptions {
   double ridge = 1;         // pulls leaves to zero
   double rows_share = 0.7;  // drawn for each tree
   double columns_share = 0.6;
-  std::size_t patience = 25;  // with validation rows
+  std::vector<std::uint32_t> columns;  // that may be asked, growing; empty: all
+  std::size_t cuts = 63;               // of each column, that a node may ask; 1 to 63
+  std::size_t patience = 25;           // with validation rows
   std::uint64_t seed = 1;
 
   [[nodiscard]] absl::Status Validate() const;
@@ -73,6 +75,13 @@ class BoostedTrees {
   // InvalidArgument: shapes that do not fit, or labels of one kind only.
   static absl::StatusOr<BoostedTrees> Fit(const TreeRows& train, const TreeRows* validation,
                                           const TreeFitOptions& options);
+
+  // All of them, one part behind the other, with the base of the first. InvalidArgument: there are
+  // none, they are of different shapes, or more than kMaxTrees.
+  static absl::StatusOr<BoostedTrees> Join(absl::Span<const BoostedTrees> parts);
+  // Trees `first` to `end`, which is not among them; the base is theirs where `first` is 0, else 0.
+  // InvalidArgument: there are not so many.
+  absl::StatusOr<BoostedTrees> Part(std::size_t first, std::size_t end) const;
 
   // `row` has columns() values, `scores` outputs().
   void Score(absl::Span<const float> row, absl::Span<float> scores) const;
@@ -120,6 +129,9 @@ class BoostedTrees {
   void Walk(const std::array<const Root*, 4>& trees, const std::array<const float*, 4>& rows,
             std::array<const float*, 4>* leaves) const;
   std::size_t ScoreSideBySide(absl::Span<const float> rows, absl::Span<float> scores) const;
+  void AddSideBySide(const float* columns, std::size_t at_once, absl::Span<float> scores) const;
+  // Trees `first` to `end` of others behind those that are here; Prepare() has to follow.
+  void Take(const BoostedTrees& from, std::size_t first, std::size_t end);
 
   std::size_t columns_ = 0;
   std::vector<float> base_;  // of each output
@@ -131,10 +143,11 @@ class BoostedTrees {
   std::vector<std::uint32_t> leaf_of_;  // by step: where in leaves_
   // leaves_ and some zeros, so that a leaf may be read as eight numbers.
   std::vector<float> walk_leaves_;
-  // Where all trees are heaps of one depth and there is one output, so that rows go through them
-  // side by side: the values of their last steps. Else empty.
-  std::vector<float> ends_;
+  // Where all trees are heaps of one depth, rows go through them side by side. Where there is one
+  // output only, `ends_` are the values of their last steps.
+  bool side_by_side_ = false;
   std::uint32_t ends_depth_ = 0;
+  std::vector<float> ends_;
 };
 
 SEER_END_NAMESPACE

@@ -34,8 +34,10 @@
 //               needed, which is kept.
 //   boost       `boost_trees` more trees are grown upon those there are, `added_trees` at most:
 //               then the oldest of the added ones go. From `boost_rows` rows, half of them of the
-//               last ten minutes; those that tell who initiates each second time. The alarm stays
-//               as it is, where that does. Where that is of no use, the alarm alone is tried.
+//               last ten minutes, and a third of the numbers in each, by chance, those that the
+//               trees ask most the likeliest; those that tell who initiates each second time. The
+//               alarm stays as it is, where that does. Where that is of no use, the alarm alone is
+//               tried.
 //   scratch     new trees from what is in the buffer: after a major change from what came since,
 //               and where boosting was of no use three times. The old ones serve meanwhile.
 // Something is tried when there are `new_windows` windows ahead of violations that it has not
