@@ -31,7 +31,8 @@ struct RetrainOptions {
   double false_alarms_per_hour = 40;
   int rounds = 10;  // of retraining with actions
   double round_minutes = 2, test_minutes = 20;
-  std::string models;  // a folder with those that were trained before; empty: none
+  double left_alone = 0.3;  // of the alarms while actions are taken: else there is nothing to learn
+  std::string models;       // a folder with those that were trained before; empty: none
   std::function<void(std::string_view)> say = [](std::string_view) {};
 };
 
@@ -54,7 +55,7 @@ struct RetrainCounts {
 
 // Of one predictor between two updates.
 struct RetrainOf {
-  RetrainCounts all, late;
+  RetrainCounts all, settled, late;  // settled: from a minute after the update on
 };
 
 struct RetrainPhase {
@@ -77,7 +78,8 @@ struct RetrainSeries {
   double scratch_cpu_s = 0;          // of one training from scratch, the mean
   double round_cpu_s = 0;    // of one round of retraining, the mean: Step() but for from scratch
   double observe_cpu_s = 0;  // and of Observe() between two
-  std::uint64_t scratches = 0, rounds = 0, versions = 0;
+  double own_scratch_cpu_s = 0;  // of what the retrainer trained from scratch itself, in all
+  std::uint64_t scratches = 0, rounds = 0, versions = 0, own_scratches = 0;
   std::vector<std::string> decisions;  // a line each
 };
 absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options);
@@ -90,10 +92,14 @@ struct RetrainChurn {
 };
 absl::StatusOr<RetrainChurn> RunChurn(const RetrainOptions& options);
 
-// Rounds of retraining while each alarm is acted on, whatever is wrong then being taken away; then
-// a test without actions.
+// Rounds of retraining while alarms are acted on, whatever is wrong then being taken away; then a
+// test without actions.
 struct RetrainFeedback {
-  RetrainCounts without_actions, noted, not_noted;
+  struct Arm {
+    RetrainCounts test;
+    std::uint64_t rounds = 0, models = 0;  // that were tried, that replaced the one before
+  };
+  Arm without_actions, noted, not_noted;
   std::uint64_t actions = 0;  // with those that were noted
 };
 absl::StatusOr<RetrainFeedback> RunFeedback(const RetrainOptions& options);
