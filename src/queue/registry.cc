@@ -1,7 +1,6 @@
 #include "seer/queue/registry.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <unordered_map>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "queue/queues_view.h"
 #include "queue/stamps.h"
+#include "seer/core/internal/global_object.h"
 #include "seer/core/internal/shared_word.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
@@ -253,55 +253,27 @@ absl::Status QueueRegistry::status() const { return parts_.status(); }
 std::string QueueRegistry::path() const { return parts_.path(); }
 absl::Span<const char> QueueRegistry::segment() const { return parts_.memory(); }
 
-// ---- The global one. Without a lock, which a forked child would find held for ever if another
-// thread of its parent was here. Never destroyed: it outlives every static destructor.
+// ---- The global one.
 
 namespace {
-
-// [G] release when it is made, acquire before it is used.
-std::atomic<QueueRegistry*> global_registry{nullptr};
-
-struct GlobalOptions {
-  RegistryOptions options;
-  const GlobalOptions* before;  // somebody may be reading them: kept
-};
-// [O] release when they are set, acquire before they are read.
-std::atomic<const GlobalOptions*> global_options{nullptr};
-
+internal::GlobalObject<QueueRegistry, RegistryOptions> global_registry;
 }  // namespace
 
 QueueRegistry& QueueRegistry::Global() {
-  if (QueueRegistry* const there = global_registry.load(std::memory_order_acquire)) {  // [G]
-    return *there;
-  }
-  const GlobalOptions* const set = global_options.load(std::memory_order_acquire);  // [O]
-  absl::StatusOr<std::unique_ptr<QueueRegistry>> made =
-      Create(set == nullptr ? RegistryOptions() : set->options);
-  // Too many registries, or no memory at all: one whose handles count nowhere.
-  std::unique_ptr<QueueRegistry> fresh = made.ok()
-                                             ? *std::move(made)
-                                             : std::unique_ptr<QueueRegistry>(new QueueRegistry(
-                                                   ThreadParts(), std::make_unique<Tables>()));
-  QueueRegistry* there = nullptr;
-  if (global_registry.compare_exchange_strong(there, fresh.get(), std::memory_order_acq_rel,
-                                              std::memory_order_acquire)) {  // [G]
-    return *fresh.release();
-  }
-  return *there;  // another thread was first; ours goes
+  return global_registry.Get([](const RegistryOptions& options) {
+    absl::StatusOr<std::unique_ptr<QueueRegistry>> made = Create(options);
+    // Too many registries, or no memory at all: one whose handles count nowhere.
+    return made.ok() ? *std::move(made)
+                     : std::unique_ptr<QueueRegistry>(
+                           new QueueRegistry(ThreadParts(), std::make_unique<Tables>()));
+  });
 }
 
 absl::Status QueueRegistry::SetGlobalOptions(const RegistryOptions& options) {
   SEER_RETURN_IF_ERROR(CheckOptions(options));
-  if (global_registry.load(std::memory_order_acquire) != nullptr) {  // [G]
-    return absl::FailedPreconditionError(
-        "the global registry is in use already; set its options before the first Global()");
-  }
-  auto* const fresh =
-      new GlobalOptions{options, global_options.load(std::memory_order_acquire)};  // [O]
-  while (!global_options.compare_exchange_weak(fresh->before, fresh, std::memory_order_acq_rel,
-                                               std::memory_order_acquire)) {  // [O]
-  }
-  return absl::OkStatus();
+  if (global_registry.SetOptions(options)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "the global registry is in use already; set its options before the first Global()");
 }
 
 SEER_END_NAMESPACE

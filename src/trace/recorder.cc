@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "absl/strings/str_cat.h"
-#include "seer/core/internal/mutex.h"
+#include "seer/core/internal/global_object.h"
 #include "seer/core/internal/shared_word.h"
 #include "seer/core/internal/status_macros.h"
 #include "seer/core/internal/strings.h"
@@ -265,42 +265,24 @@ absl::Span<const char> SpanRecorder::segment() const { return parts_.memory(); }
 // ---- The global one.
 
 namespace {
-
-struct GlobalRecorder {
-  internal::Mutex mutex;
-  std::unique_ptr<SpanRecorder> recorder ABSL_GUARDED_BY(mutex);
-  RecorderOptions options ABSL_GUARDED_BY(mutex);
-};
-GlobalRecorder& GlobalOne() {
-  static GlobalRecorder* const global = new GlobalRecorder;  // outlives every static destructor
-  return *global;
-}
-
+internal::GlobalObject<SpanRecorder, RecorderOptions> global_recorder;
 }  // namespace
 
 SpanRecorder& SpanRecorder::Global() {
-  GlobalRecorder& global = GlobalOne();
-  internal::MutexLock lock(&global.mutex);
-  if (global.recorder == nullptr) {
-    absl::StatusOr<std::unique_ptr<SpanRecorder>> made = Create(global.options);
+  return global_recorder.Get([](const RecorderOptions& options) {
+    absl::StatusOr<std::unique_ptr<SpanRecorder>> made = Create(options);
     // Too many, or no memory at all: one whose methods record nowhere.
-    global.recorder = made.ok() ? *std::move(made)
-                                : std::unique_ptr<SpanRecorder>(
-                                      new SpanRecorder(ThreadParts(), std::make_unique<Tables>()));
-  }
-  return *global.recorder;
+    return made.ok() ? *std::move(made)
+                     : std::unique_ptr<SpanRecorder>(
+                           new SpanRecorder(ThreadParts(), std::make_unique<Tables>()));
+  });
 }
 
 absl::Status SpanRecorder::SetGlobalOptions(const RecorderOptions& options) {
   SEER_RETURN_IF_ERROR(CheckOptions(options));
-  GlobalRecorder& global = GlobalOne();
-  internal::MutexLock lock(&global.mutex);
-  if (global.recorder != nullptr) {
-    return absl::FailedPreconditionError(
-        "the global recorder is in use already; set its options before the first Global()");
-  }
-  global.options = options;
-  return absl::OkStatus();
+  if (global_recorder.SetOptions(options)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "the global recorder is in use already; set its options before the first Global()");
 }
 
 SEER_END_NAMESPACE

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -464,6 +465,30 @@ TEST(SpanRecorder, TheGlobalOneTakesItsOptionsBeforeItsFirstUse) {
               return std::string();
             }),
             "");
+}
+
+// The first Global() of a process, in one thread, while another one forks.
+TEST(SpanRecorder, TheGlobalOneIsUsableInAChildWhateverTheParentWasDoing) {
+  for (int i = 0; i < 20 / testing::kSlower + 1; ++i) {
+    EXPECT_EQ(InChild([&] {
+                std::atomic<bool> stop{false};
+                std::thread other([&] {
+                  while (!stop.load(std::memory_order_relaxed)) SpanRecorder::Global();
+                });
+                std::string wrong;
+                for (int k = 0; k < 20 && wrong.empty(); ++k) {
+                  wrong = InChild([&] {
+                    ::alarm(20);  // where it waits for ever
+                    SEER_CHECK(SpanRecorder::Global().AddServed("cart", "Get").ok());
+                    return std::string();
+                  });
+                }
+                stop.store(true, std::memory_order_relaxed);
+                other.join();
+                return wrong;
+              }),
+              "");
+  }
 }
 
 TEST(SpanRecorder, AGlobalOneThatCannotBeMadeRecordsNowhere) {
