@@ -8,8 +8,13 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
 
-constexpr std::size_t kMostRing = 4096;  // ticks of a trailing window that are kept
-constexpr std::size_t kLeave = 3;        // ticks whose late requests leave it next
+constexpr std::size_t kMostRing = 4096;               // ticks of a trailing window that are kept
+constexpr std::size_t kLeave = 3;                     // ticks whose late requests leave it next
+constexpr double kSlow = 2, kSlower = 8, kFades = 5;  // seconds
+// From which a class is in trouble.
+constexpr float kFilled = 0.2f, kOld = 0.6f, kHeldUp = 0.15f;
+
+float OrZero(float value) { return value == value ? value : 0.0f; }
 
 }  // namespace
 
@@ -79,7 +84,10 @@ void TreeFeatures::UseWays(const Topology& topology) {
 void TreeFeatures::Observe(const ClusterTick& tick, const Topology& topology, double gap) {
   if (gap > 0) {
     // A trailing window with holes tells nothing of what is over: it begins anew.
-    for (ClassState& state : classes_) state.ring.clear();
+    for (ClassState& state : classes_) {
+      state.ring.clear();
+      state.held.fill(0);
+    }
   }
   compared_ = false;
   services_.Observe(tick, topology, inputs_, gap);
@@ -93,7 +101,30 @@ void TreeFeatures::Observe(const ClusterTick& tick, const Topology& topology, do
     ClassState& state = classes_[c];
     state.delays = {state.weighed.delay, state.delays[0], state.delays[1], state.delays[2]};
     state.weighed = ways_.Weigh(ClassId(static_cast<std::uint32_t>(c)), {});
+    const float delay = OrZero(state.weighed.delay) / state.target_s;
+    state.delay_slow += Weight(kSlow) * (delay - state.delay_slow);
+    state.delay_slower += Weight(kSlower) * (delay - state.delay_slower);
+    const bool trouble = state.fill > kFilled || state.oldest > kOld || delay > kHeldUp;
+    state.trouble = trouble ? std::min(state.trouble + 1, 1000.0f) : 0;
   }
+}
+
+float TreeFeatures::Weight(double seconds) const {
+  return static_cast<float>(std::min(1.0, services_.seconds() / seconds));
+}
+
+// How many requests of the class should have ended in this tick is told by how many came to its
+// entry; those that did not are on their way, and the older ones among them will be late.
+void TreeFeatures::Hold(ClassState* state, float ended, bool known) {
+  state->held_at = (state->held_at + 1) % kHeldTicks;
+  float came = 1;
+  if (state->entry.valid()) {
+    const std::size_t e = state->entry.index();
+    const float usual = services_.mean(Series::kRate, e);
+    const float rate = services_.value(Series::kRate, e);
+    if (rate == rate && usual > 1) came = rate / usual;
+  }
+  state->held[state->held_at] = known ? state->usual_count * came - ended : 0.0f;
 }
 
 void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology) {
@@ -158,6 +189,7 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
     state.near_sum += static_cast<double>(slot.near);
     state.half += static_cast<double>(slot.half);
     state.total += static_cast<double>(slot.total);
+    Hold(&state, slot.total, now != nullptr);
     const double share = static_cast<double>(target.allowed_ppm) * 1e-6;
     state.allowed = static_cast<float>(
         std::max(std::floor(share * state.total + 1e-9) + 1, static_cast<double>(target.min_over)));
@@ -180,6 +212,10 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
         state.usual_p99 += weight * (state.p99 - state.usual_p99);
       }
     }
+    const float fill = OrZero(state.fill);
+    state.peak = std::max(state.peak * (1 - Weight(kFades)), fill);
+    state.fill_slow += Weight(kSlow) * (fill - state.fill_slow);
+    state.fill_slower += Weight(kSlower) * (fill - state.fill_slower);
     const auto list = members_.Of(ClassId(static_cast<std::uint32_t>(c)));
     bool seen = now != nullptr;
     for (std::size_t i = 0; i < list.size() && !seen; ++i) {

@@ -82,6 +82,8 @@ class TreeFeatures {
   using Series = ServiceColumns::Series;
   static constexpr float kNone = ServiceColumns::kNone;
 
+  static constexpr std::size_t kHeldTicks = 8;
+
   // What candidates are compared by.
   struct Compared {
     std::array<float, kCandidates> values{};  // of each; NaN behind the last
@@ -138,6 +140,14 @@ class TreeFeatures {
     std::uint32_t group = 0;                                     // of an application
     ServiceId entry;
     float target_s = 1;
+    // Of the last ticks, the newest at held_at: requests that should have ended, less those that
+    // did.
+    std::array<float, kHeldTicks> held{};
+    std::uint32_t held_at = 0;
+    // How it was of late: means over about two and eight seconds, in which what is not known is 0.
+    float fill_slow = 0, fill_slower = 0, delay_slow = 0, delay_slower = 0;
+    float peak = 0;     // the largest fill, which fades
+    float trouble = 0;  // ticks that it has been in trouble without a break
   };
 
   void ReadClasses(const ClusterTick& tick, const Topology& topology);
@@ -148,6 +158,8 @@ class TreeFeatures {
     return false;
   }
   float Excess(std::uint32_t service) const;
+  float Weight(double seconds) const;  // of one tick in a mean over as many seconds
+  void Hold(ClassState* state, float ended, bool known);
   void UseWays(const Topology& topology);
   const Around& AroundOf(std::uint32_t service);
   const OnNode& Node(std::uint32_t node);

@@ -144,6 +144,18 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.fill == state.fill ? state.leaves : kNone);
   put(state.p90);
   put(state.usual_p99 > 0 ? state.usual_p99 : kNone);
+  float held = 0;
+  for (std::size_t i = 0; i < kHeldTicks; ++i) {
+    held += state.held[(state.held_at + kHeldTicks - i) % kHeldTicks];
+    if (i == 1 || i == 3 || i == 7) put(held / state.allowed);
+  }
+  put(held / std::max(state.usual_count, 0.1f));
+  put(state.fill_slow);
+  put(state.fill_slower);
+  put(state.delay_slow);
+  put(state.delay_slower);
+  put(state.peak);
+  put(static_cast<float>(static_cast<double>(state.trouble) * services_.seconds()));
 }
 
 void TreeFeatures::Compared::Use(absl::Span<const std::uint32_t> candidates,

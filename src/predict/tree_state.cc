@@ -24,9 +24,14 @@ void TreeFeatures::State(StateIo& io) {
           &state.near_now,      &state.half_now,     &state.p90,          &state.leaves,
           &state.weighed.delay, &state.weighed.most, &state.weighed.slow, &state.weighed.own,
           &state.weighed.self,  &state.weighed.rise, &state.weighed.gap,  &state.weighed.abnormal,
-          &state.delays[0],     &state.delays[1],    &state.delays[2],    &state.delays[3]}) {
+          &state.delays[0],     &state.delays[1],    &state.delays[2],    &state.delays[3],
+          &state.fill_slow,     &state.fill_slower,  &state.delay_slow,   &state.delay_slower,
+          &state.peak,          &state.trouble}) {
       io.AnyFloat(*value);
     }
+    for (float& held : state.held) io.AnyFloat(held);
+    io(state.held_at);
+    io.Require(state.held_at < kHeldTicks, "trees: a tick that is not kept");
     io(state.near), io(state.known);
   });
 }

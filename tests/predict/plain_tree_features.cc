@@ -15,7 +15,13 @@ constexpr float kLargest = 1e9f;
 // NaN never wins.
 float Larger(float a, float b) { return b > a || std::isnan(a) ? b : a; }
 
+float OrZero(float value) { return std::isnan(value) ? 0 : value; }
+
 }  // namespace
+
+void PlainTreeFeatures::Follow(float value, double seconds, float* mean) const {
+  *mean += static_cast<float>(std::min(1.0, seconds_ / seconds)) * (value - *mean);
+}
 
 void PlainMeasures::Read(const ClusterTick& tick, const Topology& topology, ChannelMask channels,
                          bool edges) {
@@ -258,7 +264,10 @@ void PlainTreeFeatures::Observe(const ClusterTick& tick, const Topology& topolog
   }
   if (gap > 0) {
     // A trailing window with holes tells nothing of what is over: it begins anew.
-    for (ClassState& state : classes_) state.ring.clear();
+    for (ClassState& state : classes_) {
+      state.ring.clear();
+      state.held.clear();
+    }
   }
   ++observed_;
   ReadServices(tick, topology);
@@ -275,6 +284,11 @@ void PlainTreeFeatures::Observe(const ClusterTick& tick, const Topology& topolog
     ClassState& state = classes_[c];
     state.delays = {state.weighed.delay, state.delays[0], state.delays[1], state.delays[2]};
     state.weighed = ways_.Weigh(ClassId(static_cast<std::uint32_t>(c)), held_, {});
+    const float delay = OrZero(state.weighed.delay) / state.target_s;
+    Follow(delay, 2, &state.delay_slow);
+    Follow(delay, 8, &state.delay_slower);
+    const bool trouble = state.fill > 0.2f || state.oldest > 0.6f || delay > 0.15f;
+    state.trouble = trouble ? std::min(state.trouble + 1, 1000.0f) : 0;
   }
 }
 
@@ -440,6 +454,14 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
     state.near_sum += static_cast<double>(slot.near);
     state.half += static_cast<double>(slot.half);
     state.total += static_cast<double>(slot.total);
+    float came = 1;  // of what is usual
+    if (state.entry.valid()) {
+      const Column& rate = columns_[kRate];
+      const std::size_t e = state.entry.index();
+      if (rate.value[e] == rate.value[e] && rate.mean[e] > 1) came = rate.value[e] / rate.mean[e];
+    }
+    state.held.push_front(now != nullptr ? state.usual_count * came - slot.total : 0.0f);
+    if (state.held.size() > 8) state.held.pop_back();
     const double share = static_cast<double>(target.allowed_ppm) * 1e-6;
     state.allowed = static_cast<float>(
         std::max(std::floor(share * state.total + 1e-9) + 1, static_cast<double>(target.min_over)));
@@ -462,6 +484,10 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
         state.usual_p99 += weight * (state.p99 - state.usual_p99);
       }
     }
+    const float fill = OrZero(state.fill);
+    state.peak = std::max(state.peak * (1 - static_cast<float>(std::min(1.0, seconds_ / 5))), fill);
+    Follow(fill, 2, &state.fill_slow);
+    Follow(fill, 8, &state.fill_slower);
     const auto list = members_.Of(ClassId(static_cast<std::uint32_t>(c)));
     bool seen = now != nullptr;
     for (std::size_t i = 0; i < list.size() && !seen; ++i) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -139,6 +140,8 @@ class PlainTreeFeatures {
     std::uint32_t group = 0;                                     // of an application
     ServiceId entry;
     float target_s = 1;
+    std::deque<float> held;  // of the last ticks, the newest first
+    float fill_slow = 0, fill_slower = 0, delay_slow = 0, delay_slower = 0, peak = 0, trouble = 0;
   };
   struct EdgePair {
     std::uint32_t caller, callee;
@@ -147,6 +150,7 @@ class PlainTreeFeatures {
   void ReadClasses(const ClusterTick& tick, const Topology& topology);
   void ReadServices(const ClusterTick& tick, const Topology& topology);
   void ReadWays();
+  void Follow(float value, double seconds, float* mean) const;
   float WayDelay(ClassId id, std::uint32_t service) const {
     return ways_.Visits(id, service) * held_[service].slow / classes_[id.index()].target_s;
   }

@@ -179,6 +179,17 @@ void PlainTreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.fill == state.fill ? state.leaves : kNone);
   put(state.p90);
   put(state.usual_p99 > 0 ? state.usual_p99 : kNone);
+  float held = 0;
+  for (std::size_t i = 0; i < 8; ++i) {
+    held += i < state.held.size() ? state.held[i] : 0.0f;
+    if (i == 1 || i == 3 || i == 7) put(held / state.allowed);
+  }
+  put(held / std::max(state.usual_count, 0.1f));
+  for (const float value :
+       {state.fill_slow, state.fill_slower, state.delay_slow, state.delay_slower, state.peak,
+        static_cast<float>(static_cast<double>(state.trouble) * seconds_)}) {
+    put(value);
+  }
 }
 
 void PlainTreeFeatures::ServiceRow(ClassId id, std::uint32_t service, float* row) const {
