@@ -20,6 +20,7 @@ using internal::TreeFeatures;
 
 constexpr std::int64_t kBlameNs = 1'000'000'000;  // before a violation: who it will be shows
 constexpr std::size_t kStirringStride = 10;       // stride / this, where something stirs
+constexpr std::size_t kStillFirst = 8;            // thinned so many times more than those that stir
 
 // Violations of one class, by start.
 std::vector<Violation> OfClass(absl::Span<const Violation> violations, ClassId id) {
@@ -95,10 +96,13 @@ absl::Status ForEachLook(const LabelledRun& run, const TreeInputs& inputs, TickP
   });
 }
 
+// What a row is a look at: a violation ahead, or none, and whether anything is out of the ordinary.
+enum class Kind : std::uint8_t { kAhead, kStirring, kStill };
+
 struct Collected {
   TreeRows violations, initiators;
-  std::vector<std::uint8_t> quiet;  // of each row of `violations`: may be thinned
-  std::uint64_t ticks = 0, ahead = 0, groups = 0;
+  std::vector<Kind> kinds;  // of each row of `violations`
+  std::uint64_t ticks = 0, ahead = 0, stirring = 0, groups = 0;
 };
 
 class Collector {
@@ -132,6 +136,8 @@ class Collector {
           }
           return absl::OkStatus();
         });
+    out_.stirring = static_cast<std::uint64_t>(
+        std::count(out_.kinds.begin(), out_.kinds.end(), Kind::kStirring));
     // Of the last ticks it is not known what came after them.
     const std::size_t horizons = options_.horizons_ns.size();
     for (std::size_t r = rows_.size();
@@ -153,19 +159,21 @@ class Collector {
     features->ClassRow(one.id, row.data());
     if (ahead && next->start_ns - now_ns <= kBlameNs) Blame(one.id, *next, features);
     float weight = 1;
+    Kind kind = Kind::kAhead;
     if (!ahead) {
       const bool stirs = features->Stirs(row.data());
-      std::size_t& count = stirs ? stirring_ : still_;
+      kind = stirs ? Kind::kStirring : Kind::kStill;
+      Quiet& quiet = stirs ? stirring_ : still_;
       const std::size_t stride =
-          thinned_ * (stirs ? std::max<std::size_t>(1, options_.stride / kStirringStride)
-                            : std::max<std::size_t>(1, options_.stride));
-      if (count++ % stride != 0) return;
+          quiet.thinned *
+          std::max<std::size_t>(1, stirs ? options_.stride / kStirringStride : options_.stride);
+      if (quiet.looks++ % stride != 0) return;
       weight = static_cast<float>(stride);
     }
     TreeRows& rows = out_.violations;
     rows.values.insert(rows.values.end(), row.begin(), row.end());
     rows.weights.push_back(weight);
-    out_.quiet.push_back(ahead ? 0 : 1);
+    out_.kinds.push_back(kind);
     rows_.push_back(now_ns);
     out_.ahead += ahead ? 1 : 0;
     for (const std::int64_t horizon : options_.horizons_ns) {
@@ -174,32 +182,34 @@ class Collector {
     if (rows_.size() > most_rows_) Thin();
   }
 
-  // Every second quiet row goes, and the others weigh as two.
+  // Of the quiet rows, still ones first, every second goes, and the others weigh as two.
   void Thin() {
-    thinned_ *= 2;
+    const bool still = still_.thinned < kStillFirst * stirring_.thinned;
+    const Kind thinned = still ? Kind::kStill : Kind::kStirring;
+    (still ? still_ : stirring_).thinned *= 2;
     TreeRows& rows = out_.violations;
     const std::size_t columns = rows.columns, outputs = rows.outputs;
     std::size_t kept = 0, quiet = 0;
     for (std::size_t r = 0; r < rows_.size(); ++r) {
-      if (out_.quiet[r] != 0 && quiet++ % 2 != 0) continue;
+      if (out_.kinds[r] == thinned && quiet++ % 2 != 0) continue;
       const auto copy = [&](std::vector<float>* values, std::size_t each) {
         std::copy_n(values->begin() + static_cast<std::ptrdiff_t>(r * each), each,
                     values->begin() + static_cast<std::ptrdiff_t>(kept * each));
       };
       copy(&rows.values, columns);
       copy(&rows.labels, outputs);
-      rows.weights[kept] = rows.weights[r] * (out_.quiet[r] != 0 ? 2.0f : 1.0f);
+      rows.weights[kept] = rows.weights[r] * (out_.kinds[r] == thinned ? 2.0f : 1.0f);
       rows_[kept] = rows_[r];
-      out_.quiet[kept] = out_.quiet[r];
+      out_.kinds[kept] = out_.kinds[r];
       ++kept;
     }
     rows.values.resize(kept * columns);
     rows.labels.resize(kept * outputs);
     rows.weights.resize(kept);
     rows_.resize(kept);
-    out_.quiet.resize(kept);
-    // Where all rows are ahead of violations nothing is gained: twice as many may come.
-    if (kept > most_rows_ - most_rows_ / 4) most_rows_ *= 2;
+    out_.kinds.resize(kept);
+    // Where hardly any row may go, nothing is gained: more may come.
+    if (!still && kept > most_rows_ - most_rows_ / 4) most_rows_ *= 2;
   }
 
   // The candidates, one of which it is.
@@ -231,7 +241,10 @@ class Collector {
   const std::size_t each_;
   Collected& out_;
   std::vector<std::int64_t> rows_;  // of each row its time
-  std::size_t stirring_ = 0, still_ = 0, thinned_ = 1;
+  struct Quiet {
+    std::size_t looks = 0, thinned = 1;
+  };
+  Quiet stirring_, still_;
 };
 
 template <typename F>
@@ -283,6 +296,7 @@ absl::StatusOr<Collected> Collect(absl::Span<const LabelledRun> runs, TickPeriod
       Append(own.violations, 0, &each[i].violations);
       Append(own.initiators, each[i].groups, &each[i].initiators);
       each[i].groups += own.groups;
+      each[i].stirring += own.stirring;
     }
     return absl::OkStatus();
   });
@@ -293,6 +307,7 @@ absl::StatusOr<Collected> Collect(absl::Span<const LabelledRun> runs, TickPeriod
     Append(one.initiators, all.groups, &all.initiators);
     all.ticks += one.ticks;
     all.ahead += one.ahead;
+    all.stirring += one.stirring;
     all.groups += one.groups;
     one = Collected();
   }
@@ -404,6 +419,7 @@ absl::StatusOr<TreeModel> TrainTrees(absl::Span<const LabelledRun> train,
   report->ticks = rows.ticks;
   report->rows = rows.violations.rows();
   report->rows_ahead = rows.ahead;
+  report->rows_stirring = rows.stirring;
   report->initiator_groups = rows.groups;
   if (rows.ahead == 0) {
     return absl::InvalidArgumentError(absl::StrCat(

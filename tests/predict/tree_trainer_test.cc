@@ -62,6 +62,9 @@ TEST(TrainTrees, RowsAreBoundedAndWeighAsManyAsThereWere) {
   EXPECT_GT(all.rows, 8000u);
   EXPECT_LT(few.rows, 4000u);
   EXPECT_EQ(few.rows_ahead, all.rows_ahead);
+  EXPECT_GT(all.rows_stirring, 0u);
+  EXPECT_GT(few.rows_stirring * all.rows, all.rows_stirring * few.rows)
+      << "those in which nothing stirs went first";
 }
 
 TEST(TrainTrees, WhatOthersWouldHaveSeenIsLearntFromToo) {

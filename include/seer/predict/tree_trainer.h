@@ -42,8 +42,10 @@ struct TreeTrainingOptions {
   TreeFitOptions violations;
   TreeFitOptions initiators;
   FitAlarmOptions alarm;
-  std::size_t stride = 20;         // of ticks in which nothing stirs; others: a tenth of that
-  std::size_t max_rows = 400'000;  // more: every second quiet one is dropped, again and again
+  std::size_t stride = 20;  // of ticks in which nothing stirs; others: a tenth of that
+  // More: of quiet ones each second is dropped, again and again, those in which nothing stirs
+  // first.
+  std::size_t max_rows = 400'000;
   // Each training run is shown as others would have seen it too: with fewer probes, with other
   // targets. Of these ticks each so many-th is learnt from; 0: none.
   std::size_t view_stride = 3;
@@ -53,6 +55,7 @@ struct TreeTrainingOptions {
 struct TreeTrainingReport {
   std::uint64_t ticks = 0, violations = 0;  // of training
   std::uint64_t rows = 0, rows_ahead = 0;   // of training; ahead: of a violation
+  std::uint64_t rows_stirring = 0;  // not ahead of one, yet something is out of the ordinary
   std::uint64_t initiator_groups = 0;
   std::size_t violation_trees = 0, initiator_trees = 0;
   FittedAlarm alarm;        // on the validation runs
