@@ -231,7 +231,7 @@ int Run(const Options& o) {
 
 int main(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[1], "--theory") == 0) {
-    PrintTheoryTable(std::max(1.0, std::atof(argv[2])));
+    PrintTheoryTable(std::max(1.0, std::atof(argv[2])), SEER_GRAPHS);
     return 0;
   }
   Options options;

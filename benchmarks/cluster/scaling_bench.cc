@@ -1,5 +1,12 @@
 // How the simulator's cost grows with the load and with the number of services: a table in the
 // output, a plot (SVG) in the build folder, and the slopes as figures: 1 is linear.
+//
+// BM_Second is one point of it alone, for counters: that instructions grow linearly and what grows
+// more are misses shows
+//
+//   valgrind --tool=callgrind --cache-sim=yes --branch-sim=yes
+//     '--toggle-collect=seer::cluster::Simulator::RunUntil(long)'
+//     bench_cluster --benchmark_filter=BM_Second/services/10000
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -46,14 +53,32 @@ double CpuSeconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
+// What is simulated at a point of a line.
+struct World {
+  Application app;
+  std::uint32_t servers = 20;
+  double rate = 0;
+};
+World OfLoad(std::uint32_t rate) {
+  auto social = LoadApplication(SEER_GRAPHS "/social_network.json");
+  return {social.ok() ? *std::move(social) : Application(), 20, static_cast<double>(rate)};
+}
+World OfServices(std::uint32_t services) {
+  World world;
+  world.app = RandomApplication(services, 1);
+  world.servers = std::max(1u, services / 4);
+  world.rate = 20.0 * services / MeanVisits(world.app);
+  return world;
+}
+
 // The best of five: others only ever add.
-Point Measure(const Application& app, std::uint32_t servers, double rate, double x) {
+Point Measure(const World& world, std::uint32_t x) {
   Point point;
   point.x = x;
-  const auto model = BuildModel({app}, UniformCluster(servers), {});
+  const auto model = BuildModel({world.app}, UniformCluster(world.servers), {});
   if (!model.ok()) return point;
   SimulatorOptions options;
-  options.loads = {{rate, 0, 3600, 0}};
+  options.loads = {{world.rate, 0, 3600, 0}};
   Simulator simulator(*model, options);
   simulator.RunUntil(1'000'000'000);
   ClusterTick tick;
@@ -138,23 +163,16 @@ bool Plot(const std::vector<Line>& lines, const std::string& path) {
 
 void BM_Scaling(benchmark::State& state) {
   for (auto _ : state) {
-    const auto social = LoadApplication(SEER_GRAPHS "/social_network.json");
-    if (!social.ok()) {
-      state.SkipWithError("no graphs");
-      return;
-    }
     std::vector<Line> lines(2);
     lines[0].title = "load";
     lines[0].axis = "requests/s of the social network";
-    for (double rate : {250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0}) {
-      lines[0].points.push_back(Measure(*social, 20, rate, rate));
+    for (const std::uint32_t rate : {250u, 500u, 1000u, 2000u, 4000u, 8000u}) {
+      lines[0].points.push_back(Measure(OfLoad(rate), rate));
     }
     lines[1].title = "services";
     lines[1].axis = "services, with 20 calls/s each";
-    for (std::uint32_t services : {100u, 316u, 1000u, 3162u, 10'000u}) {
-      const Application app = RandomApplication(services, 1);
-      lines[1].points.push_back(
-          Measure(app, std::max(1u, services / 4), 20.0 * services / MeanVisits(app), services));
+    for (const std::uint32_t services : {100u, 316u, 1000u, 3162u, 10'000u}) {
+      lines[1].points.push_back(Measure(OfServices(services), services));
     }
     std::printf(
         "| what | how much | CPU s per simulated s | events | ns per event |\n"
@@ -173,6 +191,40 @@ void BM_Scaling(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_Scaling)->Iterations(1)->Repetitions(1)->Unit(benchmark::kSecond);
+
+void BM_Second(benchmark::State& state, World (*make)(std::uint32_t)) {
+  const World world = make(static_cast<std::uint32_t>(state.range(0)));
+  const auto model = BuildModel({world.app}, UniformCluster(world.servers), {});
+  if (!model.ok()) {
+    state.SkipWithError("a model could not be built");
+    return;
+  }
+  SimulatorOptions options;
+  options.loads = {{world.rate, 0, 3600, 0}};
+  Simulator simulator(*model, options);
+  ClusterTick tick;
+  for (auto _ : state) {
+    for (int t = 0; t < 10; ++t) {
+      simulator.RunTick();
+      simulator.Observe(&tick);
+    }
+  }
+  state.counters["events"] = static_cast<double>(simulator.events());
+}
+BENCHMARK_CAPTURE(BM_Second, load, OfLoad)
+    ->Arg(250)
+    ->Arg(1000)
+    ->Arg(8000)
+    ->Iterations(1)
+    ->Repetitions(1)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_Second, services, OfServices)
+    ->Arg(100)
+    ->Arg(1000)
+    ->Arg(10'000)
+    ->Iterations(1)
+    ->Repetitions(1)
+    ->Unit(benchmark::kMillisecond);
 
 SEER_FIGURE(load, Counter("cluster.load_exponent", "", "<= 1.05", "BM_Scaling", "load"));
 SEER_FIGURE(services,

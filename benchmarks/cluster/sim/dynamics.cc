@@ -1,6 +1,7 @@
 // What changes slowly, every 20 ms: contention on servers, and faults.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "benchmarks/cluster/sim/simulator.h"
 #include "benchmarks/cluster/sim/substream.h"
@@ -29,7 +30,7 @@ void Simulator::Epoch() {
 
 void Simulator::LookAtServers() {
   for (Server& server : servers_) server.used = {};
-  for (std::size_t i = 0; i < stations_.size(); ++i) {
+  ForEachBusy([this](std::uint32_t i) {
     Station& station = stations_[i];
     const std::uint64_t area = station.core_area + static_cast<std::uint64_t>(station.cores) *
                                                        static_cast<std::uint64_t>(now_);
@@ -42,7 +43,13 @@ void Simulator::LookAtServers() {
       server.used[At(Resource::kCache)] += busy * info.cache_part;
       server.used[At(Resource::kMemoryBandwidth)] += busy * info.bandwidth_part;
     }
-    if (station.plan_cores > station.initial_cores) {
+    if (station.cores == 0 && station.waiting_core == 0) {
+      busy_[i / 64] &= ~(std::uint64_t{1} << (i % 64));
+    }
+  });
+  if (!actions_.empty()) {
+    for (const Station& station : stations_) {
+      if (station.plan_cores <= station.initial_cores) continue;
       cost_.core_seconds += (station.plan_cores - station.initial_cores) * kEpochNs * 1e-9;
     }
   }
@@ -62,7 +69,7 @@ void Simulator::LookAtServers() {
     server.used[At(Resource::kStorage)] =
         std::min(1.0, static_cast<double>(std::max<std::int64_t>(0, disk_busy)) / kEpochNs);
     server.epoch_disk_free_at = std::max(server.disk_free_at, now_);
-    server.pressed = false;
+    server.was_pressed = std::exchange(server.pressed, false);
     for (std::size_t r = 0; r < kResources; ++r) {
       if (fresh) {
         const std::uint64_t key =
@@ -81,7 +88,16 @@ void Simulator::LookAtServers() {
     // The disk itself is slower, for all who read it.
     server.disk_slow = 1 + 3 * server.injected[At(Resource::kStorage)];
   }
-  for (std::uint32_t i = 0; i < stations_.size(); ++i) stations_[i].slow = SlowOf(i);
+  // Where nothing presses, nor did before, a station is as fast as it was.
+  const bool changed = faults_applied_ || !actions_.empty();
+  const bool all = std::exchange(look_at_all_, changed) || changed;
+  for (std::size_t v = 0; v < servers_.size(); ++v) {
+    if (!all && !servers_[v].pressed && !servers_[v].was_pressed) continue;
+    const Places::Range range = places_->of_server[v];
+    for (std::uint32_t i = range.first; i < range.first + range.count; ++i) {
+      stations_[places_->stations[i]].slow = SlowOf(places_->stations[i]);
+    }
+  }
 }
 
 void Simulator::Disable(std::size_t fault) {

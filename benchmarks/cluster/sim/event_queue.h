@@ -1,8 +1,8 @@
 // The calendar of a simulator: a wheel of short lists by time, and a heap for what lies beyond it.
 // A plain value that is cloned by copying it.
 //
-// A slot of the wheel is 2^shift ns wide; the width follows the events, so that a slot in use holds
-// one or two of them. What a heap pays for each event are branches that no processor foresees: of
+// A slot of the wheel is 2^shift ns wide; the width follows the events: seldom two in a slot, and
+// few beyond the wheel. What a heap pays for each event are branches that no processor foresees: of
 // two slots' lists the wheel asks hardly any.
 //
 // Invariant: events on the wheel lie in slots [cursor, cursor + kSlots), those in the heap at or
@@ -161,9 +161,10 @@ class EventQueue {
 
   // Now and then: narrower slots where lists are long, wider ones where the wheel is too short.
   void Review() {
-    const bool crowded = 5 * looked_at_ > 9 * std::uint64_t{kReview};
+    // More than 1.25 in a slot in use, and hardly any pushed beyond the wheel.
+    const bool crowded = 4 * looked_at_ > 5 * std::uint64_t{kReview} && far_pushed_ < kReview / 32;
     const bool short_reach =
-        far_pushed_ > kReview / 4 && 2 * looked_at_ < 3 * std::uint64_t{kReview};
+        far_pushed_ > kReview / 8 && 2 * looked_at_ < 3 * std::uint64_t{kReview};
     popped_ = 0;
     looked_at_ = far_pushed_ = 0;
     if (crowded && shift_ > kMinShift) {

@@ -33,12 +33,12 @@ void Simulator::Observe(ClusterTick* tick) {
                         server.unsent.end());
     for (const Unsent& unsent : server.unsent) ++stations_[unsent.station].unsent;
   }
-  for (std::size_t s = 0; s < model_->services.size(); ++s) {
-    const Model::ServiceInfo& info = model_->services[s];
+  for (std::size_t s = 0; s < places_->instances.size(); ++s) {
+    const Places::Range range = places_->instances[s];
     double depth[kChannels] = {};
     std::uint64_t arrived = 0, started = 0, finished = 0, wait = 0;
     ServerModel model = ServerModel::kWorkers;
-    for (std::uint32_t i = info.first_instance; i < info.first_instance + info.instances; ++i) {
+    for (std::uint32_t i = range.first; i < range.first + range.count; ++i) {
       Station& station = stations_[i];
       const Server& server = servers_[station.server];
       model = station.model;
@@ -116,7 +116,7 @@ double Simulator::RequestSeconds(std::uint32_t instance) const {
 // Pressure and faults have been the same since the last time.
 void Simulator::BookStalls() {
   constexpr auto kCpu = static_cast<std::size_t>(Resource::kCpu);
-  for (std::size_t i = 0; i < stations_.size(); ++i) {
+  ForEachBusy([this](std::uint32_t i) {
     Station& station = stations_[i];
     std::array<double, kResources>& stalls = hardware_[i].stall_ns;
     const std::uint64_t waited =
@@ -127,7 +127,7 @@ void Simulator::BookStalls() {
     station.booked_core_wait = waited;
     const auto slower = static_cast<double>(station.slow_ns - station.booked_slow);
     station.booked_slow = station.slow_ns;
-    if (!(slower > 0) || !(station.slow > 1)) continue;
+    if (!(slower > 0) || !(station.slow > 1)) return;
     const Model::InstanceInfo& info = model_->instances[i];
     const Server& server = servers_[station.server];
     // Of the time that it took beyond its own, what each resource added, as perfect counters would
@@ -141,7 +141,7 @@ void Simulator::BookStalls() {
       if (r == kCpu) hardware_[i].pressed_ns += usual * mine;
     }
     stalls[kCpu] += usual * factor * (1 - 1 / station.quota_slow);
-  }
+  });
 }
 
 void Simulator::ReadHardware() {

@@ -1,6 +1,7 @@
 // The beginning of a simulation, and the requests that come from outside.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "benchmarks/cluster/sim/simulator.h"
 #include "benchmarks/cluster/sim/substream.h"
@@ -11,12 +12,35 @@ namespace {
 constexpr double kTwoPi = 6.283185307179586;
 constexpr double kReceiveNsPerMessage = 300;  // softirq, on one core of the receiver
 
+std::shared_ptr<const Places> PlacesOf(const Model& model) {
+  auto places = std::make_shared<Places>();
+  for (const Model::ServiceInfo& service : model.services) {
+    places->instances.push_back({service.first_instance, service.instances});
+  }
+  places->of_server.resize(model.cluster.servers.size());
+  for (const Model::InstanceInfo& instance : model.instances) {
+    ++places->of_server[instance.server].count;
+  }
+  std::uint32_t first = 0;
+  for (Places::Range& range : places->of_server) {
+    range.first = first;
+    first += std::exchange(range.count, 0);
+  }
+  places->stations.resize(model.instances.size());
+  for (std::uint32_t i = 0; i < model.instances.size(); ++i) {
+    Places::Range& range = places->of_server[model.instances[i].server];
+    places->stations[range.first + range.count++] = i;
+  }
+  return places;
+}
+
 }  // namespace
 
 Simulator::Simulator(std::shared_ptr<const Model> model, SimulatorOptions options)
-    : model_(std::move(model)), options_(std::move(options)) {
+    : model_(std::move(model)), places_(PlacesOf(*model_)), options_(std::move(options)) {
   options_.loads.resize(model_->applications.size(), Load{0, 0, 3600, 0});
   stations_.resize(model_->instances.size());
+  busy_.resize((stations_.size() + 63) / 64);
   for (std::size_t i = 0; i < stations_.size(); ++i) {
     Station& station = stations_[i];
     station.service = model_->instances[i].service;

@@ -97,13 +97,12 @@ void Simulator::PushBack(Fifo* fifo, std::uint32_t visit) {
 
 // The less busy one of two drawn instances.
 std::uint32_t Simulator::ChooseInstance(const Model::Node& node, std::uint64_t key) const {
-  const Model::ServiceInfo& service = model_->services[node.service];
-  if (service.instances == 1) return service.first_instance;
+  const Places::Range service = places_->instances[node.service];
+  if (service.count == 1) return service.first;
   const std::uint64_t bits = Mix(key ^ salt_ ^ kReplica);
-  const auto n = service.instances;
-  const std::uint32_t a =
-      service.first_instance + static_cast<std::uint32_t>(bits & 0xffffffff) % n;
-  const std::uint32_t b = service.first_instance + static_cast<std::uint32_t>(bits >> 32) % n;
+  const auto n = service.count;
+  const std::uint32_t a = service.first + static_cast<std::uint32_t>(bits & 0xffffffff) % n;
+  const std::uint32_t b = service.first + static_cast<std::uint32_t>(bits >> 32) % n;
   const auto depth = [&](std::uint32_t i) {
     return stations_[i].threads + stations_[i].waiting_thread;
   };
@@ -138,7 +137,7 @@ std::uint32_t Simulator::Call(std::uint32_t parent, std::uint32_t node_index, st
   if (edge.timeout_ns > 0) Push(now_ + edge.timeout_ns, kCallTimeout, id, visit.generation);
   if (edge.pool_limit > 0) {
     const Model::EdgeInfo& info = model_->edges[node.edge];
-    visit.pool = info.first_pool + visit.caller - model_->services[info.caller].first_instance;
+    visit.pool = info.first_pool + visit.caller - places_->instances[info.caller].first;
     Pool& pool = pools_[visit.pool];
     if (pool.in_use >= edge.pool_limit) {
       visit.flags |= Visit::kWaitsForPool;
@@ -338,6 +337,7 @@ void Simulator::TakeThread(std::uint32_t id) {
     StartService(id);
   } else {
     ++station.waiting_core;
+    MarkBusy(visit.instance);
     station.core_wait_area -= static_cast<std::uint64_t>(now_);
     PushBack(&station.core_wait, id);
   }
@@ -349,6 +349,7 @@ void Simulator::StartService(std::uint32_t id) {
   const Model::Node& node = model_->nodes[visit.node];
   if (visit.Is(Visit::kTraced)) traced_[id].started = now_;
   ++station.cores;
+  MarkBusy(visit.instance);
   station.core_area -= static_cast<std::uint64_t>(now_);
   ++station.started;
   station.wait_ns += static_cast<std::uint64_t>(now_ - visit.entered);

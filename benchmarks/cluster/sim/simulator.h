@@ -197,6 +197,18 @@ class Simulator {
   void KickCores(std::uint32_t station);
   std::uint32_t PopFront(Fifo* fifo);
   void PushBack(Fifo* fifo, std::uint32_t visit);
+  void MarkBusy(std::uint32_t station) {
+    busy_[station / 64] |= std::uint64_t{1} << (station % 64);
+  }
+  // In their order, so that sums are always the same ones.
+  template <typename F>
+  void ForEachBusy(const F& handle) {
+    for (std::uint32_t word = 0; word < busy_.size(); ++word) {
+      for (std::uint64_t bits = busy_[word]; bits != 0; bits &= bits - 1) {
+        handle(word * 64 + static_cast<std::uint32_t>(__builtin_ctzll(bits)));
+      }
+    }
+  }
 
   // spans.cc
   TraceId TraceOf(std::uint32_t request_class, std::uint64_t key) const;
@@ -226,6 +238,7 @@ class Simulator {
   void BookStalls();
 
   std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Places> places_;
   SimulatorOptions options_;
   std::uint64_t salt_ = 0;
   std::int64_t now_ = 0;
@@ -244,6 +257,10 @@ class Simulator {
   std::vector<ClassState> classes_;
   std::vector<std::uint32_t> class_roots_;
   std::vector<Station> stations_;
+  // A bit for each station that has worked or has had somebody wait for a core since the last
+  // epoch: of the others an epoch has nothing to book.
+  std::vector<std::uint64_t> busy_;
+  bool look_at_all_ = true;  // the speed of every station may have changed, not by pressure alone
   std::vector<Pool> pools_;
   std::vector<EdgeState> edges_;
   std::vector<Server> servers_;

@@ -87,8 +87,10 @@ struct Stream {
   double peak_per_ns = 0;
 };
 
-struct Station {
-  // What every request touches comes first: three cache lines.
+// In the order in which it is looked at, a cache line each: of a cluster of thousands of stations
+// what counts is how many lines an event touches.
+struct alignas(128) Station {
+  // Every visit.
   Fifo thread_wait, core_wait;
   std::uint32_t service = 0, server = 0;
   std::int32_t threads = 0, thread_limit = 0, queue_limit = 0;
@@ -96,32 +98,39 @@ struct Station {
   std::int32_t waiting_thread = 0, waiting_core = 0;
   std::int32_t blocked = 0;
   double slow = 1;  // factor on service times, all of it
-  double stall_p = 0, drop_p = 0, extra_p = 0;
-  std::uint32_t extra = kNone;  // node called before answering
-  std::int32_t unsent = 0;      // messages lost and not yet sent again
-  double disk_p = 0;
-  double rate_limit_per_ns = 0;
+
+  // Every visit and every tick; those at the last tick.
+  std::uint64_t arrived = 0, started = 0, finished = 0;
+  std::uint64_t wait_ns = 0;  // from arrival to the first core, of those started
+  std::uint64_t arrived_then = 0, started_then = 0, finished_then = 0, wait_then = 0;
+
+  // Every visit, too.
   // Sums of leaving less entering times: with n * now they are the area under n(t), modulo 2^64.
   std::uint64_t core_area = 0, area = 0;
-  std::uint64_t arrived = 0, started = 0, finished = 0, refused = 0;
-  std::uint64_t wait_ns = 0;  // from arrival to the first core, of those started
-  std::uint64_t slow_ns = 0;  // of service time, what contention added
+  double stall_p = 0, drop_p = 0, extra_p = 0, disk_p = 0;
+  double rate_limit_per_ns = 0;
+  std::uint32_t extra = kNone;  // node called before answering
+  std::int32_t unsent = 0;      // messages lost and not yet sent again
 
+  // Every epoch in which it is busy.
+  std::uint64_t epoch_core_area = 0;  // at the last epoch
+  // As core_area, of visits that have a thread and wait for a core; and what was booked of it.
+  std::uint64_t core_wait_area = 0, booked_core_wait = 0;
+  std::uint64_t slow_ns = 0, booked_slow = 0;  // of service time, what contention added
+  double fault_slow = 1;                       // of `slow`, from faults
+  double quota_slow = 1;                       // of fault_slow, what a quota does
   ServerModel model = ServerModel::kWorkers;
+  bool locked = false;       // its cores wait for a lock, not for processors
+  bool elsewhere = false;    // replicas on other servers have taken its requests over
+  bool own_network = false;  // has a share of its server's links, which others do not fill
+
+  // Now and then.
   std::int32_t plan_threads = 0, plan_cores = 0;  // without faults
-  double fault_slow = 1;                          // of `slow`, from faults
+  std::int32_t initial_cores = 0;
+  std::uint64_t refused = 0;
   double stall_ns = 0, disk_ns = 0;
   std::int64_t next_token = 0;
-  std::uint64_t arrived_then = 0, started_then = 0, finished_then = 0, wait_then = 0;  // last tick
-  std::uint64_t epoch_core_area = 0;  // at the last epoch
-  std::int32_t initial_cores = 0;
-  bool locked = false;                // its cores wait for a lock, not for processors
-  bool elsewhere = false;             // replicas on other servers have taken its requests over
-  bool own_network = false;           // has a share of its server's links, which others do not fill
-  double quota_slow = 1;              // of fault_slow, what a quota does
   std::int64_t own_disk_free_at = 0;  // of its share of the disk, where it has one
-  // As core_area, of visits that have a thread and wait for a core; and what was booked of it.
-  std::uint64_t core_wait_area = 0, booked_core_wait = 0, booked_slow = 0;
   // Part of a resource's pressure that reaches it: less where an action gave it a share of its own.
   std::array<double, kResources> exposure = {1, 1, 1, 1, 1, 1};
 };
@@ -187,15 +196,19 @@ struct Unsent {
   std::uint32_t station = 0;
 };
 
-struct Server {
-  Link out, port, receive;
-  Link own_out, own_port;            // of instances that have a share of their own
-  double ns_per_byte = 0;            // of its NIC, without faults
-  double slower = 1;                 // factor on that, from faults
-  double receive_message_bytes = 0;  // what a message costs there beside its bytes
+struct alignas(128) Server {
+  // Every message, of its sender; and of its receiver.
+  Link out;
+  double ns_per_byte = 0;  // of its NIC, without faults
+  double bytes_out = 0;    // since the last epoch
   double loss = 0;
-  double incast = 0;  // part of the time in which bursts keep the buffer of `port` full
   std::int64_t detour_ns = 0;
+  double incast = 0;  // part of the time in which bursts keep the buffer of `port` full
+  Link port, receive;
+  double receive_message_bytes = 0;  // what a message costs there beside its bytes
+
+  Link own_out, own_port;  // of instances that have a share of their own
+  double slower = 1;       // factor on ns_per_byte, from faults
   std::int64_t disk_free_at = 0;
   double disk_slow = 1;
   std::vector<Unsent> unsent;
@@ -204,10 +217,20 @@ struct Server {
   std::array<double, kResources> injected = {};                // so too, from faults
   std::array<double, kResources> used = {};                    // by our instances
   std::array<double, kResources> pressure = {};
-  bool pressed = false;    // any of them
-  double bytes_out = 0;    // since the last epoch
-  double memory_used = 0;  // part of its memory
+  bool pressed = false;      // any of them
+  bool was_pressed = false;  // before the last epoch
+  double memory_used = 0;    // part of its memory
   std::int64_t epoch_disk_free_at = 0;
+};
+
+// What never changes while a simulation runs, and is asked for all the time. Copies share it.
+struct Places {
+  struct Range {
+    std::uint32_t first = 0, count = 0;
+  };
+  std::vector<Range> instances;         // of each service
+  std::vector<std::uint32_t> stations;  // of all servers, one behind the other
+  std::vector<Range> of_server;         // in `stations`
 };
 
 // What perfect counters of an instance would say, since the start.
