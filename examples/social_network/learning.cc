@@ -21,7 +21,8 @@ constexpr double kFewFalseAlarms = 3;
 
 Recording::Recording(const std::string& path, const std::string& name) {
   seer::DatasetWriterOptions options;
-  options.ticks_per_block = 64;
+  options.ticks_per_block = 256;  // what a control plane that is killed has not written yet
+  options.zstd_level = 9;
   writer_ = Value(std::filesystem::exists(path) ? seer::DatasetWriter::Append(path, options)
                                                 : seer::DatasetWriter::Create(path, options));
   seer::DatasetRun run;

@@ -24,10 +24,11 @@
 // run (arm), and shown (screen, report). A model is trained with what such parts have recorded
 // (learning): the recording that ships is one (shipped_model). It was made by
 //
-//   examples/run social-network --learn FILE --duration 480 --seed 101
+//   examples/run social-network --learn FILE --duration 750 --seed 101
 //     --record examples/social_network/social-network.seerdata
 //
-// run.cc puts it together.
+// and goes on behind six minutes of faults that were drawn, not in turn; then all was packed as
+// densely as a dataset can be. run.cc puts it together.
 #include <cstdio>
 #include <exception>
 #include <string>
