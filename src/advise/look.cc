@@ -84,7 +84,18 @@ void BlameWhatHoldsTheProcessor(const InstanceEvidence& evidence, StallAttributi
 
 }  // namespace
 
-StallAttribution internal::Look(const InstanceEvidence& evidence, const AttributionRules& rules) {
+AttributionRules internal::RulesFor(const StallBaseline& baseline, const AttributionRules& rules) {
+  AttributionRules own = rules;
+  if (own.healthy_latency_us > 0) return own;
+  own.healthy_latency_us = baseline.BusyUs().median;
+  for (const Resource resource : kAllResources) {
+    own.healthy_latency_us += baseline.StallUs(resource).median;
+  }
+  return own;
+}
+
+StallAttribution internal::Look(const InstanceEvidence& evidence, const AttributionRules& of_all) {
+  const AttributionRules rules = RulesFor(*evidence.baseline, of_all);
   const HwReading& reading = evidence.reading;
   if (reading.interval_ns > 0 && reading.requests < rules.min_requests) {
     return AttributeFew(evidence, rules);

@@ -9,6 +9,10 @@
 SEER_BEGIN_NAMESPACE
 namespace internal {
 
+// With what a request takes at the instance when all is well, as far as its baseline tells (what it
+// works and what it waits), unless the host knows it.
+AttributionRules RulesFor(const StallBaseline& baseline, const AttributionRules& rules);
+
 // The evidence has a baseline.
 StallAttribution Look(const InstanceEvidence& evidence, const AttributionRules& rules);
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "advise/look.h"
 #include "advise/loop_impl.h"
 #include "seer/hwmon/attribution.h"
 
@@ -202,7 +203,8 @@ bool ControlLoop::Impl::IsNeeded(const Case& seen, const Recommendation& r) cons
     }
     if (evidence.baseline == nullptr) continue;
     const StallAttribution found =
-        Attribute(evidence.reading, *evidence.baseline, options_.diagnose.rules);
+        Attribute(evidence.reading, *evidence.baseline,
+                  internal::RulesFor(*evidence.baseline, options_.diagnose.rules));
     for (const StallRise& rise : found.rises()) {
       if (rise.blamed && rise.resource == resource) return true;
     }

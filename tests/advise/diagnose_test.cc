@@ -163,6 +163,24 @@ TEST(Diagnose, WhoWaitsForThoseThatWaitForMemoryWaitsForMemory) {
   EXPECT_EQ(found(2000, 0.6), Cause::kMemoryBandwidth);
 }
 
+TEST(Diagnose, ARiseIsHeldAgainstWhatARequestTakesThere) {
+  Bench bench;
+  const auto found = [&](double in_use, const DiagnoseOptions& options) {
+    // A hundred requests in 100 ms: one of them works for that part of a millisecond.
+    HwReading healthy = ReadingOf({});
+    healthy.instance[Resource::kCpu].utilisation = {in_use, Quality::kOk, Reason::kNone,
+                                                    Scope::kCgroup};
+    bench.baseline = StallBaseline();
+    for (int i = 0; i < 10; ++i) EXPECT_TRUE(bench.baseline.Learn(healthy));
+    return bench.Of({{Resource::kStorage, 110}}, options).cause;
+  };
+  EXPECT_EQ(found(0.1, {}), Cause::kStorage);
+  EXPECT_EQ(found(0.9, {}), Cause::kApplication);  // a hundred of nine hundred are little
+  DiagnoseOptions told;
+  told.rules.healthy_latency_us = 200;
+  EXPECT_EQ(found(0.9, told), Cause::kStorage);
+}
+
 TEST(Diagnose, WhatWasShortForAMomentIsNotBlamed) {
   Bench bench;
   InstanceEvidence evidence;
