@@ -97,6 +97,12 @@ TreeOptions TreesFor(const TrainingPlan& plan, std::size_t seed) {
 std::vector<Contender> AllContenders(const ScenarioSet& set,
                                      const std::vector<ServiceWorkers>& workers) {
   std::vector<Contender> all = TrainedPredictors(set);
+  for (Contender& contender : all) {
+    const bool another = contender.name == "seer-1s" || contender.name == "seer-missing30";
+    contender.models = contender.name == "seer-unseen-app" ? static_cast<int>(set.apps.size())
+                       : another                           ? 0
+                                                           : 1;
+  }
   for (const RivalKind kind : kAllRivals) {
     if (kind == RivalKind::kRandom) continue;
     all.push_back(Untrained(kind, set, workers, false));

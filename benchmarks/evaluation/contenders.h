@@ -40,6 +40,7 @@ struct Contender {
   bool rows = false;     // and what is collected there: `shared` and `joint`
   std::string form_of;   // another form of that contender: the better on validation is judged
   bool variant = false;  // of seer's own predictor: it stands in tables of its own
+  int models = 0;        // that are trained for it, and not for another one: what takes long
   std::int64_t horizon_ms = 0;  // whose probability is judged; 0: the scenario set's
   // Above 0: instead of a rate of false alarms the threshold keeps to this precision.
   double least_precision = 0;

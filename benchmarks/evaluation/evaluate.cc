@@ -1,7 +1,9 @@
 // evaluate: what benchmarks/run-evaluation runs.
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -88,8 +90,13 @@ int Main(int argc, char** argv) {
   options.until = static_cast<Stage>(found - std::begin(kStageNames));
   options.jobs = static_cast<std::size_t>(std::clamp(std::atoi(jobs.c_str()), 0, 256));
   if (options.jobs == 0) options.jobs = std::max(1u, std::thread::hardware_concurrency());
-  options.say = [](std::string_view what) {
-    std::fprintf(stderr, "seer: %.*s\n", static_cast<int>(what.size()), what.data());
+  const auto begin = std::chrono::steady_clock::now();
+  options.say = [begin](std::string_view what) {
+    const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - begin;
+    timespec used{};  // of the processor, so far
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    std::fprintf(stderr, "seer: %5.0f s, %5lld s of processor time: %.*s\n", wall.count(),
+                 static_cast<long long>(used.tv_sec), static_cast<int>(what.size()), what.data());
   };
 
   auto done = Evaluate(options);

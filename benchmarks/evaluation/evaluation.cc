@@ -10,7 +10,7 @@
 #include "benchmarks/cluster/sim/substream.h"
 #include "benchmarks/evaluation/by_application.h"
 #include "benchmarks/evaluation/csv.h"
-#include "benchmarks/evaluation/oracle.h"
+#include "benchmarks/evaluation/oracle_looks.h"
 #include "benchmarks/evaluation/predict_figures.h"
 #include "benchmarks/evaluation/recordings.h"
 #include "benchmarks/evaluation/replay.h"
@@ -70,6 +70,7 @@ class Evaluator {
     MakePredictor make;
     Fitted fitted;
     std::unique_ptr<Score> score;
+    std::unique_ptr<Score> part;  // on the runs that limited ones were asked about, if there are
     bool left_out = false;
     bool outdone = false;  // by another form of the same on the validation runs
   };
@@ -181,39 +182,9 @@ class Evaluator {
   }
 
   absl::Status ReadOracle() {
-    for (const std::string& name : NamesOf("test")) {
-      const std::string path = RunFiles(runs_folder_, name).oracle;
-      auto bytes = ReadFile(path);
-      if (!bytes.ok()) return bytes.status();
-      auto rows = ReadOracleCsv(path, *bytes);
-      if (!rows.ok()) return rows.status();
-      std::vector<ViolationRow>& violations = test_.Of(name).violations;
-      std::map<std::pair<std::string, std::int64_t>, ViolationRow*> find;
-      for (ViolationRow& v : violations) find[{v.request_class, v.start_ms}] = &v;
-      std::map<const ViolationRow*, bool> foreseen;
-      for (OracleRow& row : *rows) {
-        OracleLook look{name, std::move(row), "", "", ""};
-        if (!look.row.quiet) {
-          const auto v = find.find({look.row.request_class, look.row.start_ms});
-          if (v == find.end()) continue;
-          look.cause = v->second->cause;
-          for (const auto& [column, value] : v->second->groups) {
-            if (column == "onset") look.onset = value;
-            if (column == "kind") look.kind = value;
-          }
-          bool& seen = foreseen[v->second];
-          seen = seen || (look.row.start_ms - look.row.time_ms >= 100 &&
-                          look.row.Alarms(set_.oracle.horizon_ms));
-        }
-        looks_.push_back(std::move(look));
-      }
-      for (ViolationRow& v : violations) {
-        const auto seen = foreseen.find(&v);
-        v.groups.emplace_back("foreseeable", seen == foreseen.end() ? "not asked"
-                                             : seen->second         ? "yes"
-                                                                    : "no");
-      }
-    }
+    auto looks = ReadLooks(runs_folder_, NamesOf("test"), set_.oracle.horizon_ms, &test_);
+    if (!looks.ok()) return looks.status();
+    looks_ = *std::move(looks);
     return absl::OkStatus();
   }
 
@@ -229,6 +200,17 @@ class Evaluator {
     auto trace = Trace::Load(TracePath(entry, run));
     if (!trace.ok() || !options_.per_application) return trace;
     return ByApplication(*trace);
+  }
+
+  // Of the test runs, so many were to be shown to it.
+  std::size_t TestRunsOf(const Entry& entry) const {
+    const bool limited =
+        entry.contender.variant || entry.contender.name.find('@') != std::string::npos;
+    return limited ? LimitedRuns() : test_.runs.size();
+  }
+  std::size_t LimitedRuns() const {
+    const std::size_t runs = set_.training.variant_runs;
+    return runs == 0 ? test_.runs.size() : std::min(runs, test_.runs.size());
   }
 
   std::int64_t HorizonOf(const Entry& entry) const {
@@ -259,12 +241,17 @@ class Evaluator {
   // What each entry says of each run, unless it is there already; `validation`: at its probe.
   absl::Status TraceAll(const std::vector<std::string>& runs, bool validation,
                         std::vector<Entry>* entries) {
-    return ForEachInParallel(options_.jobs, runs.size(), [&](std::size_t r) {
+    // Each run in two parts, so that few runs keep as many threads busy to the end: seer's own
+    // predictors, which take longer, and the rivals, which share their features.
+    return ForEachInParallel(options_.jobs, 2 * runs.size(), [&](std::size_t part) {
+      const std::size_t r = part % runs.size();
+      const bool ours = part < runs.size();
       std::vector<std::unique_ptr<TickPredictor>> predictors;
       std::vector<const Entry*> whose;
       std::vector<std::int64_t> horizons_ms;
       for (const Entry& entry : *entries) {
         if (entry.left_out || entry.outdone || HasTraces(entry, {runs[r]})) continue;
+        if (IsOurs(entry) != ours || (!validation && r >= TestRunsOf(entry))) continue;
         auto made = entry.make(validation ? entry.contender.probe : entry.fitted.threshold);
         if (!made.ok()) return made.status();
         predictors.push_back(*std::move(made));
@@ -293,7 +280,8 @@ class Evaluator {
     return data;
   }
 
-  absl::Status MakeReady(std::vector<Entry>* entries, const std::vector<std::string>& runs) {
+  // For the test runs that they are to be shown, and maybe those of validation.
+  absl::Status MakeReady(std::vector<Entry>* entries, bool validation) {
     for (const Entry& entry : *entries) {
       const absl::Status status = MakeFolder(FolderOf(entry));
       if (!status.ok()) return status;
@@ -302,7 +290,12 @@ class Evaluator {
     TrainingData data;
     std::vector<Entry*> wanted;
     bool train = false, rows = false;
+    const std::vector<std::string> test = NamesOf("test");
     for (Entry& entry : *entries) {
+      std::vector<std::string> runs;
+      if (validation) runs = NamesOf("validation");
+      runs.insert(runs.end(), test.begin(),
+                  test.begin() + static_cast<std::ptrdiff_t>(TestRunsOf(entry)));
       if (HasTraces(entry, runs)) continue;
       // Rivals' models are not kept: they are trained when they are asked.
       if (options_.until == Stage::kModels && !IsOurs(entry)) continue;
@@ -317,6 +310,10 @@ class Evaluator {
       if (!status.ok()) return status;
     }
     if (train) Say("training");
+    // What takes long first; and last who uses the model of another, for which he would wait.
+    std::stable_sort(wanted.begin(), wanted.end(), [](const Entry* a, const Entry* b) {
+      return a->contender.models > b->contender.models;
+    });
     return ForEachInParallel(options_.jobs, wanted.size(), [&](std::size_t i) {
       auto make = wanted[i]->contender.prepare(&data);
       if (make.ok()) wanted[i]->make = *std::move(make);
@@ -329,15 +326,14 @@ class Evaluator {
   }
 
   absl::Status Contend() {
-    std::vector<std::string> all = NamesOf("validation");
-    const std::vector<std::string> validation = all, test = NamesOf("test");
-    all.insert(all.end(), test.begin(), test.end());
+    const std::vector<std::string> validation = NamesOf("validation"), test = NamesOf("test");
     for (Contender& contender : AllContenders(set_, workers_)) {
       const auto& only = options_.only;
       if (!only.empty() && std::count(only.begin(), only.end(), contender.name) == 0) continue;
-      entries_.push_back({std::move(contender), nullptr, {}, nullptr, false, false});
+      Entry& entry = entries_.emplace_back();
+      entry.contender = std::move(contender);
     }
-    if (absl::Status status = MakeReady(&entries_, all); !status.ok()) return status;
+    if (absl::Status status = MakeReady(&entries_, true); !status.ok()) return status;
     if (options_.until == Stage::kModels) return absl::OkStatus();
     Say("forecasts of the validation runs");
     if (absl::Status status = TraceAll(validation, true, &entries_); !status.ok()) return status;
@@ -350,7 +346,7 @@ class Evaluator {
     if (const Entry* const best = Best(); best != nullptr) {
       std::vector<Entry> random(1);
       random[0].contender = RandomContender(set_, best->fitted.PerHour(best->fitted.alarms));
-      if (absl::Status status = MakeReady(&random, test); !status.ok()) return status;
+      if (absl::Status status = MakeReady(&random, false); !status.ok()) return status;
       entries_.push_back(std::move(random[0]));
     }
     Say("forecasts of the test runs");
@@ -358,7 +354,7 @@ class Evaluator {
     if (options_.until == Stage::kForecasts) return absl::OkStatus();
     Say("scoring");
     return ForEachInParallel(options_.jobs, entries_.size(),
-                             [&](std::size_t i) { return ScoreEntry(test, &entries_[i]); });
+                             [&](std::size_t i) { return ScoreEntry(&entries_[i]); });
   }
 
   // Of two forms of a rival the one that foresees more on the validation runs is judged.
@@ -375,7 +371,8 @@ class Evaluator {
   const Entry* Best() const {
     const Entry* best = nullptr;
     for (const Entry& entry : entries_) {
-      if (entry.left_out || entry.outdone || entry.contender.variant || entry.fitted.hours <= 0) {
+      if (entry.left_out || entry.outdone || entry.contender.variant || entry.fitted.hours <= 0 ||
+          entry.contender.name.find('@') != std::string::npos) {
         continue;
       }
       if (best == nullptr || entry.fitted.hits > best->fitted.hits) best = &entry;
@@ -406,28 +403,36 @@ class Evaluator {
     return absl::OkStatus();
   }
 
-  absl::Status ScoreEntry(const std::vector<std::string>& runs, Entry* entry) {
+  absl::Status ScoreEntry(Entry* entry) {
     if (entry->left_out || entry->outdone) return absl::OkStatus();
+    const std::size_t runs = TestRunsOf(*entry);
+    auto score = ScoreOn(*entry, runs);
+    if (!score.ok()) return score.status();
+    entry->score = std::make_unique<Score>(*std::move(score));
+    if (LimitedRuns() == runs) return absl::OkStatus();
+    score = ScoreOn(*entry, LimitedRuns());
+    if (!score.ok()) return score.status();
+    entry->part = std::make_unique<Score>(*std::move(score));
+    return absl::OkStatus();
+  }
+
+  // On so many of the test runs, the first ones.
+  absl::StatusOr<Score> ScoreOn(const Entry& entry, std::size_t runs) const {
     ScoreOptions options = score_options_;
-    options.name = entry->contender.name;
-    options.horizon_ms = static_cast<std::int32_t>(HorizonOf(*entry));
-    auto scored = ScoreRuns(
-        test_.runs.size(),
+    options.name = entry.contender.name;
+    options.horizon_ms = static_cast<std::int32_t>(HorizonOf(entry));
+    return ScoreRuns(
+        runs,
         [&](std::size_t i) -> absl::StatusOr<RunToScore> {
           const Run& truth = test_.runs[i];
           RunToScore run{nullptr, &test_.names, &truth, {}, {}};
-          if (std::count(runs.begin(), runs.end(), truth.name) > 0) {
-            auto trace = LoadTrace(*entry, truth.name);
-            if (!trace.ok()) return trace.status();
-            run.lines = trace->Lines();
-            run.culprits = trace->culprits();
-          }
+          auto trace = LoadTrace(entry, truth.name);
+          if (!trace.ok()) return trace.status();
+          run.lines = trace->Lines();
+          run.culprits = trace->culprits();
           return run;
         },
         options);
-    if (!scored.ok()) return scored.status();
-    entry->score = std::make_unique<Score>(*std::move(scored));
-    return absl::OkStatus();
   }
 
   absl::Status ScoreOne(const std::string& name, const Recording& recording,
@@ -491,7 +496,7 @@ class Evaluator {
       }
       (entry.contender.variant ? variants : judged)
           .push_back({entry.contender.name, entry.score.get(), entry.fitted,
-                      entry.contender.scale != Scale::kOwn});
+                      entry.contender.scale != Scale::kOwn, entry.part.get()});
     }
     const OracleSummary oracle = Summarize(looks_, set_.oracle.horizon_ms);
     for (std::string& note : NotesOf(set_, judged, options_.per_application)) {
@@ -507,7 +512,10 @@ class Evaluator {
     for (const Entry& entry : entries_) {
       const Entry* const first = entry.contender.variant ? own : best;
       if (entry.left_out || entry.outdone || &entry == first || first == nullptr) continue;
-      auto comparison = Compare(*first->score, *entry.score, score_options_);
+      // Of two of which one was asked about fewer runs: on these.
+      const bool fewer =
+          first->part != nullptr && entry.score->runs.size() == first->part->runs.size();
+      auto comparison = Compare(fewer ? *first->part : *first->score, *entry.score, score_options_);
       if (!comparison.ok()) return comparison.status();
       report.comparisons.push_back(*std::move(comparison));
     }
@@ -516,7 +524,8 @@ class Evaluator {
       if (absl::Status status = AddRecordings(&report, &result.figures); !status.ok()) {
         return status;
       }
-      for (Section& section : VariantSections(*own->score, variants, report.comparisons)) {
+      const Score& beside = own->part == nullptr ? *own->score : *own->part;
+      for (Section& section : VariantSections(beside, variants, report.comparisons)) {
         report.sections.push_back(std::move(section));
       }
     }
@@ -560,16 +569,9 @@ class Evaluator {
           break;
         }
       }
-      id = "rival." + id;
-      std::replace(id.begin(), id.end(), '-', '_');
-      const Score& s = *j.score;
-      figures->push_back({id + ".recall", "", s.metric("recall"), "", ""});
-      figures->push_back({id + ".precision", "", s.metric("precision"), "", ""});
-      figures->push_back(
-          {id + ".false_alarms_per_hour", "/h", s.metric("false_alarms_per_hour"), "", ""});
-      figures->push_back(
-          {id + ".near_misses_per_hour", "/h", s.metric("near_misses_per_hour"), "", ""});
-      figures->push_back({id + ".culprit_top1", "", s.metric("culprit_top1"), "", ""});
+      for (const PredictFigure& figure : RivalFigures(id, *j.score)) {
+        figures->push_back({figure.id, figure.unit, figure.metric, "", ""});
+      }
     }
     for (const PredictFigure& figure : VariantFigures(variants, comparisons)) {
       figures->push_back({figure.id, figure.unit, figure.metric, "", ""});

@@ -91,4 +91,14 @@ std::vector<PredictFigure> PredictFigures(const Score& score) {
   return figures;
 }
 
+std::vector<PredictFigure> RivalFigures(std::string_view name, const Score& score) {
+  std::string id = "rival." + std::string(name);
+  std::replace(id.begin(), id.end(), '-', '_');
+  return {{id + ".recall", "", score.metric("recall")},
+          {id + ".precision", "", score.metric("precision")},
+          {id + ".false_alarms_per_hour", "/h", score.metric("false_alarms_per_hour")},
+          {id + ".near_misses_per_hour", "/h", score.metric("near_misses_per_hour")},
+          {id + ".culprit_top1", "", score.metric("culprit_top1")}};
+}
+
 }  // namespace seer::evaluation

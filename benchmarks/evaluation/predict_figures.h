@@ -24,4 +24,7 @@ Metric RecallWhere(const Score& score, std::string_view column, std::string_view
 // Of its score on the test runs. What the runs do not tell is left out.
 std::vector<PredictFigure> PredictFigures(const Score& score);
 
+// Of a rival of this name: "rival.self_depth_z.recall", ...
+std::vector<PredictFigure> RivalFigures(std::string_view name, const Score& score);
+
 }  // namespace seer::evaluation

@@ -228,6 +228,7 @@ absl::StatusOr<ScenarioSet> ParseScenarioSet(std::string_view file, std::string_
     t->Integer("joint_stride", 1, 10'000, &set.training.joint_stride);
     t->Integer("rounds", 1, 5000, &set.training.rounds);
     t->Integer("depth", 1, 8, &set.training.depth);
+    t->Integer("variant_runs", 0, 10'000, &set.training.variant_runs);
   });
   f.Object("oracle", [&](Fields* o) {
     o->Integer("futures", 1, 1000, &set.oracle.futures);

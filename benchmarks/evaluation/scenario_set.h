@@ -53,6 +53,9 @@ struct TrainingPlan {
   std::uint32_t joint_stride = 50;  // so for the joint trees
   int rounds = 100;
   int depth = 5;
+  // Of the test runs so many, the first ones, are shown to the variants of seer's own predictor and
+  // to further training seeds; 0: all. They are compared with the others on these runs.
+  std::uint32_t variant_runs = 0;
 };
 
 struct ScenarioSet {

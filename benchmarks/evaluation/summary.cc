@@ -252,16 +252,46 @@ Section OfOracle(const OracleSummary& oracle) {
   return section;
 }
 
+Section OracleByCauseAndLead(const OracleSummary& oracle) {
+  Section section;
+  section.title = "What the oracle foresees, by cause and lead";
+  section.text = "So long before the violation, or earlier.";
+  section.table = {{"cause", "violations"}};
+  for (const auto& [lead, metric] : oracle.by_lead) {
+    section.table[0].push_back(std::to_string(lead) + " ms");
+  }
+  const auto add = [&](const std::string& cause, const auto& by_lead) {
+    std::vector<std::string> row = {cause, ""};
+    for (const auto& [lead, metric] : by_lead) {
+      row[1] = std::to_string(metric.of);
+      row.push_back(MetricText(metric));
+    }
+    section.table.push_back(std::move(row));
+  };
+  for (const auto& [cause, by_lead] : oracle.by_cause_and_lead) {
+    add(cause.empty() ? "(none)" : cause, by_lead);
+  }
+  add("all", oracle.by_lead);
+  return section;
+}
+
 // Mean and range over the training seeds: "trees", "trees@2", ...
 Section Seeds(absl::Span<const Judged> judged) {
   std::map<std::string, std::vector<const Score*>> families;
-  for (const Judged& j : judged) families[j.name.substr(0, j.name.find('@'))].push_back(j.score);
+  double hours = 0, whole = 0;
+  for (const Judged& j : judged) {
+    const Score* const score = j.part == nullptr ? j.score : j.part;
+    families[j.name.substr(0, j.name.find('@'))].push_back(score);
+    if (j.name.find('@') != std::string::npos) hours = score->hours;
+    whole = std::max(whole, j.score->hours);
+  }
   Section section;
   section.title = "Over the training seeds";
   section.text =
       "Logistic regression has one: its loss has one minimum, and another seed would only draw "
       "other "
       "quiet ticks.";
+  if (hours < whole) section.text += " On the first " + Number(hours) + " hours of the test runs.";
   section.table = {{"predictor", "seeds", "recall", "precision", "false alarms/h",
                     "culprit right, of the hits"}};
   for (const auto& [name, scores] : families) {
@@ -312,12 +342,17 @@ OracleSummary Summarize(absl::Span<const OracleLook> looks, std::int64_t horizon
   Tally all;
   std::map<std::int64_t, Tally> by_lead, by_horizon;
   std::map<std::string, Tally> by_cause, by_onset;
+  std::map<std::string, std::map<std::int64_t, Tally>> by_cause_and_lead;
   for (const auto& [key, of] : violations) {
     const bool seen = foreseen(of, 100, horizon_ms);
     all.Add(seen);
     by_cause[of.front()->cause].Add(seen);
     by_onset[of.front()->onset].Add(seen);
-    for (const std::int64_t lead : leads) by_lead[lead].Add(foreseen(of, lead, horizon_ms));
+    for (const std::int64_t lead : leads) {
+      const bool early = foreseen(of, lead, horizon_ms);
+      by_lead[lead].Add(early);
+      by_cause_and_lead[of.front()->cause][lead].Add(early);
+    }
     for (const std::int64_t within : horizons) by_horizon[within].Add(foreseen(of, 100, within));
   }
   summary.recall = all.metric();
@@ -326,6 +361,9 @@ OracleSummary Summarize(absl::Span<const OracleLook> looks, std::int64_t horizon
   summary.by_horizon = Metrics(by_horizon);
   summary.by_cause = Metrics(by_cause);
   summary.by_onset = Metrics(by_onset);
+  for (const auto& [cause, tallies] : by_cause_and_lead) {
+    summary.by_cause_and_lead.emplace_back(cause, Metrics(tallies));
+  }
   return summary;
 }
 
@@ -354,6 +392,11 @@ std::vector<std::string> NotesOf(const ScenarioSet& set, absl::Span<const Judged
         "runs with at most " +
         Number(set.false_alarms_per_hour) + " false alarms an hour besides near misses.");
   }
+  if (set.training.variant_runs > 0 && set.training.variant_runs < set.test.runs) {
+    notes.push_back("Variants of seer and further training seeds were asked about the first " +
+                    std::to_string(set.training.variant_runs) +
+                    " test runs, and are compared with the others on these.");
+  }
   std::string held = "Never in training or validation: ";
   for (const std::string& name : set.culprits) held += name + ", ";
   for (const std::string& name : set.causes) held += name + ", ";
@@ -361,6 +404,10 @@ std::vector<std::string> NotesOf(const ScenarioSet& set, absl::Span<const Judged
     notes.push_back(held.substr(0, held.size() - 2) + ".");
   }
   return notes;
+}
+
+std::vector<Section> OracleSections(const OracleSummary& oracle) {
+  return {OfOracle(oracle), OracleByCauseAndLead(oracle)};
 }
 
 std::vector<Section> Sections(absl::Span<const Judged> all, const OracleSummary& oracle) {
@@ -372,7 +419,7 @@ std::vector<Section> Sections(absl::Span<const Judged> all, const OracleSummary&
   sections.push_back(By("cause", "Recall by cause", judged, &oracle.by_cause, true));
   sections.push_back(Culprits(judged));
   sections.push_back(Leads(judged, oracle));
-  sections.push_back(OfOracle(oracle));
+  for (Section& section : OracleSections(oracle)) sections.push_back(std::move(section));
   sections.push_back(
       By("foreseeable", "Recall of what the oracle foresees", judged, nullptr, false));
   sections.push_back(By("onset", "Recall by onset", judged, &oracle.by_onset, false));

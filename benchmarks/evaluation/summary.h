@@ -29,6 +29,9 @@ struct OracleSummary {
   std::vector<std::pair<std::int64_t, Metric>> by_lead;     // foreseen that early or earlier
   std::vector<std::pair<std::int64_t, Metric>> by_horizon;  // at any lead
   std::vector<std::pair<std::string, Metric>> by_cause;
+  // Of each cause those that early or earlier, as by_lead.
+  std::vector<std::pair<std::string, std::vector<std::pair<std::int64_t, Metric>>>>
+      by_cause_and_lead;
   std::vector<std::pair<std::string, Metric>> by_onset;
 };
 OracleSummary Summarize(absl::Span<const OracleLook> looks, std::int64_t horizon_ms);
@@ -38,13 +41,17 @@ struct Judged {
   const Score* score = nullptr;
   Fitted fitted;  // on the validation runs
   bool fits = false;
+  // On the runs alone that further training seeds were asked about; null: all of them.
+  const Score* part = nullptr;
 };
 
 // What was done with which runs: Report::notes.
 std::vector<std::string> NotesOf(const ScenarioSet& set, absl::Span<const Judged> judged,
                                  bool per_application);
 
-// Tables and plots for Report::sections.
+// Tables for Report::sections.
+std::vector<Section> OracleSections(const OracleSummary& oracle);
+// And plots, of everybody.
 std::vector<Section> Sections(absl::Span<const Judged> judged, const OracleSummary& oracle);
 
 }  // namespace seer::evaluation

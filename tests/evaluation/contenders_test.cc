@@ -1,6 +1,7 @@
 #include "benchmarks/evaluation/contenders.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -50,6 +51,21 @@ TEST(Contenders, HaveNamesThatFiguresAndFoldersCanHave) {
     EXPECT_EQ((*predictor)->name(), form.empty() ? contender.name : form);
   }
   EXPECT_TRUE(names.count("self-depth-z") == 1 && names.count("trees@3") == 1);
+}
+
+// What takes long is begun first: whoever is said to train a model does, and nobody twice.
+TEST(Contenders, ModelsAreOfWhoTrainsThem) {
+  ScenarioSet set;
+  set.apps = {"hotel", "media"};
+  set.training.seeds = 2;
+  std::map<std::string, int> models;
+  for (const Contender& contender : AllContenders(set)) {
+    if (contender.models > 0) models[contender.name] = contender.models;
+  }
+  const std::map<std::string, int> expected = {{"seer", 1},     {"seer@2", 1},
+                                               {"seer-nic", 1}, {"seer-kernel", 1},
+                                               {"seer-app", 1}, {"seer-unseen-app", 2}};
+  EXPECT_EQ(models, expected);
 }
 
 }  // namespace

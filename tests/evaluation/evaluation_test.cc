@@ -219,6 +219,48 @@ TEST_F(EvaluationTest, RunsOutliveWhateverIsMadeOfThem) {
   EXPECT_THAT(std::string(other.status().message()), HasSubstr("of another scenario set"));
 }
 
+TEST_F(EvaluationTest, VariantsAndFurtherSeedsMayBeAskedAboutFewerRuns) {
+  options_.only = {"seer", "seer-missing30", "trees", "trees@2", "self-depth-z"};
+  const auto whole = Evaluate(options_);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  std::string json = ReadFile(options_.scenarios).value();
+  const std::string from = "\"depth\": 3";
+  json.replace(json.find(from), from.size(), from + ", \"variant_runs\": 1");
+  options_.scenarios = folder_ + "/fewer.json";
+  ASSERT_TRUE(WriteFile(options_.scenarios, json).ok());
+  const auto fewer = Evaluate(options_);
+  ASSERT_TRUE(fewer.ok()) << fewer.status();
+  EXPECT_EQ(fewer->runs_folder, whole->runs_folder);
+  std::map<std::string, int> traces;  // of the test runs, of both
+  for (const auto& [path, time] : Kept()) {
+    const fs::path file = path;
+    if (file.filename().string().rfind("test-", 0) == 0 && file.extension() == ".trace") {
+      ++traces[file.parent_path().filename()];
+    }
+  }
+  const std::map<std::string, int> expected = {{"seer", 4},         {"seer-missing30", 3},
+                                               {"trees", 4},        {"trees@2", 3},
+                                               {"self-depth-z", 4}, {"random", 4}};
+  EXPECT_EQ(traces, expected);
+  // Of whoever was asked about all of them nothing is different.
+  const auto of_all = [](const Evaluation& evaluation) {
+    std::string lines;
+    for (const EvaluationFigure& figure : evaluation.figures) {
+      if (figure.id != "predict.missing30_loss") lines += FigureLine(figure) + "\n";
+    }
+    return lines;
+  };
+  EXPECT_EQ(of_all(*fewer), of_all(*whole));
+  EXPECT_THAT(ToMarkdown(fewer->report), HasSubstr("about the first 1 test runs"));
+  EXPECT_THAT(ToMarkdown(whole->report), ::testing::Not(HasSubstr("about the first")));
+  ASSERT_EQ(fewer->report.comparisons.size(), whole->report.comparisons.size());
+  for (const Comparison& c : fewer->report.comparisons) {
+    const std::size_t all = fewer->report.scores[0].violations.size();
+    const bool limited = c.second == "seer-missing30" || c.second == "trees@2";
+    EXPECT_EQ(c.both + c.only_first + c.only_second + c.neither == all, !limited) << c.second;
+  }
+}
+
 // Features are computed once for all who look at them.
 TEST_F(EvaluationTest, WhoIsAskedBesideChangesNoForecast) {
   options_.only = {"trees"};

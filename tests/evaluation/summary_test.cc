@@ -56,6 +56,12 @@ TEST(Summary, AViolationIsForeseenOnceHoweverOftenOneLooks) {
   ASSERT_EQ(summary.by_cause.size(), 3u);
   EXPECT_EQ(summary.by_cause[1].first, "cpu");
   EXPECT_EQ(summary.by_cause[1].second.value, 1);
+  ASSERT_EQ(summary.by_cause_and_lead.size(), 3u);
+  EXPECT_EQ(summary.by_cause_and_lead[1].first, "cpu");
+  EXPECT_EQ(ValueOf(summary.by_cause_and_lead[1].second, 1000), 1);
+  EXPECT_EQ(ValueOf(summary.by_cause_and_lead[2].second, 1000), 0);
+  EXPECT_EQ(OracleSections(summary)[1].table[2][0], "cpu");
+  EXPECT_EQ(OracleSections(summary)[1].table[2][1], "2");
   EXPECT_EQ(summary.quiet_alarms.of, 1u);
   EXPECT_EQ(summary.quiet_alarms.value, 0);
   EXPECT_TRUE(std::isnan(Summarize({}, 2000).recall.value));
