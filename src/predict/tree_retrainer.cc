@@ -444,6 +444,7 @@ class TreeRetrainer final : public internal::RetrainerCore {
   // Does it replace the model that serves? If not, would another alarm do it?
   absl::Status Finish(Job* job, std::int64_t now_ns) {
     const bool boost = job->stage == RetrainStage::kBoost;
+    const bool same_application = boost || job->from_ns == 0;
     const Judged judged = JudgeServing(job->from_ns);
     std::vector<TreeSaid> said;
     std::vector<const TreeSaid*> pointers;
@@ -453,8 +454,9 @@ class TreeRetrainer final : public internal::RetrainerCore {
     }
     TreeVerdict verdict(serving_.horizons_ns, serving_.calibration.alarm_horizon_ns, judged.tracks,
                         pointers);
-    if (boost && !job->initiators.added.empty() && verdict.culprits() < judged.verdict.culprits()) {
-      // Who is to blame is told better without what was added; what lies ahead may not be.
+    if (same_application && !job->initiators.added.empty() &&
+        verdict.culprits() < judged.verdict.culprits()) {
+      // Who is to blame is told better by those that serve; what lies ahead may not be.
       job->initiators = GrowingTrees();
       const auto note = serving_.provenance.find(kOriginalBlames);
       job->model.provenance.erase(kOriginalBlames);

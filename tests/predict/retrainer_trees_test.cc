@@ -46,6 +46,7 @@ RetrainerOptions Options() {
   options.label_delay_ns = 3'000'000'000;
   options.false_alarms_per_hour = 12;
   options.scratch_trees = 30;
+  options.trees_a_step = 12;
   return options;
 }
 

@@ -122,7 +122,7 @@ struct RetrainerOptions {
   float head_rate = 1e-3f, whole_rate = 3e-4f, scratch_rate = 1e-3f;     // learning rates
 
   double false_alarms_per_hour = 1;  // of trees' alarms, near misses not counted
-  std::uint32_t trees_a_step = 12;   // that one Step() grows
+  std::uint32_t trees_a_step = 24;   // that one Step() grows
   std::uint32_t boost_trees = 8, added_trees = 96, scratch_trees = 120;
   double boost_learning_rate = 0.08, scratch_learning_rate = 0.1;  // shrinkage
   std::size_t boost_rows = 1'500, scratch_rows = 100'000;          // drawn from the buffer, at most
