@@ -231,6 +231,7 @@ Record RunPart(const ArmContext& context, const PartPlan& part,
   ClientNode clients(context.deployment);
   Load load(context.deployment, context.people, plan);
   record.start_ns = record.end_ns = NowNs();
+  const std::int64_t script_ns = NowNs();
   Faults faults(context.tools, options.faults ? MakeScript(script) : std::vector<Fault>());
   std::optional<Chaos> chaos;
   if (options.chaos && context.seer->running()) chaos.emplace(context.seer, record.start_ns);
@@ -257,8 +258,8 @@ Record RunPart(const ArmContext& context, const PartPlan& part,
       last_forecast = news.at_ns;
     }
     for (const Fault& fault : faults.TakeBegun()) {
-      record.faults.push_back(
-          {fault, record.end_ns, record.end_ns + fault.end_ns - fault.start_ns});
+      // As it was planned: seen, it is up to a tick later, and there may be an alarm already.
+      record.faults.push_back({fault, script_ns + fault.start_ns, script_ns + fault.end_ns});
     }
     while (const auto ended = context.processes->Ended()) {
       if (context.seer->StartAgain(*ended)) continue;

@@ -36,12 +36,12 @@ p, li { max-width: 70ch; } .pale { color: var(--pale); }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-.names td { vertical-align: top; } .names td.n { white-space: nowrap; }
+.names td { vertical-align: top; } .names td.n, .names td:nth-child(3) { white-space: nowrap; }
 .lead { font-size: 1.12rem; }
 svg text { fill: var(--ink); font: 11px system-ui, sans-serif; } svg .title { font-weight: 600; }
 svg .axis { fill: var(--ink); } svg .small { fill: var(--pale); font-size: 9px; }
 .grid { stroke: var(--line); fill: none; } .target { stroke: var(--bad); stroke-dasharray: 5 4; fill: none; }
-.line { fill: none; stroke-width: 1.6; } .bar { stroke: var(--c0); stroke-width: 7; }
+.line { fill: none; stroke-width: 1.6; } .bar { fill: var(--c0); }
 .c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); }
 .c3 { stroke: var(--c3); } .c4 { stroke: var(--c4); }
 .fault { fill: var(--fault); } .missed { fill: var(--missed); } .alarm { fill: var(--c3); }

@@ -133,6 +133,7 @@ TEST(SocialReport, ShowsEachPartWithItsFaultsAlarmsAndActions) {
   EXPECT_EQ(Count(html, "class=\"missed\""), 2u);
   EXPECT_EQ(Count(html, "class=\"alarm\""), 2u * 2);
   EXPECT_EQ(Count(html, "class=\"action\""), 2u);
+  EXPECT_EQ(Count(html, "class=\"bar\""), 1u) << "both leads are 600 ms";
   EXPECT_EQ(Count(html, "<b>post-storage: cpu</b>"), 2u) << "right, and said so";
   EXPECT_THAT(html, HasSubstr("Of 2 violations, seer foresaw 2, half of them 600 ms ahead or more, "
                               "and named the service where the fault was for 2 of 2; false "
