@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::string_view kUsage = R"(oracle-table FOLDER [HORIZON_MS]
 
-What the oracle said of the test runs in FOLDER, as `run-evaluation --stage runs` makes them (whoever
-is not done yet leaves out the rest). The horizon is 2000 ms unless said otherwise.
+What the oracle said of the test runs in FOLDER, as `run-evaluation --stage runs` makes them, of
+those that are there. The horizon is 2000 ms unless said otherwise.
 )";
 
 int Fail(std::string_view message) {
