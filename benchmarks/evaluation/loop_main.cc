@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -129,23 +130,28 @@ void PrintKinds(const LoopScore& s) {
   }
 }
 
-void WriteFigures(const std::string& path, std::map<LoopArm, LoopScore>* scores) {
+// Of a forecaster who knows; and of what seer foresees itself, where that arm ran with a model.
+void WriteFigures(const std::string& path, bool has_model, std::map<LoopArm, LoopScore>* scores) {
   std::ofstream out(path, std::ios::app);
-  const LoopScore& told = (*scores)[LoopArm::kSeerTold];
-  const LoopScore& scaler = (*scores)[LoopArm::kAutoscaler];
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  const auto figure = [&](const char* id, double value, const char* unit, const char* goal,
-                          const char* peer) {
-    out << FigureLine({id, unit, {value, kNone, kNone, 0}, goal, peer}) << "\n";
+  const double slowest = (*scores)[LoopArm::kAutoscaler].all.LeftEach();
+  const auto write = [&](const std::string& prefix, const LoopScore& of) {
+    const auto figure = [&](const char* id, double value, const char* unit, const char* goal,
+                            const char* peer) {
+      out << FigureLine({prefix + id, unit, {value, kNone, kNone, 0}, goal, peer}) << "\n";
+    };
+    figure("avoided_actionable", of.goal.Avoided(), "%", ">= 90", "");
+    figure("avoided_all", of.all.Avoided(), "%", ">= 80", "");
+    figure("extra_cpu_pct", of.ExtraCpuPercent(), "%", "<= 8", "");
+    figure("caused_pct", of.CausedPercent(), "%", "<= 1", "");
+    figure("cause_f1", of.CauseF1(), "", ">= 0.90", "");
+    figure("recovery_ratio", slowest > 0 ? of.all.LeftEach() / slowest : 0, "x", "<= 0.5",
+           "autoscaler");
   };
-  figure("advise.avoided_actionable", told.goal.Avoided(), "%", ">= 90", "");
-  figure("advise.avoided_all", told.all.Avoided(), "%", ">= 80", "");
-  figure("advise.extra_cpu_pct", told.ExtraCpuPercent(), "%", "<= 8", "");
-  figure("advise.caused_pct", told.CausedPercent(), "%", "<= 1", "");
-  figure("advise.cause_f1", told.CauseF1(), "", ">= 0.90", "");
-  const double slowest = scaler.all.LeftEach();
-  figure("advise.recovery_ratio", slowest > 0 ? told.all.LeftEach() / slowest : 0, "x", "<= 0.5",
-         "autoscaler");
+  write("advise.", (*scores)[LoopArm::kSeerTold]);
+  if (has_model && scores->count(LoopArm::kSeer) != 0) {
+    write("advise.seer_", (*scores)[LoopArm::kSeer]);
+  }
 }
 
 // One run under all arms.
@@ -155,6 +161,34 @@ struct OneRun {
   std::map<LoopArm, LoopResult> results;
   std::string audit;
 };
+
+// The violations that the told arm leaves, and how long the same ones last under the autoscaler:
+// two managers' own rests are not the same violations.
+void PrintRest(const std::vector<OneRun>& runs) {
+  std::size_t rest = 0, scaler_avoids = 0;
+  double base_s = 0, told_s = 0, scaler_s = 0;
+  for (const OneRun& run : runs) {
+    const auto told = run.results.find(LoopArm::kSeerTold);
+    const auto scaler = run.results.find(LoopArm::kAutoscaler);
+    if (told == run.results.end() || scaler == run.results.end()) return;
+    for (const cluster::TruthRow& row : run.results.at(LoopArm::kNone).truth) {
+      const std::optional<double> left = SecondsLeft(row, told->second);
+      if (!left) continue;
+      const std::optional<double> with_scaler = SecondsLeft(row, scaler->second);
+      ++rest;
+      base_s += static_cast<double>(row.violation.end_ns - row.violation.start_ns) * 1e-9;
+      told_s += *left;
+      scaler_s += with_scaler.value_or(0);
+      scaler_avoids += with_scaler ? 0 : 1;
+    }
+  }
+  if (rest == 0) return;
+  const auto each = [&](double seconds) { return seconds / static_cast<double>(rest); };
+  std::printf(
+      "\nthe %zu that seer-told leaves last %.2f s each with it, %.2f s with the autoscaler (which "
+      "avoids %zu of them), %.2f s with nobody\n",
+      rest, each(told_s), each(scaler_s), scaler_avoids, each(base_s));
+}
 
 std::string Line(const PreparedRun& run, const LoopResult& result, std::size_t i) {
   const cluster::TruthRow& row = result.truth[i];
@@ -381,12 +415,13 @@ int Main(int argc, char** argv) {
     }
   }
   for (const auto& [arm, score] : scores) PrintArm(arm, score);
-  for (const LoopArm arm : {LoopArm::kSeerTold, LoopArm::kAutoscaler}) {
+  for (const LoopArm arm : {LoopArm::kSeerTold, LoopArm::kSeer, LoopArm::kAutoscaler}) {
     if (scores.count(arm) == 0) continue;
     std::printf("\n%s, by kind of fault:\n", std::string(LoopArmName(arm)).c_str());
     PrintKinds(scores[arm]);
   }
-  if (!a.figures.empty()) WriteFigures(a.figures, &scores);
+  PrintRest(runs);
+  if (!a.figures.empty()) WriteFigures(a.figures, !a.model.empty(), &scores);
   return 0;
 }
 

@@ -49,6 +49,14 @@ Cause CauseToFind(const cluster::Fault* fault) {
   return CauseFromName(cluster::CauseOf(fault->kind)).value_or(Cause::kUndecided);
 }
 
+std::optional<double> SecondsLeft(const cluster::TruthRow& row, const LoopResult& with) {
+  std::optional<double> left;
+  for (const cluster::TruthRow& other : with.truth) {
+    if (Near(row.violation, other.violation)) left = left.value_or(0) + Seconds(other.violation);
+  }
+  return left;
+}
+
 std::string_view LoopFateName(LoopFate fate) {
   constexpr std::string_view kNames[kLoopFates] = {"avoided",   "no diagnosis", "wrong diagnosis",
                                                    "no action", "too late",     "too little"};
@@ -62,20 +70,14 @@ void LoopScore::Add(const PreparedRun& run, const LoopResult& base, const LoopRe
     const cluster::Fault* const fault = FaultOf(run, row);
     const bool can_act = IsActionable(fault);
     const bool can_see = i < base.foreseeable.size() && base.foreseeable[i];
-    double left = 0;
-    bool there = false;
-    for (const cluster::TruthRow& other : with.truth) {
-      if (!Near(row.violation, other.violation)) continue;
-      there = true;
-      left += Seconds(other.violation);
-    }
+    const std::optional<double> left = SecondsLeft(row, with);
     const auto count = [&](LoopShare* share) {
       ++share->violations;
-      if (!there) {
+      if (!left) {
         ++share->avoided;
       } else {
         share->base_seconds += Seconds(row.violation);
-        share->left_seconds += left;
+        share->left_seconds += *left;
       }
     };
     const std::string kind(fault == nullptr ? "load" : cluster::FaultKindName(fault->kind));
@@ -89,7 +91,7 @@ void LoopScore::Add(const PreparedRun& run, const LoopResult& base, const LoopRe
     ++said[CauseToFind(fault)][with.said[i]];
     const std::int64_t acted_ns = i < with.acted_ns.size() ? with.acted_ns[i] : 0;
     LoopFate fate = LoopFate::kTooLittle;
-    if (!there) {
+    if (!left) {
       fate = LoopFate::kAvoided;
     } else if (with.said[i] == Cause::kUndecided) {
       fate = LoopFate::kNoDiagnosis;

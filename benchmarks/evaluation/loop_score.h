@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,9 @@ namespace seer::evaluation {
 const cluster::Fault* FaultOf(const PreparedRun& run, const cluster::TruthRow& row);
 bool IsActionable(const cluster::Fault* fault);
 Cause CauseToFind(const cluster::Fault* fault);
+
+// Seconds for which a violation of the run without a manager lasts with one; none: it is avoided.
+std::optional<double> SecondsLeft(const cluster::TruthRow& row, const LoopResult& with);
 
 struct LoopShare {
   std::size_t violations = 0, avoided = 0;

@@ -120,6 +120,9 @@ TEST(LoopScore, CountsWhatWasAvoidedLeftAndCaused) {
   EXPECT_NEAR(score.goal.Avoided(), 50, 1e-9);
   EXPECT_NEAR(score.all.base_seconds, 4 + 3 + 1, 1e-9);
   EXPECT_NEAR(score.all.left_seconds, 2 + 3 + 1, 1e-9);
+  EXPECT_FALSE(SecondsLeft(base.truth[0], with));
+  EXPECT_NEAR(SecondsLeft(base.truth[1], with).value(), 2, 1e-9);
+  EXPECT_NEAR(SecondsLeft(base.truth[3], with).value(), 1, 1e-9);
   EXPECT_EQ(score.caused, 1u);
   EXPECT_NEAR(score.CausedPercent(), 25, 1e-9);
   EXPECT_NEAR(score.ExtraCpuPercent(), 5, 1e-9);

@@ -149,7 +149,8 @@ TEST(ScenarioSet, FrozenSetsAreAsTheyWereFrozen) {
     std::uint64_t digest;
   };
   for (const Frozen& frozen : {Frozen{"quick.json", 2, "2026-11-21", 1377819189943858384u},
-                               Frozen{"full.json", 2, "2026-11-21", 780320040638529310u}}) {
+                               Frozen{"full.json", 2, "2026-11-21", 780320040638529310u},
+                               Frozen{"loop.json", 1, "2026-11-22", 3084138502287728869u}}) {
     SCOPED_TRACE(frozen.file);
     const ScenarioSet set = Shipped(frozen.file);
     EXPECT_EQ(set.edition, frozen.edition);
