@@ -8,7 +8,7 @@
 //
 //   SEER_LIVE_MINUTES=20 ./benchmarks/run live      # as often as it takes; then once more
 //
-// Pieces of other commits are not made anew: the labels name the commits that the figures are of.
+// Pieces of other commits are not made anew: it says which commits the figures are of.
 // Without the folder it begins from the beginning. SEER_LIVE_SECONDS sets other than 600 s,
 // SEER_LIVE_SEEDS other than 3 seeds, SEER_LIVE_PAIRS other than 20 pairs, SEER_LIVE_FOLDER another
 // folder; --quick of benchmarks/run sets fewer, for a look, and keeps nothing. Without root there
@@ -155,30 +155,32 @@ struct Played {
     std::vector<Piece> all = PairsPieces();
     all.push_back(ChaosPiece());
     for (const Piece& piece : FaultsPieces()) all.push_back(piece);
-    pieces.Play(all, &why);
+    if (!pieces.Play(all, &why)) std::fprintf(stderr, "live: %s\n", why.c_str());
   }
   static const Played& Get() {
     static const Played played;
     return played;
   }
-  // False: some are missing, and the benchmark says so.
+  // False: some are missing. It is no error that there was no time for them.
   bool Has(const std::vector<Piece>& wanted, benchmark::State* state) const {
     if (std::all_of(wanted.begin(), wanted.end(),
                     [&](const Piece& piece) { return pieces.IsThere(piece); })) {
       return true;
     }
-    if (pieces.failed()) {
-      state->SkipWithError(why.c_str());
-    } else {
-      state->SetLabel(why);
-    }
+    if (pieces.failed()) state->SkipWithError(why.c_str());
     return false;
   }
-  // For labels.
-  std::string OfCommits(const std::vector<Piece>& wanted) const {
-    std::string text = "of";
-    for (const std::string& commit : pieces.CommitsOf(wanted)) text += " " + commit;
-    return text;
+  // All counters, more than there are figures; and the commits whose pieces they are of.
+  void Tell(const char* name, const std::vector<Piece>& wanted,
+            const benchmark::State& state) const {
+    std::fprintf(stderr, "%s, of", name);
+    for (const std::string& commit : pieces.CommitsOf(wanted)) {
+      std::fprintf(stderr, " %s", commit.c_str());
+    }
+    for (const auto& [counter, value] : state.counters) {
+      std::fprintf(stderr, "\n  %-28s %.4g", counter.c_str(), value.value);
+    }
+    std::fprintf(stderr, "\n");
   }
 
   Pieces pieces;
@@ -230,10 +232,10 @@ void BM_Faults(benchmark::State& state) {
     state.counters["late_without"] = late_without;
     state.counters["late_with"] = late_with;
     const RivalScore rival = BestRival(recordings);
-    state.SetLabel(played.OfCommits(wanted) + "; rival: " + rival.name);
     state.counters["rival_recall"] = rival.recall;
     state.counters["rival_culprit"] = rival.culprit;
     state.counters["rival_false_alarms_per_hour"] = rival.false_alarms_per_hour;
+    played.Tell(("BM_Faults beside " + rival.name).c_str(), wanted, state);
   }
 }
 BENCHMARK(BM_Faults)->Iterations(1)->Repetitions(1)->UseRealTime()->Unit(benchmark::kSecond);
@@ -274,7 +276,7 @@ void BM_Overhead(benchmark::State& state) {
     state.counters["home_p99_ms"] = p99_ms[0];
     state.counters["user_p99_ms"] = p99_ms[1];
     state.counters["compose_p99_ms"] = p99_ms[2];
-    state.SetLabel(played.OfCommits(wanted));
+    played.Tell("BM_Overhead", wanted, state);
   }
 }
 BENCHMARK(BM_Overhead)->Iterations(1)->Repetitions(1)->UseRealTime()->Unit(benchmark::kSecond);
@@ -290,7 +292,7 @@ void BM_Killed(benchmark::State& state) {
     state.counters["longest_pause_ms"] = part["longest_pause_ms"];  // without a forecast
     state.counters["failed_requests"] = part["failed"];
     state.counters["violations"] = part["violations"];
-    state.SetLabel(played.OfCommits(wanted));
+    played.Tell("BM_Killed", wanted, state);
   }
 }
 BENCHMARK(BM_Killed)->Iterations(1)->Repetitions(1)->UseRealTime()->Unit(benchmark::kSecond);
