@@ -27,8 +27,8 @@
 // only some of the settings is refused.
 //
 // Others. A setting that somebody else has moved since is theirs: it is neither overwritten, nor
-// renewed, nor put back, and the outcome says so. A cgroup that has gone needs no undoing. Two executors never
-// act upon one cgroup at a time.
+// renewed, nor put back, and the outcome says so. A cgroup that has gone needs no undoing. Two
+// executors never act upon one cgroup at a time.
 //
 // What cannot be put back (a permission that was lost) stays in the journal and is tried again at
 // every Tick() and in the next life.

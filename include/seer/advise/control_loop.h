@@ -30,12 +30,12 @@
 // idle, the others on that node are read, too, and those that wait for the same are given more of
 // it before they are to blame in turn.
 //
-// An action is judged once it was answered and has settled: if the same service is still to blame for an alarm it
-// did not help, is undone (`undo`), and the advisor is asked for something else after the rule's
-// cool-down; so too after a refusal or a failure. What eased the waiting is kept, and is raised
-// while the alarm lasts. What helped stays until it expires, and is renewed as long as the same
-// would be short without it; if the alarm is back within a minute of its end, the next one is held
-// twice as long, up to 16 times. Limits are not moved to and fro that way.
+// An action is judged once it was answered and has settled: if the same service is still to blame
+// for an alarm it did not help, is undone (`undo`), and the advisor is asked for something else
+// after the rule's cool-down; so too after a refusal or a failure. What eased the waiting is kept,
+// and is raised while the alarm lasts. What helped stays until it expires, and is renewed as long
+// as the same would be short without it; if the alarm is back within a minute of its end, the next
+// one is held twice as long, up to 16 times. Limits are not moved to and fro that way.
 //
 // Never on stale data: a forecast older than `max_stale_ns`, one from the future, and the tick in
 // which the clock jumped decide nothing. Kill() stops everything and has all undone. In shadow mode

@@ -19,8 +19,8 @@
 //                 observed, or causes that are too much alike
 //
 // Enough is held against what a request takes at that instance when all is well
-// (AttributionRules::healthy_latency_us): what it works and waits there as its baseline tells, unless
-// the options say.
+// (AttributionRules::healthy_latency_us): what it works and waits there as its baseline tells,
+// unless the options say.
 //
 // An instance that gets fewer requests than can tell, where more are usual, hangs: it is judged as
 // if as many as usual had come. Where few are usual, only waiting counts that is clear even so.
