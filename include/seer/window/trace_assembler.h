@@ -23,6 +23,7 @@
 //              bounds the difference from both sides. The estimate is the middle of the tightest
 //              bounds among the last calls of the pair. It is reported (Skews) and, with
 //              `correct_skew`, taken off before the trace is given.
+//   far        An end that is over an hour from all others moves time only when 16 in a row are.
 // The critical path is walked from the root's end backwards: to the synchronous call that ended
 // last, before it to the one that ended last before that one began, and so on, into each of them.
 // What no call on the path covers is a hop's own time. The parts sum up to the latency.

@@ -56,7 +56,7 @@ struct WindowInput {
     kMeanWait,     // of a channel, in ms, of the requests that left
     kOutstanding,  // calls that stand at the service, over all its callers
     kSelf,         // of those, not blocked in calls of its own; signed
-    kOutbound,     // calls that the service waits for, over all its callees
+    kOutbound,     // calls that are open, asynchronous ones too, over all its callees
     kCallsMade,    // by the service, a second
   };
   Kind kind = Kind::kDepth;
