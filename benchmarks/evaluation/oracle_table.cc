@@ -1,6 +1,8 @@
 // oracle-table: how much can be foreseen at all, by cause and by lead, of the runs in a folder.
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -44,6 +46,7 @@ int Main(int argc, char** argv) {
     if (RunFiles(folder, name).done()) runs.push_back(name);
   }
   if (error) return Fail(folder + ": " + error.message());
+  if (runs.empty()) return Fail(folder + ": no finished run test-*: give a folder that has some");
   std::sort(runs.begin(), runs.end());
   Recording truth;
   for (const std::string& run : runs) {

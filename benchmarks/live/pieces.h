@@ -2,7 +2,7 @@
 // made in parts, whenever the machine is idle for a while.
 //
 //   Pieces pieces({"build/live", "1a2b3c4", 20 * 60, Run, Now});
-//   if (pieces.Play(all)) for (const Piece& piece : all) Judge(pieces.PartsOf(piece));
+//   if (pieces.Play(all, &why)) for (const Piece& piece : all) Judge(pieces.PartsOf(piece));
 //
 // A piece is there when its file is: it is written at the piece's end, and renamed, unless the
 // program was interrupted before all its seconds were over. Whoever kills the benchmark loses the
