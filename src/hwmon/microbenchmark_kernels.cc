@@ -62,10 +62,11 @@ class Run {
     if (job_.stop->load(std::memory_order_relaxed) || now_ns >= end_ns_) return false;  // no order
     // After the look at the clock: beside another that takes idle time it comes back late, and is
     // to make a turn all the same. The first time at once.
-    constexpr std::uint64_t kTurnNs = 1'000'000;
-    if (job_.gives_way && now_ns - turn_ns_ >= kTurnNs) {
+    constexpr std::uint64_t kOftenNs = 10'000, kSeldomNs = 1'000'000;
+    if (job_.gives_way && now_ns - turn_ns_ >= turns_every_ns_) {
       ::sched_yield();
       turn_ns_ = WallNs();
+      turns_every_ns_ = turn_ns_ - now_ns < kSeldomNs ? kOftenNs : kSeldomNs;
     }
     return true;
   }
@@ -93,6 +94,7 @@ class Run {
   const std::uint64_t end_ns_, half_ns_;
   const std::uint64_t began_ns_;
   std::uint64_t turn_ns_ = 0;  // when it gave way last
+  std::uint64_t turns_every_ns_ = 0;
 };
 
 void Multiply(std::uint64_t rounds) {

@@ -50,9 +50,11 @@ struct KernelJob {
   double intensity = 0;
   std::size_t memory_room = 0;
   const std::atomic<bool>* stop = nullptr;
-  // Gives way every millisecond, for runs in idle time. The kernel alone does not see to that: on
-  // Linux 6.18 a service that woke up beside such a run waited for up to a tick of 4 ms now and
-  // then, as if the scheduler (EEVDF) still owed the run some time; who gives way is owed nothing.
+  // Gives way between any two pieces of work, for runs in idle time; each millisecond where that
+  // costs it one, as another in idle time then takes the processor for a tick. The kernel alone
+  // does not see to that: on Linux 6.18 a service that woke up beside such a run waited for up to a
+  // tick of 4 ms now and then, as if the scheduler (EEVDF) still owed the run some time; who gives
+  // way is owed nothing.
   bool gives_way = false;
   // Results:
   Reason reason = Reason::kNone;
