@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "predict/tick_order.h"
+
 SEER_BEGIN_NAMESPACE
 namespace internal {
 namespace {
@@ -13,10 +15,11 @@ constexpr std::size_t kMostViolations = 1024, kMostAlarms = 4096, kMostActions =
 void EventLog::Observe(const ClusterTick& tick) {
   if (!find_) return;
   detector_.Observe(tick, *topology_);
-  labeller_.Observe(tick);
+  labeller_->Observe(tick);
+  if (inherited_) EndInherited(tick);
   for (const Violation& violation : detector_.TakeFinished()) Merge(violation);
   for (const Violation& violation : detector_.open()) Merge(violation);
-  for (const LabelledViolation& label : labeller_.Take()) {
+  for (const LabelledViolation& label : labeller_->Take()) {
     for (Violation& known : violations_) {
       if (known.request_class != label.violation.request_class ||
           known.start_ns != label.violation.start_ns) {
@@ -27,6 +30,57 @@ void EventLog::Observe(const ClusterTick& tick) {
       known.confidence = label.violation.confidence;
     }
   }
+}
+
+void EventLog::NoteViolation(const Violation& violation) {
+  if (IsTime(violation.start_ns) && IsTime(violation.end_ns)) Merge(violation);
+}
+
+void EventLog::EndInherited(const ClusterTick& tick) {
+  const std::int64_t now_ns = tick.period.EndNs(tick.tick);
+  if (inherited_since_ns_ == 0) inherited_since_ns_ = now_ns;
+  const bool quiet = now_ns - inherited_since_ns_ >= ViolationOptions().quiet_ns;
+  inherited_ = false;
+  for (Violation& known : violations_) {
+    if (!known.open || known.start_ns >= inherited_since_ns_) continue;
+    const auto rest = std::find_if(
+        detector_.open().begin(), detector_.open().end(),
+        [&](const Violation& open) { return open.request_class == known.request_class; });
+    const bool goes_on = rest != detector_.open().end();
+    if (goes_on) known.end_ns = std::max(known.end_ns, rest->start_ns);
+    known.open = !goes_on && !quiet;
+    inherited_ = inherited_ || known.open;
+  }
+}
+
+void EventLog::State(StateIo& io) {
+  io.List(violations_, 47, [&](Violation& each) {
+    io(each.request_class), io(each.start_ns), io(each.end_ns), io(each.worst_over);
+    io(each.worst_total), io(each.gap), io(each.open), io(each.initiation), io(each.culprit);
+    io(each.confidence);
+    RequireTime(io, each.start_ns), RequireTime(io, each.end_ns);
+    io.Require(each.initiation <= Initiation::kLoad, "a violation that nobody can initiate so");
+  });
+  io.List(alarm_log_, 21, [&](Alarm& each) {
+    io(each.request_class), io(each.start_ns), io(each.last_ns), io(each.judged);
+    RequireTime(io, each.start_ns), RequireTime(io, each.last_ns);
+  });
+  io.List(actions_, 16, [&](Acted& each) {
+    io(each.at_ns), io(each.service);
+    RequireTime(io, each.at_ns);
+  });
+  io(alarms_.hits), io(alarms_.false_alarms), io(alarms_.missed);
+  io(judged_until_ns_), io(told_forecasts_);
+  io.Require(violations_.size() <= kMostViolations && alarm_log_.size() <= kMostAlarms &&
+                 actions_.size() <= kMostActions,
+             "more events than are kept");
+  const bool sorted = std::is_sorted(
+      violations_.begin(), violations_.end(),
+      [](const Violation& a, const Violation& b) { return a.start_ns < b.start_ns; });
+  io.Require(sorted, "violations that are not in order");
+  if (!io.loading()) return;
+  inherited_ = find_;
+  inherited_since_ns_ = 0;
 }
 
 void EventLog::Merge(const Violation& violation) {
@@ -53,6 +107,7 @@ void EventLog::Merge(const Violation& violation) {
 void EventLog::NoteAction(const ActionTaken& action) {
   // What changed nothing avoided nothing; the other outcomes tell how an action ended.
   if (action.outcome != ActionOutcome::kApplied || action.action == Action::kReport) return;
+  if (!IsTime(action.time_ns)) return;
   actions_.push_back({action.time_ns, action.target.service});
   if (actions_.size() > kMostActions) actions_.pop_front();
 }
@@ -134,18 +189,21 @@ bool EventLog::AlarmNear(ClassId request_class, std::int64_t from_ns, std::int64
 }
 
 void EventLog::ForgetBefore(std::int64_t time_ns) {
-  violations_.erase(std::remove_if(violations_.begin(), violations_.end(),
-                                   [&](const Violation& violation) {
-                                     return !violation.open && violation.end_ns < time_ns;
-                                   }),
-                    violations_.end());
+  // Open ones, too: whoever tells of one and never again would else stop all learning.
+  violations_.erase(
+      std::remove_if(violations_.begin(), violations_.end(),
+                     [&](const Violation& violation) { return violation.end_ns < time_ns; }),
+      violations_.end());
   while (!actions_.empty() && actions_.front().at_ns < time_ns - kEffect) actions_.pop_front();
 }
 
 void EventLog::Clear() {
   violations_.clear();
   detector_ = ViolationDetector();
+  labeller_.emplace(ViolationLabellerOptions(), topology_);
   alarm_log_.clear();
+  judged_until_ns_ = 0;
+  inherited_ = false;
 }
 
 }  // namespace internal

@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "seer/core/action_taken.h"
 #include "seer/core/config.h"
 #include "seer/core/forecast.h"
+#include "seer/core/internal/state_io.h"
 #include "seer/core/topology.h"
 #include "seer/window/cluster_tick.h"
 #include "seer/window/span_interval.h"
@@ -37,15 +39,15 @@ class EventLog {
   // The topology outlives it. Without `find` violations are told. `avoided_weight`: until it is
   // known how often alarms are right.
   EventLog(const Topology* topology, bool find, double avoided_weight)
-      : topology_(topology),
-        find_(find),
-        avoided_weight_(avoided_weight),
-        labeller_({}, topology) {}
+      : topology_(topology), find_(find), avoided_weight_(avoided_weight) {
+    labeller_.emplace(ViolationLabellerOptions(), topology);
+  }
 
   // The topology is that of the tick.
   void Observe(const ClusterTick& tick);
-  void Add(const SpanInterval& interval) { labeller_.Add(interval); }
-  void NoteViolation(const Violation& violation) { Merge(violation); }
+  void Add(const SpanInterval& interval) { labeller_->Add(interval); }
+  // Not of a time that no clock tells.
+  void NoteViolation(const Violation& violation);
   void NoteForecast(const Forecast& forecast);
   void NoteAction(const ActionTaken& action);
   // What came of the alarms until then is known.
@@ -61,6 +63,10 @@ class EventLog {
   bool AlarmNear(ClassId request_class, std::int64_t from_ns, std::int64_t to_ns) const;
   // How likely an alarm that was acted on was right.
   double AvoidedWeight() const;
+  // All of it but what the detector and the labeller have seen: those begin anew. Of a violation
+  // that lasts they take the rest for another one, which it ends with; who initiated one that
+  // nobody was found for yet stays unknown.
+  void State(StateIo& io);
 
  private:
   struct Alarm {
@@ -69,11 +75,12 @@ class EventLog {
     bool judged = false;
   };
   void Merge(const Violation& violation);
+  void EndInherited(const ClusterTick& tick);
 
   const Topology* const topology_;
   const bool find_;
   const double avoided_weight_;
-  ViolationLabeller labeller_;
+  std::optional<ViolationLabeller> labeller_;  // always there
   ViolationDetector detector_;
   std::vector<Violation> violations_;
   std::deque<Alarm> alarm_log_;
@@ -81,6 +88,8 @@ class EventLog {
   AlarmCounts alarms_;
   std::int64_t judged_until_ns_ = 0;
   bool told_forecasts_ = false;
+  bool inherited_ = false;               // some of `violations_` lasted when they were loaded
+  std::int64_t inherited_since_ns_ = 0;  // the first tick after that; 0: none yet
 };
 
 }  // namespace internal

@@ -5,10 +5,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "predict/replay_state.h"
+#include "seer/core/internal/state_io.h"
+#include "seer/core/internal/status_macros.h"
 #include "seer/nn/counter_rng.h"
 
 SEER_BEGIN_NAMESPACE
 namespace {
+
+using internal::BytesOf;
 
 constexpr std::size_t kMostSlots = std::size_t{1} << 20;
 constexpr float kCut = 8;  // as WindowBuilder
@@ -136,12 +141,7 @@ std::size_t ReplayBuffer::GroupOf(const ReplayWindow& window) {
   return window.initiator == ReplayWindow::kLoad ? 1 : 0;
 }
 
-std::size_t ReplayBuffer::BytesOf(const ReplayWindow& window) {
-  return sizeof(ReplayWindow) + window.hazards.size() * sizeof(std::int32_t) +
-         window.values.size() * sizeof(std::int16_t);
-}
-
-absl::Status ReplayBuffer::Add(ReplayWindow window) {
+absl::Status ReplayBuffer::Fits(const ReplayWindow& window) const {
   if (window.slots > kMostSlots || window.values.size() != ticks_ * window.slots * inputs_) {
     return Wrong("window.values' size", window.values.size(), "give ticks x slots x inputs");
   }
@@ -160,17 +160,57 @@ absl::Status ReplayBuffer::Add(ReplayWindow window) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "replay: a window has ", bytes, " bytes, options.bytes is ", options_.bytes, ": raise it"));
   }
-  const std::size_t group = GroupOf(window);
+  return absl::OkStatus();
+}
+
+void ReplayBuffer::Put(ReplayWindow window) {
+  const std::size_t group = GroupOf(window), bytes = BytesOf(window);
   if (groups_.size() <= group) groups_.resize(group + 1);
   groups_[group].bytes += bytes;
   groups_[group].windows += 1;
-  groups_[group].came += 1;
   used_ += bytes;
+  windows_.push_back(std::move(window));
+}
+
+absl::Status ReplayBuffer::Add(ReplayWindow window) {
+  SEER_RETURN_IF_ERROR(Fits(window));
   ++added_;
   newest_version_ = std::max(newest_version_, window.version);
-  windows_.push_back(std::move(window));
+  const std::size_t group = GroupOf(window);
+  Put(std::move(window));
+  groups_[group].came += 1;
   while (used_ > options_.bytes) Evict();
   return absl::OkStatus();
+}
+
+void ReplayBuffer::State(internal::StateIo& io) {
+  io(added_), io(newest_version_);
+  std::size_t windows = windows_.size();
+  if (!io.Count(&windows, internal::kLeastReplayWindow)) return;
+  for (std::size_t i = 0; i < windows && io.ok(); ++i) {
+    ReplayWindow loaded;
+    ReplayWindow& window = io.loading() ? loaded : windows_[i];
+    internal::ReplayWindowState(io, window);
+    if (!io.loading() || !io.ok()) continue;
+    io.Require(Fits(window).ok(), "a window of another shape");
+    if (io.ok()) Put(std::move(window));
+  }
+  std::size_t groups = groups_.size();
+  if (!io.Count(&groups, sizeof(double))) return;
+  if (io.loading()) {
+    io.Require(groups >= groups_.size() && groups <= kMostSlots + 2, "groups of nobody's");
+    if (!io.ok()) return;
+    groups_.resize(groups);
+  }
+  for (Group& group : groups_) {
+    io(group.came);
+    // Forgetting rounds.
+    io.Require(
+        group.came >= static_cast<double>(group.windows) * (1 - 1e-9) - 1e-6 && group.came < 1e18,
+        "a sample of fewer than it has");
+  }
+  if (!io.loading() || !io.ok()) return;
+  while (used_ > options_.bytes) Evict();
 }
 
 void ReplayBuffer::Evict() {

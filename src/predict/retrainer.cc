@@ -7,10 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "predict/model_judge.h"
+#include "predict/network_memory.h"
 #include "predict/retrainer_core.h"
 #include "predict/window_intake.h"
 #include "seer/core/internal/status_macros.h"
-#include "seer/nn/backend.h"
 #include "seer/nn/counter_rng.h"
 #include "seer/nn/topology_map.h"
 #include "seer/nn/trainer.h"
@@ -21,7 +21,9 @@ namespace {
 using internal::Judge;
 using internal::JudgedModel;
 using internal::ModelScore;
+using internal::NetworkMemory;
 using internal::WhyWorse;
+using internal::WindowIntake;
 
 // What is being trained.
 struct Job {
@@ -31,87 +33,163 @@ struct Job {
   std::uint32_t steps = 0, done = 0;
 };
 
-}  // namespace
-
-std::string_view RetrainStageName(RetrainStage stage) {
-  constexpr std::string_view kNames[] = {"idle",  "mapping", "normaliser", "head",
-                                         "whole", "scratch", "alarm",      "boost"};
-  const auto i = static_cast<std::size_t>(stage);
-  return i < std::size(kNames) ? kNames[i] : "?";
-}
-
-absl::Status RetrainerOptions::Validate() const {
-  const auto wrong = [](const char* field, const char* fix) {
-    return absl::InvalidArgumentError(absl::StrCat("retrainer: options.", field, ": ", fix));
-  };
-  if (replay.bytes < 1 << 16) return wrong("replay.bytes", "give 65536 or more");
-  if (held_back_bytes < 1 << 16) return wrong("held_back_bytes", "give 65536 or more");
-  constexpr std::int64_t kHour = 3'600'000'000'000;
-  if (label_delay_ns < 0 || label_delay_ns > kHour) return wrong("label_delay_ns", "give 0 to 1 h");
-  if (recent_ns < 1'000'000'000 || recent_ns > kHour) return wrong("recent_ns", "give 1 s to 1 h");
-  if (batches_a_step < 1 || batches_a_step > 10'000) {
-    return wrong("batches_a_step", "give 1 to 10000");
-  }
-  if (head_steps < 1 || whole_steps < 1 || scratch_steps < 1) {
-    return wrong("head_steps, whole_steps, scratch_steps", "give 1 or more");
-  }
-  for (const float rate : {head_rate, whole_rate, scratch_rate}) {
-    if (!(rate > 0 && rate < 1)) return wrong("head_rate, whole_rate, scratch_rate", "give 0 to 1");
-  }
-  if (!(drift_shift > 0)) return wrong("drift_shift", "give more than 0");
-  if (!(major_change > 0)) return wrong("major_change", "give more than 0; above 1: never");
-  if (fewest_held_back < 1) return wrong("fewest_held_back", "give 1 or more");
-  if (new_windows < 1) return wrong("new_windows", "give 1 or more");
-  if (settle_ns < 0 || retrain_every_ns < 0 || probation_ns < 0) {
-    return wrong("settle_ns, retrain_every_ns, probation_ns", "give 0 or more");
-  }
-  if (!(avoided_weight > 0 && avoided_weight <= 1)) return wrong("avoided_weight", "give 0 to 1");
-  if (!(left_alone >= 0 && left_alone <= 0.5)) return wrong("left_alone", "give 0 to 0.5");
-  if (!(false_alarms_per_hour >= 0)) return wrong("false_alarms_per_hour", "give 0 or more");
-  if (trees_a_step < 1 || boost_trees < 1 || scratch_trees < 1 ||
-      scratch_trees > BoostedTrees::kMaxTrees) {
-    return wrong("trees_a_step, boost_trees, scratch_trees", "give 1 to 5000");
-  }
-  if (added_trees < boost_trees || added_trees > BoostedTrees::kMaxTrees / 2) {
-    return wrong("added_trees", "give as many as boost_trees, or up to 2500");
-  }
-  for (const double rate : {boost_learning_rate, scratch_learning_rate}) {
-    if (!(rate > 0 && rate <= 1)) {
-      return wrong("boost_learning_rate, scratch_learning_rate", "give more than 0, up to 1");
-    }
-  }
-  if (boost_rows < 100 || scratch_rows < 100) {
-    return wrong("boost_rows, scratch_rows", "give 100 or more");
-  }
-  if (FindBackend(backend) == nullptr) return wrong("backend", "give \"auto\"");
-  return absl::OkStatus();
-}
-
-namespace {
-
 class NetworkRetrainer final : public internal::RetrainerCore {
  public:
   // `model`: the bytes of `serving`.
   NetworkRetrainer(const RetrainerOptions& options, std::string model, JudgedModel serving,
-                   ReplayBuffer replay, ReplayBuffer held_back,
-                   const internal::IntakeOptions& intake)
+                   NetworkMemory memory)
       : RetrainerCore(options, std::move(model), serving.checkpoint.provenance),
         ticks_(serving.checkpoint.config.ticks),
         inputs_(serving.inputs),
-        intake_(serving.inputs, serving.services, serving.checkpoint.config.ticks, intake),
+        reach_ns_(ReachOf(serving.inputs)),
+        intake_(NewIntake(serving.services)),
         serving_(std::move(serving)),
-        replay_(std::move(replay)),
-        held_back_(std::move(held_back)) {}
+        memory_(std::move(memory)) {}
+
+  static absl::StatusOr<NetworkMemory> NewMemory(const RetrainerOptions& options,
+                                                 const JudgedModel& model) {
+    const std::size_t ticks = model.checkpoint.config.ticks;
+    const std::size_t inputs = model.inputs.inputs.size(), classes = model.inputs.classes.size();
+    ReplayOptions held = options.replay;
+    held.bytes = options.held_back_bytes;
+    held.seed = options.replay.seed + 1;
+    SEER_ASSIGN_OR_RETURN(ReplayBuffer replay,
+                          ReplayBuffer::Create(ticks, inputs, classes, options.replay));
+    SEER_ASSIGN_OR_RETURN(ReplayBuffer held_back,
+                          ReplayBuffer::Create(ticks, inputs, classes, held));
+    return NetworkMemory(std::move(replay), std::move(held_back));
+  }
 
  private:
   absl::Status TakeTick(const ClusterTick& tick, const Topology& topology) override
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return intake_.Observe(tick, topology);
+    return intake_->Observe(tick, topology);
   }
   internal::EventLog& events() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return intake_.events();
+    return intake_->events();
   }
   void GiveUp() override { job_.reset(); }
+  bool OfTrees() const override { return false; }
+
+  static std::int64_t ReachOf(const ModelInputs& inputs) {
+    std::int64_t reach_ns = inputs.initiator_horizon_ns;
+    for (const std::int64_t horizon : inputs.horizons_ns) reach_ns = std::max(reach_ns, horizon);
+    return reach_ns;
+  }
+  std::unique_ptr<WindowIntake> NewIntake(std::vector<std::string> services) const {
+    internal::IntakeOptions intake;
+    intake.label_delay_ns = options_.label_delay_ns;
+    intake.recent_ns = options_.recent_ns;
+    intake.find_violations = options_.find_violations;
+    intake.avoided_weight = options_.avoided_weight;
+    return std::make_unique<WindowIntake>(inputs_, std::move(services), ticks_, intake);
+  }
+
+  // A restart. What is being trained goes on, too: the weights, and the optimizer's moments.
+  absl::Status SaveOwn(internal::StateIo& io) const override {
+    {
+      internal::MutexLock lock(&mutex_);
+      intake_->State(io);
+    }
+    memory_.State(io, inputs_.horizons_ns.size());
+    std::string before, begun, trained;
+    if (before_) {
+      SEER_ASSIGN_OR_RETURN(before, EncodeCheckpoint(before_->checkpoint));
+    }
+    io(before);
+    RetrainStage stage = RetrainStage::kIdle;
+    std::uint32_t steps = 0, done = 0;
+    std::vector<std::int32_t> slots;
+    if (job_ != nullptr) {
+      stage = job_->stage, steps = job_->steps, done = job_->done;
+      slots = job_->model.slots;
+      SEER_ASSIGN_OR_RETURN(begun, EncodeCheckpoint(job_->model.checkpoint));
+      Checkpoint now;
+      now.config = job_->model.checkpoint.config;
+      now.parameters.assign(job_->trainer->parameters().begin(), job_->trainer->parameters().end());
+      now.training = NextEpoch(job_->trainer->state());
+      SEER_ASSIGN_OR_RETURN(trained, EncodeCheckpoint(now));
+    }
+    io(stage), io(steps), io(done), io(slots), io(begun), io(trained);
+    return io.status();
+  }
+
+  absl::Status LoadOwn(internal::StateIo& io, std::string_view serving) override {
+    SEER_ASSIGN_OR_RETURN(JudgedModel model, Decoded(serving));
+    std::unique_ptr<WindowIntake> intake = NewIntake({});
+    intake->State(io);
+    SEER_ASSIGN_OR_RETURN(NetworkMemory memory, NewMemory(options_, model));
+    memory.State(io, inputs_.horizons_ns.size());
+    std::string before_bytes, begun, trained;
+    RetrainStage stage = RetrainStage::kIdle;
+    std::uint32_t steps = 0, done = 0;
+    std::vector<std::int32_t> slots;
+    io(before_bytes), io(stage), io(steps), io(done), io(slots), io(begun), io(trained);
+    io.Require(stage == RetrainStage::kIdle || stage == RetrainStage::kHead ||
+                   stage == RetrainStage::kWhole || stage == RetrainStage::kScratch,
+               "a stage that trains nothing");
+    io.Require(stage == RetrainStage::kIdle || done < steps, "training that is over");
+    SEER_RETURN_IF_ERROR(io.status());
+    SEER_RETURN_IF_ERROR(intake->Rebuild());
+    std::optional<JudgedModel> before;
+    if (!before_bytes.empty()) {
+      SEER_ASSIGN_OR_RETURN(before, Decoded(before_bytes));
+    }
+    std::unique_ptr<Job> job;
+    if (stage != RetrainStage::kIdle) {
+      SEER_ASSIGN_OR_RETURN(JudgedModel from, Decoded(begun));
+      SEER_ASSIGN_OR_RETURN(Checkpoint now, DecodeCheckpoint(trained));
+      ModelConfig config = from.checkpoint.config;
+      const bool same = now.config == config && now.training;
+      config.blocks = model.checkpoint.config.blocks;
+      if (!same || config != model.checkpoint.config || slots.size() != from.services.size()) {
+        return absl::InvalidArgumentError(
+            "retrainer state: what was being trained is no network like the one that serves: take "
+            "another copy");
+      }
+      from.slots = std::move(slots);
+      SEER_ASSIGN_OR_RETURN(job, NewJob(stage, std::move(from), memory.jobs));
+      job->steps = steps, job->done = done;
+      const absl::Status goes_on = job->trainer->Restore(now.parameters, NextEpoch(*now.training));
+      if (!goes_on.ok()) {
+        return absl::InvalidArgumentError(absl::StrCat("retrainer state: ", goes_on.message()));
+      }
+    }
+    serving_ = std::move(model);
+    before_ = std::move(before);
+    memory_ = std::move(memory);
+    job_ = std::move(job);
+    internal::MutexLock lock(&mutex_);
+    intake_.swap(intake);
+    return absl::OkStatus();
+  }
+
+  // Each source of minibatches is an epoch of its own; the optimizer goes on.
+  static TrainingState NextEpoch(const TrainingState& now) {
+    TrainingState next;
+    next.seed = now.seed, next.batch = now.batch, next.threads = now.threads;
+    next.optimizer = now.optimizer;
+    return next;
+  }
+
+  // A model that could serve here.
+  absl::StatusOr<JudgedModel> Decoded(std::string_view bytes) const {
+    SEER_ASSIGN_OR_RETURN(Checkpoint checkpoint, DecodeCheckpoint(bytes));
+    checkpoint.training.reset();
+    SEER_ASSIGN_OR_RETURN(JudgedModel model, JudgedModel::Of(std::move(checkpoint)));
+    const ModelConfig &theirs = model.checkpoint.config, &ours = serving_.checkpoint.config;
+    if (ours.hazard_classes == 0) model.inputs.classes.clear();
+    ModelInputs inputs = model.inputs;
+    inputs.normalizer = inputs_.normalizer;
+    if (!(inputs == inputs_) || theirs.ticks != ours.ticks ||
+        theirs.hazard_classes != ours.hazard_classes ||
+        theirs.hazard_horizons != ours.hazard_horizons) {
+      return absl::InvalidArgumentError(
+          "retrainer state: of a model with other inputs: load it into one made with such");
+    }
+    return model;
+  }
+
   absl::StatusOr<bool> DoStep(std::int64_t now_ns) override {
     TakeIn();
     serving_.FindSlots(names_);
@@ -137,37 +215,37 @@ class NetworkRetrainer final : public internal::RetrainerCore {
     std::vector<ReplayWindow> windows;
     {
       internal::MutexLock lock(&mutex_);
-      windows = intake_.Take();
-      names_ = intake_.services();
-      way_ = intake_.on_the_way();
-      live_ = intake_.live();
+      windows = intake_->Take();
+      names_ = intake_->services();
+      way_ = intake_->on_the_way();
+      live_ = intake_->live();
       if (TakeMajorChange()) {
-        wants_scratch_ = true;
-        changed_ns_ = intake_.newest_ns();
+        memory_.wants_scratch = true;
+        memory_.changed_ns = intake_->newest_ns();
       }
-      way_since_ns_ = intake_.on_the_way_since_ns();
-      newest_ns_ = intake_.newest_ns();
-      TakeCounts(intake_.events().alarms(), intake_.dropped());
+      way_since_ns_ = intake_->on_the_way_since_ns();
+      if (intake_->newest_ns() < memory_.newest_ns) memory_.NotLaterThan(intake_->newest_ns());
+      memory_.newest_ns = intake_->newest_ns();
+      TakeCounts(intake_->events().alarms(), intake_->dropped());
     }
-    std::int64_t reach_ns = inputs_.initiator_horizon_ns;
-    for (const std::int64_t horizon : inputs_.horizons_ns) reach_ns = std::max(reach_ns, horizon);
     for (ReplayWindow& window : windows) {
       // What a window and its truth rest on is held back or not, all of it.
       const std::int64_t begin_ns =
           window.end_ns - static_cast<std::int64_t>(ticks_) * inputs_.period.ns();
       const bool held = HeldBack(begin_ns);
-      if (held != HeldBack(window.end_ns + reach_ns)) continue;
+      if (held != HeldBack(window.end_ns + reach_ns_)) continue;
       const bool ahead = window.initiator != ReplayWindow::kNoViolation &&
                          window.initiator != ReplayWindow::kUnknown;
       // One that does not fit is not remembered; nothing else comes of it.
-      const bool added = (held ? held_back_ : replay_).Add(std::move(window)).ok();
-      if (added && !held && ahead) ++unlearnt_;
+      const bool added = (held ? memory_.held_back : memory_.replay).Add(std::move(window)).ok();
+      if (added && !held && ahead) ++memory_.unlearnt;
     }
   }
 
   // Who is new, who is gone, of those that requests wait for?
   absl::Status LookAtServices(std::int64_t now_ns) {
-    if (way_.empty() || newest_ns_ - way_since_ns_ < options_.settle_ns) return absl::OkStatus();
+    if (way_.empty() || memory_.newest_ns - way_since_ns_ < options_.settle_ns)
+      return absl::OkStatus();
     std::vector<std::string> live;
     for (const ServiceSlot& slot : serving_.checkpoint.services) {
       if (slot.live) live.push_back(slot.name);
@@ -184,8 +262,8 @@ class NetworkRetrainer final : public internal::RetrainerCore {
                           static_cast<double>(way_.size() + gone.size());
     SEER_RETURN_IF_ERROR(MapOntoThese(fresh, now_ns));
     if (change >= options_.major_change) {
-      wants_scratch_ = true;
-      changed_ns_ = newest_ns_;
+      memory_.wants_scratch = true;
+      memory_.changed_ns = memory_.newest_ns;
     }
     return absl::OkStatus();
   }
@@ -198,7 +276,7 @@ class NetworkRetrainer final : public internal::RetrainerCore {
       }
     }
     services.insert(services.end(), fresh.begin(), fresh.end());
-    if (services == not_mapped_) return absl::OkStatus();  // tried before
+    if (services == memory_.not_mapped) return absl::OkStatus();  // tried before
     const absl::StatusOr<Checkpoint> mapped = MapOnto(serving_.checkpoint, services);
     RetrainDecision decision;
     decision.stage = RetrainStage::kMapping;
@@ -207,10 +285,10 @@ class NetworkRetrainer final : public internal::RetrainerCore {
         mapped.ok() ? JudgedModel::Of(*mapped) : absl::StatusOr<JudgedModel>(mapped.status());
     if (!model.ok()) {
       // A network whose layers pool over all services stays as it was, and does not see them.
-      not_mapped_ = services;
+      memory_.not_mapped = services;
       decision.reason = std::string(model.status().message());
-      wants_scratch_ = true;
-      changed_ns_ = newest_ns_;
+      memory_.wants_scratch = true;
+      memory_.changed_ns = memory_.newest_ns;
     } else {
       model->checkpoint.training.reset();
       model->FindSlots(names_);
@@ -222,44 +300,45 @@ class NetworkRetrainer final : public internal::RetrainerCore {
   }
 
   absl::Status LookAtDrift(std::int64_t now_ns) {
-    if (newest_ns_ < looked_ns_ + kLookEvery) return absl::OkStatus();
-    looked_ns_ = newest_ns_;
-    std::vector<Normalizer::Scale> recent;
+    if (memory_.newest_ns < memory_.looked_ns + kLookEvery) return absl::OkStatus();
+    memory_.looked_ns = memory_.newest_ns;
+    internal::RecentRows rows;
     {
       internal::MutexLock lock(&mutex_);
-      recent = intake_.RecentScales();
+      rows = intake_->Recent();
     }
+    const std::vector<Normalizer::Scale> recent = rows.Scales();
     const std::vector<std::size_t> drifted =
         internal::Drifted(serving_, recent, options_.drift_shift);
-    drifted_ = static_cast<double>(drifted.size()) /
-               static_cast<double>(std::max<std::size_t>(1, serving_.services.size()));
+    memory_.drifted = static_cast<double>(drifted.size()) /
+                      static_cast<double>(std::max<std::size_t>(1, serving_.services.size()));
     // Twice in a row, so that what passes within seconds moves nothing.
     std::vector<std::size_t> both;
-    std::set_intersection(drifted.begin(), drifted.end(), drifted_before_.begin(),
-                          drifted_before_.end(), std::back_inserter(both));
-    drifted_before_ = drifted;
+    std::set_intersection(drifted.begin(), drifted.end(), memory_.drifted_before.begin(),
+                          memory_.drifted_before.end(), std::back_inserter(both));
+    memory_.drifted_before = drifted;
     if (both.empty()) return absl::OkStatus();
     Job job;
     job.stage = RetrainStage::kNormaliser;
     job.model = serving_;
     internal::Renormalize(both, recent, &job.model);
-    drifted_before_.clear();
-    looked_ns_ += options_.recent_ns;  // until all that is recent is what it is now
+    memory_.drifted_before.clear();
+    memory_.looked_ns += options_.recent_ns;  // until all that is recent is what it is now
     return Finish(&job, now_ns);
   }
 
   absl::Status BeginRound(std::int64_t now_ns) {
-    if (newest_ns_ < round_ns_ + options_.retrain_every_ns) return absl::OkStatus();
-    if (unlearnt_ < options_.new_windows) return absl::OkStatus();
+    if (memory_.newest_ns < memory_.round_ns + options_.retrain_every_ns) return absl::OkStatus();
+    if (memory_.unlearnt < options_.new_windows) return absl::OkStatus();
     // What could not be judged is not worth its training.
-    const std::int64_t from_ns = wants_scratch_ ? changed_ns_ : 0;
-    if (internal::ViolationsIn(held_back_, from_ns) < options_.fewest_held_back) {
+    const std::int64_t from_ns = memory_.wants_scratch ? memory_.changed_ns : 0;
+    if (internal::ViolationsIn(memory_.held_back, from_ns) < options_.fewest_held_back) {
       return absl::OkStatus();
     }
-    round_ns_ = newest_ns_;
-    unlearnt_ = 0;
-    if (!wants_scratch_) return Begin(RetrainStage::kHead, serving_);
-    wants_scratch_ = false;
+    memory_.round_ns = memory_.newest_ns;
+    memory_.unlearnt = 0;
+    if (!memory_.wants_scratch) return Begin(RetrainStage::kHead, serving_);
+    memory_.wants_scratch = false;
     absl::StatusOr<JudgedModel> anew = NewNetwork();
     if (!anew.ok()) {
       RetrainDecision decision;
@@ -286,18 +365,24 @@ class NetworkRetrainer final : public internal::RetrainerCore {
   }
 
   absl::Status Begin(RetrainStage stage, JudgedModel model) {
-    if (replay_.positives() == 0) return absl::OkStatus();
+    if (memory_.replay.positives() == 0) return absl::OkStatus();
+    model.FindSlots(names_);
+    SEER_ASSIGN_OR_RETURN(job_, NewJob(stage, std::move(model), ++memory_.jobs));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<Job>> NewJob(RetrainStage stage, JudgedModel model,
+                                              std::uint64_t number) const {
     auto job = std::make_unique<Job>();
     job->stage = stage;
     job->model = std::move(model);
-    job->model.FindSlots(names_);
     SEER_ASSIGN_OR_RETURN(const Network network, Network::Create(job->model.checkpoint.config));
     TrainerOptions options;
     options.backend = options_.backend;
     options.epochs = 1;
     options.shuffle = false;
     options.keep_best = false;
-    options.seed = options_.seed + ++jobs_;
+    options.seed = options_.seed + number;
     options.optimizer.clip_norm = 1;
     options.optimizer.learning_rate = stage == RetrainStage::kHead    ? options_.head_rate
                                       : stage == RetrainStage::kWhole ? options_.whole_rate
@@ -307,8 +392,7 @@ class NetworkRetrainer final : public internal::RetrainerCore {
                                                  : options_.scratch_steps;
     SEER_ASSIGN_OR_RETURN(job->trainer, Trainer::Create(network, options));
     SEER_RETURN_IF_ERROR(job->trainer->SetParameters(job->model.checkpoint.parameters));
-    job_ = std::move(job);
-    return absl::OkStatus();
+    return job;
   }
 
   // A few minibatches.
@@ -322,18 +406,15 @@ class NetworkRetrainer final : public internal::RetrainerCore {
     const std::size_t batches = head ? 1 : options_.batches_a_step;
     std::vector<float> parameters;
     for (std::uint32_t r = 0; r < rounds; ++r) {
-      const std::uint64_t seed = CounterRng::Mix(options_.seed + jobs_) + job.done * rounds + r;
-      const auto source = replay_.NewSource(job.model.inputs, job.model.services, job.model.slots,
-                                            batches * network.config().batch, seed);
+      const std::uint64_t seed =
+          CounterRng::Mix(options_.seed + memory_.jobs) + job.done * rounds + r;
+      const auto source =
+          memory_.replay.NewSource(job.model.inputs, job.model.services, job.model.slots,
+                                   batches * network.config().batch, seed);
       if (source->windows() == 0) break;
-      // Each source is an epoch of its own; the optimizer goes on.
-      TrainingState state = trainer.state();
-      state.windows = state.epoch = state.step = 0;
-      state.epoch_loss = LossSum();
-      state.finished = false;
       if (job.done + r > 0) {
         parameters.assign(trainer.parameters().begin(), trainer.parameters().end());
-        SEER_RETURN_IF_ERROR(trainer.Restore(parameters, state));
+        SEER_RETURN_IF_ERROR(trainer.Restore(parameters, NextEpoch(trainer.state())));
       }
       SEER_RETURN_IF_ERROR(trainer.Train(*source));
       if (!head) continue;
@@ -344,7 +425,7 @@ class NetworkRetrainer final : public internal::RetrainerCore {
             job.model.checkpoint.parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset),
             tensor.size(), parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset));
       }
-      state = trainer.state();
+      const TrainingState state = trainer.state();
       SEER_RETURN_IF_ERROR(trainer.Restore(parameters, state));
     }
     ++job.done;
@@ -367,12 +448,13 @@ class NetworkRetrainer final : public internal::RetrainerCore {
     // Scales are fitted without labels, to what is recent: by those windows they are judged, and
     // no block need be waited for that is held back.
     const bool scales = job->stage == RetrainStage::kNormaliser;
-    const std::int64_t from_ns = job->stage == RetrainStage::kScratch ? changed_ns_
-                                 : scales
-                                     ? newest_ns_ - options_.recent_ns - options_.label_delay_ns
-                                     : 0;
-    const ReplayBuffer& judges =
-        scales && replay_.windows() > held_back_.windows() ? replay_ : held_back_;
+    const std::int64_t from_ns =
+        job->stage == RetrainStage::kScratch ? memory_.changed_ns
+        : scales ? memory_.newest_ns - options_.recent_ns - options_.label_delay_ns
+                 : 0;
+    const ReplayBuffer& judges = scales && memory_.replay.windows() > memory_.held_back.windows()
+                                     ? memory_.replay
+                                     : memory_.held_back;
     SEER_ASSIGN_OR_RETURN(const ModelScore serving,
                           Judge(serving_, judges, from_ns, options_.backend));
     const absl::StatusOr<ModelScore> candidate =
@@ -391,8 +473,8 @@ class NetworkRetrainer final : public internal::RetrainerCore {
     if (decision.reason.empty()) {
       SEER_RETURN_IF_ERROR(Replace(std::move(job->model), decision, /*keep_before=*/true));
       decision.replaced = true;
-      replaced_ns_ = newest_ns_;
-      probed_ns_ = newest_ns_;
+      memory_.replaced_ns = memory_.newest_ns;
+      memory_.probed_ns = memory_.newest_ns;
     }
     Tell(decision);
     return absl::OkStatus();
@@ -400,12 +482,12 @@ class NetworkRetrainer final : public internal::RetrainerCore {
 
   // Would the model before have done better since?
   absl::Status Probe(std::int64_t now_ns) {
-    if (!before_ || newest_ns_ < probed_ns_ + kProbeEvery) return absl::OkStatus();
-    probed_ns_ = newest_ns_;
-    SEER_ASSIGN_OR_RETURN(const ModelScore serving,
-                          Judge(serving_, held_back_, replaced_ns_, options_.backend));
-    SEER_ASSIGN_OR_RETURN(const ModelScore before,
-                          Judge(*before_, held_back_, replaced_ns_, options_.backend));
+    if (!before_ || memory_.newest_ns < memory_.probed_ns + kProbeEvery) return absl::OkStatus();
+    memory_.probed_ns = memory_.newest_ns;
+    SEER_ASSIGN_OR_RETURN(const ModelScore serving, Judge(serving_, memory_.held_back,
+                                                          memory_.replaced_ns, options_.backend));
+    SEER_ASSIGN_OR_RETURN(const ModelScore before, Judge(*before_, memory_.held_back,
+                                                         memory_.replaced_ns, options_.backend));
     if (serving.violations >= options_.fewest_held_back && serving.calm > 0 &&
         serving.loss() > 1.1 * before.loss() && serving.auc <= before.auc + 0.005) {
       RetrainDecision decision;
@@ -424,14 +506,14 @@ class NetworkRetrainer final : public internal::RetrainerCore {
       before_.reset();
       SEER_RETURN_IF_ERROR(Replace(std::move(back), decision, /*keep_before=*/false));
       Tell(decision);
-    } else if (newest_ns_ - replaced_ns_ > options_.probation_ns) {
+    } else if (memory_.newest_ns - memory_.replaced_ns > options_.probation_ns) {
       before_.reset();
     }
     return absl::OkStatus();
   }
 
   absl::Status Replace(JudgedModel model, const RetrainDecision& decision, bool keep_before) {
-    NextVersion(decision, replay_.windows(), &model.checkpoint.provenance);
+    NextVersion(decision, memory_.replay.windows(), &model.checkpoint.provenance);
     SEER_ASSIGN_OR_RETURN(std::string bytes, EncodeCheckpoint(model.checkpoint));
     // The model from before the first change stays the one to go back to while it is on trial.
     if (!keep_before) {
@@ -446,32 +528,27 @@ class NetworkRetrainer final : public internal::RetrainerCore {
 
   void Publish(RetrainerHealth* health) const override {
     health->stage = job_ != nullptr ? job_->stage : RetrainStage::kIdle;
-    health->replay_windows = replay_.windows();
-    health->replay_ahead = replay_.positives();
-    health->replay_bytes = replay_.bytes();
-    health->held_back_windows = held_back_.windows();
-    health->held_back_ahead = held_back_.positives();
-    health->drifted_services = drifted_;
+    health->replay_windows = memory_.replay.windows();
+    health->replay_ahead = memory_.replay.positives();
+    health->replay_bytes = memory_.replay.bytes();
+    health->held_back_windows = memory_.held_back.windows();
+    health->held_back_ahead = memory_.held_back.positives();
+    health->drifted_services = memory_.drifted;
   }
 
   const std::size_t ticks_;
-  const ModelInputs inputs_;  // but for the normaliser
+  const ModelInputs inputs_;     // but for the normaliser
+  const std::int64_t reach_ns_;  // of the longest horizon
 
-  internal::WindowIntake intake_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<WindowIntake> intake_ ABSL_GUARDED_BY(mutex_);
 
   // Of Step() alone.
   JudgedModel serving_;
   std::optional<JudgedModel> before_;
-  ReplayBuffer replay_, held_back_;
+  mutable NetworkMemory memory_;  // saving it changes nothing
   std::unique_ptr<Job> job_;
-  std::vector<std::string> names_, way_, live_, not_mapped_;
-  std::int64_t way_since_ns_ = 0, newest_ns_ = 0, looked_ns_ = 0, round_ns_ = 0;
-  std::int64_t replaced_ns_ = 0, probed_ns_ = 0, changed_ns_ = 0;
-  std::vector<std::size_t> drifted_before_;
-  double drifted_ = 0;
-  bool wants_scratch_ = false;
-  std::size_t unlearnt_ = 0;
-  std::uint64_t jobs_ = 0;
+  std::vector<std::string> names_, way_, live_;
+  std::int64_t way_since_ns_ = 0;
 };
 
 }  // namespace
@@ -483,25 +560,10 @@ absl::StatusOr<std::unique_ptr<Retrainer>> Retrainer::Create(const Checkpoint& s
   model.checkpoint.training.reset();
   const bool hazards = serving.config.hazard_classes > 0;
   if (!hazards) model.inputs.classes.clear();
-  const std::size_t classes = model.inputs.classes.size();
-  ReplayOptions held = options.replay;
-  held.bytes = options.held_back_bytes;
-  held.seed = options.replay.seed + 1;
-  SEER_ASSIGN_OR_RETURN(ReplayBuffer replay,
-                        ReplayBuffer::Create(serving.config.ticks, model.inputs.inputs.size(),
-                                             classes, options.replay));
-  SEER_ASSIGN_OR_RETURN(
-      ReplayBuffer held_back,
-      ReplayBuffer::Create(serving.config.ticks, model.inputs.inputs.size(), classes, held));
-  internal::IntakeOptions intake;
-  intake.label_delay_ns = options.label_delay_ns;
-  intake.recent_ns = options.recent_ns;
-  intake.find_violations = options.find_violations;
-  intake.avoided_weight = options.avoided_weight;
+  SEER_ASSIGN_OR_RETURN(NetworkMemory memory, NetworkRetrainer::NewMemory(options, model));
   SEER_ASSIGN_OR_RETURN(std::string bytes, EncodeCheckpoint(model.checkpoint));
-  return std::unique_ptr<Retrainer>(new NetworkRetrainer(options, std::move(bytes),
-                                                         std::move(model), std::move(replay),
-                                                         std::move(held_back), intake));
+  return std::unique_ptr<Retrainer>(
+      new NetworkRetrainer(options, std::move(bytes), std::move(model), std::move(memory)));
 }
 
 SEER_END_NAMESPACE

@@ -14,7 +14,7 @@ namespace internal {
 namespace {
 
 constexpr std::size_t kMostDecisions = 256;
-constexpr char kStateMark[] = "SEERRET1";  // the last letter is the version
+constexpr char kStateMark[] = "SEERRET2";  // the last letter is the version
 constexpr std::size_t kMarkBytes = 8;
 
 }  // namespace
@@ -102,9 +102,15 @@ std::vector<RetrainDecision> RetrainerCore::TakeDecisions() {
 absl::Status RetrainerCore::SaveState(std::string* bytes) const {
   std::string own;
   StateIo io(&own);
-  std::string model = serving();
-  std::uint64_t version = version_, steps = steps_;
-  io(version), io(steps), io(model);
+  std::string model;
+  std::uint64_t seed = options_.seed, version = version_, steps = steps_;
+  bool trees = OfTrees(), major = false;
+  {
+    MutexLock lock(&mutex_);
+    model = shown_;
+    major = major_;
+  }
+  io(trees), io(seed), io(version), io(steps), io(major), io(model);
   SEER_RETURN_IF_ERROR(SaveOwn(io));
   const std::uint32_t crc = Crc32c(own);
   bytes->append(kStateMark, kMarkBytes);
@@ -129,28 +135,34 @@ absl::Status RetrainerCore::LoadState(std::string_view bytes) {
     return absl::DataLossError("retrainer state: its checksum is wrong: take another copy");
   }
   StateIo io(bytes);
-  std::uint64_t version = 0, steps = 0;
+  std::uint64_t seed = 0, version = 0, steps = 0;
   std::string model;
-  io(version), io(steps), io(model);
+  bool trees = false, major = false;
+  io(trees), io(seed), io(version), io(steps), io(major), io(model);
   io.Require(version > 0, "a version of 0");
   if (!io.ok()) return io.status();
+  if (trees != OfTrees()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("retrainer state: of ", trees ? "trees" : "a network",
+                     ": load it into a retrainer that was made with ", trees ? "some" : "one"));
+  }
+  // By it the time is chosen that is held back: with another one what was learnt would judge.
+  if (seed != options_.seed) {
+    return absl::InvalidArgumentError(absl::StrCat("retrainer state: options.seed was ", seed,
+                                                   ", here it is ", options_.seed, ": give ",
+                                                   seed));
+  }
   SEER_RETURN_IF_ERROR(LoadOwn(io, model));
   version_ = version;
   steps_ = steps;
   MutexLock lock(&mutex_);
   shown_ = std::move(model);
   fresh_ = false;
+  major_ = major;
   health_.version = version;
   health_.steps = steps;
   Publish(&health_);
   return absl::OkStatus();
-}
-
-absl::Status RetrainerCore::SaveOwn(StateIo&) const {
-  return absl::UnimplementedError("retrainer: the state of a network's is not kept: collect anew");
-}
-absl::Status RetrainerCore::LoadOwn(StateIo&, std::string_view) {
-  return absl::UnimplementedError("retrainer: the state of a network's is not kept: collect anew");
 }
 
 RetrainerHealth RetrainerCore::health() const {

@@ -54,10 +54,11 @@ class RetrainerCore : public Retrainer {
   virtual absl::StatusOr<bool> DoStep(std::int64_t now_ns) = 0;
   // After an error.
   virtual void GiveUp() = 0;
+  virtual bool OfTrees() const = 0;  // else of networks
   // What a restart goes on with, but for the model that serves; loading, all of it or nothing, and
-  // `serving` becomes the model. Unimplemented unless it is done.
-  virtual absl::Status SaveOwn(StateIo& io) const;
-  virtual absl::Status LoadOwn(StateIo& io, std::string_view serving);
+  // `serving` becomes the model.
+  virtual absl::Status SaveOwn(StateIo& io) const = 0;
+  virtual absl::Status LoadOwn(StateIo& io, std::string_view serving) = 0;
   // What only Step() knows.
   virtual void Publish(RetrainerHealth* health) const = 0;
 

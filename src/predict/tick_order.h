@@ -52,10 +52,13 @@ class TickOrder {
   std::size_t classes_ = 0;
 };
 
-// Loaded times have to be such that differences of two fit into 64 bits.
-inline void RequireTime(StateIo& io, std::int64_t ns) {
+// Times that are told or loaded have to be such that differences of two fit into 64 bits.
+inline bool IsTime(std::int64_t ns) {
   constexpr std::int64_t kMost = std::int64_t{1} << 62;
-  io.Require(ns >= -kMost / 2 && ns <= kMost, "a time that is nobody's");
+  return ns >= -kMost / 2 && ns <= kMost;
+}
+inline void RequireTime(StateIo& io, std::int64_t ns) {
+  io.Require(IsTime(ns), "a time that is nobody's");
 }
 
 }  // namespace internal

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "predict/tick_order.h"
 
 SEER_BEGIN_NAMESPACE
 namespace internal {
@@ -42,6 +43,7 @@ void TreeIntake::UseTopology(const Topology& topology) {
   }
   std::sort(way.begin(), way.end());
   way.erase(std::unique(way.begin(), way.end()), way.end());
+  on_the_way_since_ns_ = std::min(on_the_way_since_ns_, newest_ns_);  // a clock that was put back
   if (way == on_the_way_) return;
   if (!on_the_way_.empty()) ++version_;
   on_the_way_ = std::move(way);
@@ -59,6 +61,10 @@ absl::Status TreeIntake::Observe(const ClusterTick& tick, const Topology& topolo
       tick.classes.size() > topology.classes().size()) {
     return absl::InvalidArgumentError(
         "retrainer: the tick does not fit the topology: hand over the one that numbers it");
+  }
+  if (!IsTime(tick.period.EndNs(tick.tick))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "retrainer: tick ", tick.tick, " ends before 1896 or after 2116: check the clock"));
   }
   const bool anew = !started_ || topology.origin().epoch != topology_.origin().epoch;
   if (!anew && tick.tick <= last_) {

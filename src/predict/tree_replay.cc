@@ -195,6 +195,11 @@ TreeRows TreeReplay::Blames(std::size_t most, std::int64_t from_ns, std::int64_t
 
 void TreeHeldBack::Add(TreeLook look) {
   const std::int64_t block = look.end_ns / block_ns_;
+  // A clock that was put back: what is yet to come has not been seen.
+  while (!tracks_.empty() && tracks_.back().block > block) {
+    Leave(tracks_.back());
+    tracks_.pop_back();
+  }
   Track* track = nullptr;
   for (auto t = tracks_.rbegin(); t != tracks_.rend() && t->block == block; ++t) {
     if (t->request_class == look.request_class) track = &*t;
@@ -217,7 +222,10 @@ void TreeHeldBack::Add(TreeLook look) {
   ++looks_;
   ahead_ += look.ahead_ns != TreeLook::kNever ? 1 : 0;
   track->looks.push_back(std::move(look));
-  while (bytes_ > most_) MakeRoom();
+  while (bytes_ > most_) {
+    Leave(tracks_.front());
+    tracks_.pop_front();
+  }
 }
 
 void TreeHeldBack::State(StateIo& io) {
@@ -239,12 +247,10 @@ void TreeHeldBack::State(StateIo& io) {
   }
 }
 
-void TreeHeldBack::MakeRoom() {
-  Track& oldest = tracks_.front();
-  bytes_ -= oldest.bytes;
-  looks_ -= oldest.looks.size();
-  for (const TreeLook& look : oldest.looks) ahead_ -= look.ahead_ns != TreeLook::kNever ? 1 : 0;
-  tracks_.pop_front();
+void TreeHeldBack::Leave(const Track& track) {
+  bytes_ -= track.bytes;
+  looks_ -= track.looks.size();
+  for (const TreeLook& look : track.looks) ahead_ -= look.ahead_ns != TreeLook::kNever ? 1 : 0;
 }
 
 std::vector<TreeHeldBack::Track*> TreeHeldBack::Recent(std::int64_t from_ns, std::size_t violations,

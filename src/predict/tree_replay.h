@@ -101,7 +101,7 @@ class TreeHeldBack {
   void ServingIsBefore();
 
  private:
-  void MakeRoom();
+  void Leave(const Track& track);  // it goes
 
   std::size_t most_;
   std::int64_t block_ns_;

@@ -100,6 +100,7 @@ class TreeRetrainer final : public internal::RetrainerCore {
     return intake_.events();
   }
   void GiveUp() override { job_.reset(); }
+  bool OfTrees() const override { return true; }
 
   absl::Status SaveOwn(internal::StateIo& io) const override {
     std::string before = before_ ? EncodeTreeModel(*before_) : "";
@@ -151,6 +152,7 @@ class TreeRetrainer final : public internal::RetrainerCore {
     {
       internal::MutexLock lock(&mutex_);
       looks = intake_.Take();
+      if (intake_.newest_ns() < memory_.newest_ns) memory_.NotLaterThan(intake_.newest_ns());
       memory_.newest_ns = intake_.newest_ns();
       way_ = intake_.on_the_way();
       way_since_ns_ = intake_.on_the_way_since_ns();

@@ -6,7 +6,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "predict/replay_state.h"
+#include "predict/tick_order.h"
+#include "predict/tick_state.h"
 #include "seer/core/internal/status_macros.h"
+#include "seer/core/wire.h"
 #include "seer/window/labels.h"
 
 SEER_BEGIN_NAMESPACE
@@ -30,6 +34,11 @@ std::int16_t Packed(float value) {
   return static_cast<std::int16_t>(std::lrint(scaled));
 }
 
+bool AnyChange(const WindowInputs& inputs) {
+  const auto list = inputs.list();
+  return std::any_of(list.begin(), list.end(), [](const WindowInput& each) { return each.delta; });
+}
+
 // As NormalizerFitter has it: the quartiles' width, or the tail's where most values are the same.
 Normalizer::Scale ScaleOf(std::vector<std::int16_t>* values) {
   const auto at = [&](double q) {
@@ -51,6 +60,7 @@ Normalizer::Scale ScaleOf(std::vector<std::int16_t>* values) {
 WindowIntake::WindowIntake(const ModelInputs& inputs, std::vector<std::string> services,
                            std::size_t ticks, const IntakeOptions& options)
     : inputs_(inputs),
+      changes_(AnyChange(inputs.inputs)),
       ticks_(ticks),
       options_(options),
       services_(std::move(services)),
@@ -110,6 +120,7 @@ absl::Status WindowIntake::UseTopology(const Topology& topology) {
     live_ = std::move(live);
     on_the_way_since_ns_ = newest_ns_;
   }
+  on_the_way_since_ns_ = std::min(on_the_way_since_ns_, newest_ns_);  // a clock that was put back
   if (order.empty()) {
     builder_.reset();
     return absl::OkStatus();
@@ -131,16 +142,21 @@ absl::Status WindowIntake::Observe(const ClusterTick& tick, const Topology& topo
     return absl::InvalidArgumentError(
         "retrainer: the tick does not fit the topology: hand over the one that numbers it");
   }
-  if (!rows_.empty() && tick.tick <= rows_.back().tick) {
+  if (!IsTime(tick.period.EndNs(tick.tick))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "retrainer: tick ", tick.tick, " ends before 1896 or after 2116: check the clock"));
+  }
+  const bool anew = !started_ || topology.origin().epoch != topology_.origin().epoch;
+  if (!anew && !rows_.empty() && tick.tick <= rows_.back().tick) {
     return absl::InvalidArgumentError(absl::StrCat("retrainer: tick ", tick.tick,
                                                    " is not later than ", rows_.back().tick,
                                                    ": hand over ticks in order"));
   }
   newest_ns_ = tick.period.EndNs(tick.tick);
-  if (!started_ || topology.version() != topology_.version() ||
-      topology.origin().epoch != topology_.origin().epoch) {
+  if (anew || topology.version() != topology_.version()) {
     SEER_RETURN_IF_ERROR(UseTopology(topology));
   }
+  if (changes_) last_tick_ = tick;
   events_.Observe(tick);
   PushRow(tick);
   LabelRows();
@@ -156,7 +172,7 @@ void WindowIntake::PushRow(const ClusterTick& tick) {
       labelled_ = 0;
     }
     for (std::uint64_t i = 0; i < gap && gap < ticks_; ++i) {
-      rows_.push_back({rows_.back().tick + 1, 0, true, {}});
+      rows_.push_back({rows_.back().tick + 1, 0, true, nullptr});
     }
   }
   Row row;
@@ -169,13 +185,14 @@ void WindowIntake::PushRow(const ClusterTick& tick) {
     const Window& window = builder_->window();
     const std::size_t each = inputs_.inputs.size();
     row.slots = services_.size();
-    row.values.assign(row.slots * each, ReplayWindow::kMissing);
+    std::vector<std::int16_t> values(row.slots * each, ReplayWindow::kMissing);
     for (std::size_t i = 0; i < slot_of_row_.size(); ++i) {
       for (std::size_t c = 0; c < each; ++c) {
         if (window.seen[i * each + c] == 0) continue;
-        row.values[slot_of_row_[i] * each + c] = Packed(window.values[i * each + c]);
+        values[slot_of_row_[i] * each + c] = Packed(window.values[i * each + c]);
       }
     }
+    row.values = std::make_shared<const std::vector<std::int16_t>>(std::move(values));
   }
   rows_.push_back(std::move(row));
 }
@@ -203,7 +220,7 @@ void WindowIntake::LabelRows() {
 }
 
 void WindowIntake::LabelRow(std::size_t i, std::int64_t known_until_ns) {
-  if (i + 1 < ticks_ || rows_[i].values.empty()) return;
+  if (i + 1 < ticks_ || rows_[i].values == nullptr) return;
   LabelRange range;
   range.first = rows_[i].tick;
   range.ticks = 1;
@@ -269,12 +286,15 @@ void WindowIntake::LabelRow(std::size_t i, std::int64_t known_until_ns) {
   const std::size_t each = window.slots * inputs_.inputs.size();
   window.values.assign(ticks_ * each, ReplayWindow::kMissing);
   for (std::size_t t = 0; t < ticks_; ++t) {
-    const std::vector<std::int16_t>& from = rows_[i + 1 - ticks_ + t].values;
-    std::copy_n(from.begin(), std::min(from.size(), each),
+    const RecentRows::Values& from = rows_[i + 1 - ticks_ + t].values;
+    if (from == nullptr) continue;
+    std::copy_n(from->begin(), std::min(from->size(), each),
                 window.values.begin() + static_cast<std::ptrdiff_t>(t * each));
   }
+  known_bytes_ += BytesOf(window);
   known_.push_back(std::move(window));
-  if (known_.size() > options_.most_waiting) {
+  while (known_.size() > options_.most_waiting || known_bytes_ > options_.most_waiting_bytes) {
+    known_bytes_ -= BytesOf(known_.front());
     known_.pop_front();
     ++dropped_;
   }
@@ -284,26 +304,98 @@ std::vector<ReplayWindow> WindowIntake::Take() {
   std::vector<ReplayWindow> taken(std::make_move_iterator(known_.begin()),
                                   std::make_move_iterator(known_.end()));
   known_.clear();
+  known_bytes_ = 0;
   return taken;
 }
 
-std::vector<Normalizer::Scale> WindowIntake::RecentScales() const {
+RecentRows WindowIntake::Recent() const {
   constexpr std::size_t kFewest = 100;
-  const std::size_t each = inputs_.inputs.size();
   const auto most = static_cast<std::size_t>(options_.recent_ns / inputs_.period.ns());
-  std::vector<Normalizer::Scale> scales(services_.size() * each, {0, 0});
+  RecentRows recent;
+  recent.columns = services_.size() * inputs_.inputs.size();
+  recent.fewest = std::max<std::size_t>(1, std::min(kFewest, most));
+  for (std::size_t r = rows_.size() > most ? rows_.size() - most : 0; r < rows_.size(); ++r) {
+    if (rows_[r].calm && rows_[r].values != nullptr) recent.rows.push_back(rows_[r].values);
+  }
+  return recent;
+}
+
+std::vector<Normalizer::Scale> RecentRows::Scales() const {
+  std::vector<Normalizer::Scale> scales(columns, {0, 0});
   std::vector<std::int16_t> values;
-  const std::size_t first = rows_.size() > most ? rows_.size() - most : 0;
-  for (std::size_t i = 0; i < scales.size(); ++i) {
+  for (std::size_t i = 0; i < columns; ++i) {
     values.clear();
-    for (std::size_t r = first; r < rows_.size(); ++r) {
-      const Row& row = rows_[r];
-      if (!row.calm || i >= row.values.size() || row.values[i] == ReplayWindow::kMissing) continue;
-      values.push_back(row.values[i]);
+    for (const Values& row : rows) {
+      if (i < row->size() && (*row)[i] != ReplayWindow::kMissing) values.push_back((*row)[i]);
     }
-    if (values.size() >= std::min(kFewest, most)) scales[i] = ScaleOf(&values);
+    if (values.size() >= fewest) scales[i] = ScaleOf(&values);
   }
   return scales;
+}
+
+void WindowIntake::State(StateIo& io) {
+  io.List(services_, 8, [&](std::string& name) { io(name); });
+  io.List(on_the_way_, 8, [&](std::string& name) { io(name); });
+  io.List(live_, 8, [&](std::string& name) { io(name); });
+  io(version_), io(calm_seen_), io(dropped_);
+  io(on_the_way_since_ns_), io(newest_ns_);
+  RequireTime(io, on_the_way_since_ns_), RequireTime(io, newest_ns_);
+  io.Require(services_.size() <= kMostSlots, "more services than there are places");
+  io.Require(std::is_sorted(on_the_way_.begin(), on_the_way_.end()) &&
+                 std::is_sorted(live_.begin(), live_.end()),
+             "names that are not in order");
+  std::string topology = started_ ? Encode(topology_) : "";
+  io(topology);
+  if (io.loading() && io.ok() && !topology.empty()) {
+    started_ = DecodeTo(topology, &topology_).ok();
+    io.Require(started_, "a topology that is none");
+  }
+  std::size_t rows = rows_.size();
+  if (!io.Count(&rows, 25)) return;
+  if (io.loading()) rows_.resize(rows);
+  io.Require(rows <= kMostRows + ticks_, "more ticks than are kept");
+  for (std::size_t i = 0; i < rows && io.ok(); ++i) {
+    Row& row = rows_[i];
+    std::vector<std::int16_t> values;
+    if (row.values != nullptr) values = *row.values;
+    io(row.tick), io(row.slots), io(row.calm), io(values);
+    io.Require(inputs_.period.Contains(row.tick), "a tick that cannot be");
+    io.Require(i == 0 || row.tick == rows_[i - 1].tick + 1, "ticks that do not follow");
+    io.Require(row.slots <= services_.size() &&
+                   (values.empty() || values.size() == row.slots * inputs_.inputs.size()),
+               "a tick of other services");
+    if (!io.loading() || values.empty()) continue;
+    row.values = std::make_shared<const std::vector<std::int16_t>>(std::move(values));
+  }
+  io(labelled_);
+  io.Require(labelled_ <= rows, "more ticks labelled than there are");
+  io.List(known_, kLeastReplayWindow, [&](ReplayWindow& window) {
+    ReplayWindowState(io, window);
+    known_bytes_ += io.loading() ? BytesOf(window) : 0;
+  });
+  io.Require(known_.size() <= options_.most_waiting && known_bytes_ <= options_.most_waiting_bytes,
+             "more windows than wait");
+  bool last = changes_ && started_;
+  io(last);
+  io.Require(last == (changes_ && started_), "of other inputs");
+  if (last && io.ok()) TickState(io, last_tick_);
+  events_.State(io);
+}
+
+absl::Status WindowIntake::Rebuild() {
+  if (!started_) return absl::OkStatus();
+  const Topology topology = topology_;
+  SEER_RETURN_IF_ERROR(UseTopology(topology));
+  if (!changes_ || !builder_) return absl::OkStatus();
+  if (last_tick_.period != inputs_.period ||
+      last_tick_.services.size() > topology_.services().size() ||
+      last_tick_.edges.size() > topology_.edges().size() ||
+      last_tick_.classes.size() > topology_.classes().size()) {
+    return absl::InvalidArgumentError(
+        "retrainer state: its last tick does not fit its topology: take another copy");
+  }
+  builder_->Push(last_tick_, topology_);
+  return absl::OkStatus();
 }
 
 }  // namespace internal

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "seer/core/internal/state_io.h"
+
 namespace seer {
 namespace {
 
@@ -142,6 +144,54 @@ TEST(ReplayBuffer, WhatDoesNotFitIsRefused) {
   EXPECT_EQ(buffer.windows(), 0u);
   EXPECT_FALSE(ReplayBuffer::Create(0, 1, 1, {}).ok());
   EXPECT_FALSE(ReplayBuffer::Create(1, 0, 1, {}).ok());
+}
+
+TEST(ReplayBuffer, WhatIsKeptAndLoadedIsTheSameAndGoesOnSo) {
+  ReplayBuffer buffer = Buffer();
+  const auto add = [](ReplayBuffer* to, int i) {
+    const std::int32_t who = i % 7 == 0 ? i % 3 : ReplayWindow::kNoViolation;
+    ASSERT_TRUE(to->Add(Window(i % 50 == 0 ? ReplayWindow::kLoad : who, i)).ok());
+  };
+  for (int i = 0; i < 3000; ++i) add(&buffer, i);
+  buffer.ForgetBefore(900);
+  std::string bytes;
+  internal::StateIo save(&bytes);
+  buffer.State(save);
+  ReplayBuffer other = Buffer();
+  internal::StateIo load{std::string_view(bytes)};
+  other.State(load);
+  ASSERT_TRUE(load.status().ok()) << load.status();
+  for (int i = 3000; i < 4000; ++i) add(&buffer, i), add(&other, i);
+  ASSERT_EQ(other.windows(), buffer.windows());
+  EXPECT_EQ(other.bytes(), buffer.bytes());
+  EXPECT_EQ(other.added(), buffer.added());
+  for (std::size_t i = 0; i < buffer.windows(); ++i) {
+    ASSERT_EQ(other.window(i).end_ns, buffer.window(i).end_ns);
+    ASSERT_EQ(other.window(i).values, buffer.window(i).values);
+    ASSERT_EQ(other.Represents(i), buffer.Represents(i));
+  }
+
+  // One of another shape does not take it, nor what was cut off; a smaller one what it has room
+  // for.
+  ReplayBuffer wider = ReplayBuffer::Create(kTicks, kInputs + 1, 1, {}).value();
+  internal::StateIo into_wider{std::string_view(bytes)};
+  wider.State(into_wider);
+  EXPECT_TRUE(absl::IsInvalidArgument(into_wider.status()));
+  ReplayBuffer half = Buffer();
+  internal::StateIo cut(std::string_view(bytes).substr(0, bytes.size() / 2));
+  half.State(cut);
+  EXPECT_TRUE(absl::IsInvalidArgument(cut.status()));
+  ReplayBuffer large = Buffer(1 << 20);
+  for (int i = 0; i < 2000; ++i) add(&large, i);
+  bytes.clear();
+  internal::StateIo save_large(&bytes);
+  large.State(save_large);
+  ReplayBuffer small = Buffer();
+  internal::StateIo into_small{std::string_view(bytes)};
+  small.State(into_small);
+  EXPECT_TRUE(into_small.status().ok());
+  EXPECT_LE(small.bytes(), std::size_t{1} << 16);
+  EXPECT_GT(small.windows(), 100u);
 }
 
 TEST(ReplayBuffer, ForgetsWhatIsTooOld) {

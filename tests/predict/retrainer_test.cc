@@ -6,121 +6,27 @@
 
 #include <algorithm>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "seer/nn/trainer.h"
-#include "seer/predict/model_inputs.h"
 #include "seer/predict/model_predictor.h"
-#include "seer/predict/training_set.h"
 #include "tests/predict/retrain_text.h"
-#include "tests/predict/small_cluster.h"
+#include "tests/predict/sick_shop.h"
 
 namespace seer {
 namespace {
 
-using testing::SmallCluster;
+using testing::Shop;
 using testing::StepAll;
 using testing::Text;
 
-constexpr std::size_t kTicks = 6;
-const std::vector<std::string>& Names() {
-  static const std::vector<std::string> names = {"archive", "store", "logic", "front"};
-  return names;
-}
-
-// Every `every` ticks the store falls ill, five ticks later there is a violation for a second.
-struct Shop {
-  explicit Shop(double load_ = 1, std::uint32_t seed = 1) : load(load_) {
-    cluster.random.seed(seed);
-  }
-
-  ClusterTick Next(bool sick_at_all = true) {
-    const int phase = time++ % every;
-    const int since = phase - (every - 20);
-    const bool sick = sick_at_all && since >= 0;
-    ClusterTick tick = cluster.Next(sick ? load * 6 * std::min(since + 1, 8) : 0, 0, load);
-    if (sick && since == 5) {
-      Violation violation;
-      violation.request_class = cluster.buy;
-      violation.start_ns = tick.period.EndNs(tick.tick);
-      violation.end_ns = violation.start_ns + 1'000'000'000;
-      violation.initiation = Initiation::kService;
-      violation.culprit = cluster.store;
-      violation.confidence = 1;
-      violations.push_back(violation);
-    }
-    return tick;
-  }
-
-  SmallCluster cluster;
-  double load;
-  int every = 100, time = 0;
-  std::vector<Violation> violations;
-};
-
-ModelInputs Inputs(const Normalizer& normalizer) {
-  ModelInputs inputs;
-  inputs.inputs = WindowInputs::OfTraces();
-  inputs.horizons_ns = {300'000'000, 1'000'000'000};
-  inputs.classes = {"buy"};
-  inputs.normalizer = normalizer;
-  return inputs;
-}
-
-Checkpoint Train(double load) {
-  Shop shop(load, 99);
-  std::vector<ClusterTick> ticks;
-  NormalizerFitter fitter(WindowInputs::OfTraces());
-  for (int i = 0; i < 3000; ++i) {
-    ticks.push_back(shop.Next());
-    fitter.Observe(ticks.back(), shop.cluster.topology);
-  }
-  const ModelInputs inputs = Inputs(fitter.Fit());
-  TrainingSet set = TrainingSet::Create(inputs, Names(), kTicks).value();
-  EXPECT_TRUE(set.BeginRun(shop.cluster.topology).ok());
-  for (const ClusterTick& tick : ticks) EXPECT_TRUE(set.Add(tick, shop.cluster.topology).ok());
-  EXPECT_TRUE(set.EndRun(shop.violations).ok());
-  Checkpoint checkpoint;
-  checkpoint.config = *ModelConfig::Named("lstm", 4, inputs.inputs.size(), kTicks);
-  checkpoint.config.extras = ModelInputs::kExtras;
-  checkpoint.config.hazard_classes = 1;
-  checkpoint.config.hazard_horizons = 2;
-  for (LayerConfig& layer : checkpoint.config.trunk) layer.units = std::min(layer.units, 12u);
-  const Network network = *Network::Create(checkpoint.config);
-  TrainerOptions options;
-  options.epochs = 6;
-  options.optimizer.learning_rate = 5e-3f;
-  options.loss.output_weights = set.OutputWeights();
-  auto trainer = Trainer::Create(network, options).value();
-  EXPECT_TRUE(trainer->Train(set).ok());
-  checkpoint.parameters.assign(trainer->parameters().begin(), trainer->parameters().end());
-  for (const std::string& name : Names()) checkpoint.services.push_back({name, true});
-  checkpoint.sections[ModelInputs::kSection] = EncodeModelInputs(inputs);
-  return checkpoint;
-}
-const Checkpoint& Trained() {
-  static const auto* const trained = new Checkpoint(Train(1));
-  return *trained;
-}
+const Checkpoint& Trained() { return testing::TrainedShop(); }
+RetrainerOptions Options() { return testing::ShopRetraining(); }
 
 Checkpoint Serving(const Retrainer& retrainer) {
   return DecodeCheckpoint(retrainer.serving()).value();
-}
-
-RetrainerOptions Options() {
-  RetrainerOptions options;
-  options.find_violations = false;
-  options.replay.bytes = 4 << 20;
-  options.held_back_bytes = 1 << 20;
-  options.label_delay_ns = 3'000'000'000;
-  options.recent_ns = 20'000'000'000;
-  options.batches_a_step = 4;
-  options.head_steps = options.whole_steps = 10;
-  options.scratch_steps = 60;
-  options.scratch_rate = options.head_rate = 5e-3f;
-  return options;
 }
 
 // Ticks into it, and what was seen of them; a Step() each second.
@@ -290,6 +196,78 @@ TEST(Retrainer, AFloodThatNobodyTakesIsBounded) {
   EXPECT_LE(health.replay_bytes, options.replay.bytes);
 }
 
+TEST(Retrainer, AFloodOfLargeWindowsThatNobodyTakesIsBounded) {
+  // Of a window of 6 ticks x 3,000 services x 5 inputs 400 are more than 64 MiB.
+  RetrainerOptions options = Options();
+  options.label_delay_ns = 0;
+  auto retrainer = Retrainer::Create(Trained(), options).value();
+  Shop shop(1, 9);
+  for (int s = 0; s < 3000; ++s) {
+    (void)shop.cluster.topology.AddService("other-" + std::to_string(s), "shop").value();
+  }
+  std::size_t told = 0;
+  shop.every = 25;  // ahead of violations every window is kept
+  for (int i = 0; i < 1500; ++i) {
+    ASSERT_TRUE(retrainer->Observe(shop.Next(), shop.cluster.topology).ok());
+    for (; told < shop.violations.size(); ++told) retrainer->NoteViolation(shop.violations[told]);
+  }
+  ASSERT_TRUE(retrainer->Step(0).ok());
+  EXPECT_GT(retrainer->health().dropped_windows, 0u);
+}
+
+TEST(Retrainer, AClockThatIsPutBackWithAnotherEpochStopsNothing) {
+  auto retrainer = Retrainer::Create(Trained(), Options()).value();
+  Shop before(1, 4);
+  before.cluster.tick = 400'000'000;  // more than a year later than it is
+  Live(retrainer.get(), &before, 5000);
+  EXPECT_FALSE(retrainer->TakeDecisions().empty()) << "nothing was tried";
+  Shop after(6, 5);
+  after.cluster.topology = after.cluster.topology.Compacted(18).value().topology;
+  Live(retrainer.get(), &after, 5000);
+  const auto decisions = retrainer->TakeDecisions();
+  for (const RetrainStage stage : {RetrainStage::kNormaliser, RetrainStage::kHead}) {
+    EXPECT_TRUE(std::any_of(decisions.begin(), decisions.end(), [&](const RetrainDecision& each) {
+      return each.stage == stage;
+    })) << Text(decisions);
+  }
+}
+
+TEST(Retrainer, AViolationThatIsToldAsOpenAndNeverAgainIsOver) {
+  auto retrainer = Retrainer::Create(Trained(), Options()).value();
+  Shop shop(1, 7);
+  Live(retrainer.get(), &shop, 300);
+  Violation violation;
+  violation.request_class = shop.cluster.buy;
+  violation.start_ns = violation.end_ns = TickPeriod().EndNs(shop.cluster.tick);
+  violation.open = true;
+  retrainer->NoteViolation(violation);
+  Live(retrainer.get(), &shop, 1000);
+  const RetrainerHealth soon = retrainer->health();
+  Live(retrainer.get(), &shop, 1000);
+  const RetrainerHealth later = retrainer->health();
+  EXPECT_GT(later.replay_windows + later.held_back_windows,
+            soon.replay_windows + soon.held_back_windows + 100);
+}
+
+TEST(Retrainer, WhereATickIsLongerThanWhatIsRecentNothingIsTakenForUsual) {
+  Checkpoint model = Trained();
+  ModelInputs inputs = DecodeModelInputs(model.sections.at(ModelInputs::kSection)).value();
+  inputs.period = TickPeriod::FromNs(5'000'000'000).value();
+  model.sections[ModelInputs::kSection] = EncodeModelInputs(inputs);
+  RetrainerOptions options = Options();
+  options.recent_ns = 1'000'000'000;
+  auto retrainer = Retrainer::Create(model, options).value();
+  Shop shop(6);
+  for (int i = 0; i < 100; ++i) {
+    ClusterTick tick = shop.Next();
+    tick.period = inputs.period;
+    ASSERT_TRUE(retrainer->Observe(tick, shop.cluster.topology).ok());
+    ASSERT_TRUE(retrainer->Step(0).ok());
+  }
+  EXPECT_EQ(retrainer->health().drifted_services, 0);
+  EXPECT_TRUE(retrainer->TakeDecisions().empty());
+}
+
 TEST(Retrainer, AvoidedViolationsAreNotLearntAsFalseAlarms) {
   for (const bool noted : {false, true}) {
     SCOPED_TRACE(noted);
@@ -385,7 +363,7 @@ TEST(Retrainer, VersionsGoOnAfterARestart) {
   checkpoint.provenance["retrain.version"] = "7";
   auto retrainer = Retrainer::Create(checkpoint, Options()).value();
   EXPECT_EQ(retrainer->health().version, 7u);
-  EXPECT_EQ(retrainer->health().replay_windows, 0u) << "what it collected is not kept";
+  EXPECT_EQ(retrainer->health().replay_windows, 0u) << "without its state it collects anew";
 }
 
 TEST(Retrainer, AShareOfAlarmsIsLeftAloneIfThatIsAskedFor) {
@@ -414,6 +392,10 @@ TEST(Retrainer, WhatItCannotUseIsRefused) {
   ASSERT_TRUE(retrainer->Observe(first, shop.cluster.topology).ok());
   EXPECT_TRUE(absl::IsInvalidArgument(retrainer->Observe(first, shop.cluster.topology)));
   EXPECT_TRUE(absl::IsInvalidArgument(retrainer->Observe(shop.Next(), Topology(17))));
+  ClusterTick late = shop.Next();
+  late.tick = 73'000'000'000;  // of 100 ms: in the year 2201
+  EXPECT_TRUE(absl::IsInvalidArgument(retrainer->Observe(late, shop.cluster.topology)));
+  EXPECT_TRUE(retrainer->Observe(shop.Next(), shop.cluster.topology).ok());
 }
 
 }  // namespace

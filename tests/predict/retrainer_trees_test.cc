@@ -314,6 +314,35 @@ TEST(RetrainerTrees, ARestartKeepsTheModelAndBeginsToCollectAnew) {
   EXPECT_GE(again->health().version, version);
 }
 
+TEST(RetrainerTrees, AViolationThatIsToldAsOpenAndNeverAgainIsOver) {
+  auto retrainer = Retrainer::Create(Trained(), Options()).value();
+  const FaultyRun run(21, 3000, kUpdated);
+  Violation violation = run.violations.front();
+  violation.start_ns = violation.end_ns = run.all.front().period.EndNs(run.all.front().tick);
+  violation.open = true;
+  ASSERT_TRUE(retrainer->Observe(run.all.front(), run.cluster.topology).ok());
+  retrainer->NoteViolation(violation);
+  FaultyRun rest = run;
+  rest.all.erase(rest.all.begin());
+  Live(retrainer.get(), rest);
+  EXPECT_GT(retrainer->health().replay_ahead, 10u);
+}
+
+TEST(RetrainerTrees, AClockThatIsPutBackWithAnotherEpochStopsNothing) {
+  auto retrainer = Retrainer::Create(Trained(), Options()).value();
+  // More than a year later than it is.
+  Live(retrainer.get(), FaultyRun(21, 4000, kUpdated, 400'000'000));
+  EXPECT_FALSE(retrainer->TakeDecisions().empty()) << "nothing was tried";
+  FaultyRun after(22, 6000, kUpdated);
+  after.cluster.topology = after.cluster.topology.Compacted(18).value().topology;
+  Live(retrainer.get(), after);
+  EXPECT_FALSE(retrainer->TakeDecisions().empty()) << "it waits for the time before";
+  std::string state;
+  ASSERT_TRUE(retrainer->SaveState(&state).ok());
+  const absl::Status status = Retrainer::Create(Trained(), Options()).value()->LoadState(state);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST(RetrainerTrees, AvoidedViolationsAreNotLearntAsFalseAlarms) {
   for (const bool noted : {false, true}) {
     SCOPED_TRACE(noted);

@@ -39,6 +39,10 @@
 
 SEER_BEGIN_NAMESPACE
 
+namespace internal {
+class StateIo;
+}  // namespace internal
+
 struct ReplayOptions {
   std::size_t bytes = std::size_t{256} << 20;
   std::uint32_t versions = 3;  // of the application whose windows stay as they are
@@ -90,6 +94,10 @@ class ReplayBuffer {
                                          absl::Span<const std::int32_t> slots, std::size_t count,
                                          std::uint64_t seed) const;
 
+  // For a retrainer's SaveState() and LoadState(): all of it; loading, into one of this shape that
+  // is empty. What is more than `bytes` goes as when it came. After an error it is of no use.
+  void State(internal::StateIo& io);
+
  private:
   ReplayBuffer() = default;
   struct Group {
@@ -97,7 +105,8 @@ class ReplayBuffer {
     double came = 0;  // of which these are a sample
   };
   static std::size_t GroupOf(const ReplayWindow& window);
-  static std::size_t BytesOf(const ReplayWindow& window);
+  absl::Status Fits(const ReplayWindow& window) const;
+  void Put(ReplayWindow window);
   void Evict();
   void Remove(std::size_t i);
 

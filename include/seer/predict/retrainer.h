@@ -59,18 +59,25 @@
 // share of them for which LeaveAlone() says so. Off unless set.
 //
 // A restart. A model says itself which version it is and what it came of (provenance), and the
-// count goes on from there. SaveState() of one with trees has all that it learns from and judges by
-// too, and state_store.h keeps it in a folder; without it, it begins to collect anew, and does
-// nothing before `fewest_held_back` violations are held back again. What is lost in any case are
-// the ticks of the last `label_delay_ns`, what is being trained, and for half a minute what is
-// usual at present.
+// count goes on from there. SaveState() has all that it learns from and judges by, and
+// state_store.h keeps it in a folder; without it, it begins to collect anew, and does nothing
+// before `fewest_held_back` violations are held back again. One with a network then goes on as if
+// nothing had happened, bit by bit, in the middle of what was being trained, with the optimizer's
+// moments; but where it finds violations itself, whoever finds them begins anew: who initiated one
+// that was not labelled yet stays unknown, and one that lasts is two. One with trees loses the
+// ticks of the last `label_delay_ns`, what is being trained, and for half a minute what is usual at
+// present.
+//
+// A clock that is put back, with another epoch of the topology, stops nothing; what trees held back
+// of the time that is yet to come goes.
 //
 // Threads: Observe(), Note...(), TakeModel() and the rest from any; Step() from one at a time, and
 // it holds no lock while it trains. The same calls give the same model, whatever the clock was.
 // Cost: Observe() cuts one tick (some 20 us at 386 services; for trees what a forecast's features
 // cost); Step() a few minibatches or trees, see benchmarks/RESULTS.md. Memory: `replay` and
 // `held_back`, the last minutes of ticks at 2 bytes a value, and a trainer while there is something
-// to train.
+// to train; 64 MiB of windows or rows that Step() has not taken yet. SaveState() copies all of it;
+// of a network it holds the lock while it copies the last minutes' ticks.
 #pragma once
 
 #include <cstddef>
@@ -183,7 +190,10 @@ class Retrainer {
   // Spans, where there are some, before the tick that they are of: who initiated violations is then
   // told from them.
   virtual void Add(const SpanInterval& interval) = 0;
-  // With the ids of the topology of the last tick. One that was told already is told better.
+  // With the ids of the topology of the last tick. One that was told already is told better; one
+  // that is open is told again while it lasts, with the end so far: when that is forgotten, after
+  // `label_delay_ns` and the window, it is over. Of a time that no clock tells (before 1896, after
+  // 2116) nothing is taken.
   virtual void NoteViolation(const Violation& violation) = 0;
   virtual void NoteForecast(const Forecast& forecast) = 0;
   virtual void NoteAction(const ActionTaken& action) = 0;
@@ -205,11 +215,11 @@ class Retrainer {
   virtual std::vector<RetrainDecision> TakeDecisions() = 0;
 
   // What it would go on with after a restart, behind what is in `bytes`; between two Step()s.
-  // Unimplemented: of a network.
   [[nodiscard]] virtual absl::Status SaveState(std::string* bytes) const = 0;
-  // Into one that was just made, with any model: it then serves what that one did (serving()).
-  // DataLoss: not whole. InvalidArgument: no such state, or of another version. After an error it
-  // is as it was.
+  // Into one that was just made, with any model of the same inputs and with the same
+  // `options.seed`: it then serves what that one did (serving()). DataLoss: not whole.
+  // InvalidArgument: no such state, of another version, seed or kind of model. After an error it is
+  // as it was.
   [[nodiscard]] virtual absl::Status LoadState(std::string_view bytes) = 0;
   virtual RetrainerHealth health() const = 0;
 

@@ -80,7 +80,7 @@ class StateStore {
   // NotFound: none was kept; the retrainer is as it was. Else why the newest that was kept is not
   // for it (Retrainer::LoadState), nor any before.
   [[nodiscard]] absl::Status Restore(Retrainer* retrainer);
-  // Unimplemented: of a network (Retrainer::SaveState).
+  // An error of Retrainer::SaveState(), or what the system said; what was kept before stays.
   [[nodiscard]] absl::Status Keep(const Retrainer& retrainer);
 
  private:
