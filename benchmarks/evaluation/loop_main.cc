@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,9 @@ constexpr char kUsage[] =
     "  --runs N        of each set, at most\n"
     "  --arms NAMES    seer-told,seer-told-300,seer,largest-depth,autoscaler,rate-limit (all)\n"
     "  --kind KIND     only faults of this kind, as cpu-contention\n"
+    "  --draw KINDS    faults of these kinds alone, as many as the set has of all: to look at "
+    "what\n"
+    "                  is seldom\n"
     "  --rules FILE    other rules than the default ones\n"
     "  --futures N     for who is foreseeable (16)\n"
     "  --jobs N        runs at a time (as many as there are processors)\n"
@@ -50,8 +54,11 @@ int Fail(std::string_view what) {
   return 1;
 }
 
+constexpr double kDrawnGapSeconds = 8;  // from one fault's end to the next one's start, at least
+
 struct Arguments {
-  std::string scenarios, graphs, sets = "test", arms, kind, rules, audit, figures, model, incidents;
+  std::string scenarios, graphs, sets = "test", arms, kind, draw, rules, audit, figures, model,
+                                 incidents;
   int runs = 1'000'000;
   int futures = 16;
   int jobs = 0;
@@ -62,7 +69,7 @@ bool Parse(int argc, char** argv, Arguments* a) {
       {"--scenarios", &a->scenarios}, {"--graphs", &a->graphs},   {"--sets", &a->sets},
       {"--arms", &a->arms},           {"--kind", &a->kind},       {"--rules", &a->rules},
       {"--audit", &a->audit},         {"--figures", &a->figures}, {"--model", &a->model},
-      {"--incidents", &a->incidents}};
+      {"--incidents", &a->incidents}, {"--draw", &a->draw}};
   const std::map<std::string_view, int*> numbers = {
       {"--runs", &a->runs}, {"--futures", &a->futures}, {"--jobs", &a->jobs}};
   for (int i = 1; i < argc; i += 2) {
@@ -209,6 +216,27 @@ std::string Line(const PreparedRun& run, const LoopResult& result, std::size_t i
   return line + "\n";
 }
 
+// Other faults than the set's: of these kinds alone.
+void Draw(const ScenarioSet& set, const std::string& kinds, PreparedRun* run) {
+  const SetPlan& plan = run->plan.set == "train"        ? set.train
+                        : run->plan.set == "validation" ? set.validation
+                                                        : set.test;
+  cluster::ScheduleOptions options;
+  options.seed = run->plan.seed;
+  options.seconds = run->scenario.seconds;
+  options.severe_per_hour = plan.severe_per_hour;
+  options.harmless_per_hour = plan.harmless_per_hour;
+  options.rate = set.rate;
+  options.gap_seconds = kDrawnGapSeconds;
+  for (std::size_t k = 0; k < cluster::kFaultKinds; ++k) {
+    const auto kind = static_cast<cluster::FaultKind>(k);
+    if (IsNamed(kinds, cluster::FaultKindName(kind))) options.only_kinds.push_back(kind);
+  }
+  auto model = std::make_shared<cluster::Model>(*run->model);
+  run->scenario.simulator.faults = cluster::DrawFaults(model.get(), options);
+  run->model = std::move(model);
+}
+
 void Do(const ScenarioSet& set, const RunPlan& plan, const Arguments& a, LoopOptions options,
         OneRun* out) {
   auto run = Prepare(set, plan, a.graphs);
@@ -217,6 +245,7 @@ void Do(const ScenarioSet& set, const RunPlan& plan, const Arguments& a, LoopOpt
     return;
   }
   out->prepared = *std::move(run);
+  if (!a.draw.empty()) Draw(set, a.draw, &out->prepared);
   if (!a.kind.empty()) {
     for (cluster::Fault& fault : out->prepared.scenario.simulator.faults) {
       fault.enabled = cluster::FaultKindName(fault.kind) == a.kind;

@@ -175,10 +175,13 @@ void ControlLoop::Impl::Sample(LoopTick* tick) {
   for (InstanceId next = watch_.Next(*topology_, steady_ns_); next.valid();
        next = watch_.Next(*topology_, steady_ns_)) {
     if (!HasBudget()) return;
-    const auto affair = affairs_.find({topology_->instance(next).service.value(), false});
-    if (affair != affairs_.end() && affair->second.flight) {
-      continue;  // not as usual
+    const std::uint32_t service = topology_->instance(next).service.value();
+    bool acted_on = false;  // not as usual
+    for (auto affair = affairs_.lower_bound({service, false});
+         affair != affairs_.end() && affair->first.service == service; ++affair) {
+      acted_on = acted_on || (!affair->first.load && affair->second.flight.has_value());
     }
+    if (acted_on) continue;
     bool fresh = false;
     // Readings that span an alarm are not of health: not longer than it has been quiet.
     const std::int64_t quiet =

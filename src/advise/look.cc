@@ -18,6 +18,9 @@ constexpr double kRootOfWaiting = 0.1;  // of the waiting, at least, for what is
 // So much of it is behind the waiting even where part of the reading is of before.
 constexpr double kClearRoot = 0.3;
 constexpr double kPartInUse = 0.4;
+// A request holds processors so many times as long as when all is well: where requests wait for
+// memory, that is why, however long the queue for processors has become by then.
+constexpr double kHeldLonger = 2;
 // So much waiting is clear, were it shared among as many requests as a reading has to have.
 constexpr double kClearUs = 500;
 constexpr double kSpreadsOfChance = 3;
@@ -68,9 +71,13 @@ void BlameWhatHoldsTheProcessor(const InstanceEvidence& evidence, StallAttributi
   }
   const double waiting = found->worst().rise_us;
   const double least = use.value < kAllInUse ? kClearRoot : kRootOfWaiting;
+  const HealthyValue usual = evidence.baseline->BusyUs();
+  const bool held_longer = usual.known() && usual.median > 0 &&
+                           BusyUsPerRequest(evidence.reading) >= kHeldLonger * usual.median;
+  const double enough = held_longer ? 0 : least * waiting;
   for (std::size_t i = 1; i < found->compared; ++i) {  // the largest first
     const StallRise& rise = found->by_rise[i];
-    if (!rise.blamed || rise.rise_us < least * waiting) return;
+    if (!rise.blamed || rise.rise_us < enough) return;
     if (std::find(std::begin(kHeldOnCpu), std::end(kHeldOnCpu), rise.resource) ==
         std::end(kHeldOnCpu)) {
       continue;
@@ -98,7 +105,9 @@ StallAttribution internal::Look(const InstanceEvidence& evidence, const Attribut
   const AttributionRules rules = RulesFor(*evidence.baseline, of_all);
   const HwReading& reading = evidence.reading;
   if (reading.interval_ns > 0 && reading.requests < rules.min_requests) {
-    return AttributeFew(evidence, rules);
+    StallAttribution few = AttributeFew(evidence, rules);
+    BlameWhatHoldsTheProcessor(evidence, &few);
+    return few;
   }
   StallAttribution found = AttributeParts(evidence, rules);
   if (found.verdict == Verdict::kLoad && found.request_ratio > 0) {

@@ -149,7 +149,8 @@ bool ControlLoop::Impl::DecideAround(Around* around, LoopTick* tick) {
     if (own.open || own.flight || steady_ns_ < own.wait_until_ns) continue;
     own.touched_ns = steady_ns_;
     finding.shortage = ShortageIn(own_case, finding.diagnosis);
-    Decide(row, finding, &own, tick, true);
+    Decide(row, finding, &own, tick, Occasion::kBeside);
+    if (own.flight) Bridge(row, finding.diagnosis, own_case, tick);
   }
   return late || all_tell;
 }
@@ -191,8 +192,10 @@ void ControlLoop::Impl::LookAtEnd(const Blamed& blamed, Affair* affair, LoopTick
 // use than there was before.
 bool ControlLoop::Impl::IsNeeded(const Case& seen, const Recommendation& r) const {
   if (r.cause == Cause::kApplication) return false;
-  const Resource resource =
-      r.cause < Cause::kApplication ? static_cast<Resource>(r.cause) : Resource::kCpu;
+  // Of processors it is these that count, whatever they were given for.
+  const Resource resource = r.action != Action::kCpuLimit && r.cause < Cause::kApplication
+                                ? static_cast<Resource>(r.cause)
+                                : Resource::kCpu;
   for (std::size_t i = 0; i < seen.seen.size(); ++i) {
     const InstanceEvidence& evidence = seen.seen[i];
     if (evidence.reading.interval_ns <= 0) continue;

@@ -43,16 +43,19 @@ bool HasTooFew(const std::vector<InstanceEvidence>& seen, std::uint64_t least) {
   });
 }
 
+// Whether a request waits enough longer to matter to the class in danger.
+bool IsWorth(const Topology& topology, const ClassForecast& row,
+             const DiagnosisEvidence& evidence) {
+  if (!topology.Has(row.request_class)) return true;
+  const QosTarget& target = topology.request_class(row.request_class).target;
+  return evidence.value - evidence.healthy >=
+         kWorthOfTarget * static_cast<double>(target.latency_ns) / 1000;
+}
+
 // Whether what rose is enough for the class in danger.
 bool IsEnough(const Topology& topology, const ClassForecast& row, const Diagnosis& diagnosis) {
-  if (diagnosis.cause != Cause::kCpu || diagnosis.evidence.empty() ||
-      !topology.Has(row.request_class)) {
-    return true;
-  }
-  const QosTarget& target = topology.request_class(row.request_class).target;
-  const DiagnosisEvidence& worst = diagnosis.evidence.front();
-  return worst.value - worst.healthy >=
-         kWorthOfTarget * static_cast<double>(target.latency_ns) / 1000;
+  return diagnosis.cause != Cause::kCpu || diagnosis.evidence.empty() ||
+         IsWorth(topology, row, diagnosis.evidence.front());
 }
 
 }  // namespace
@@ -158,6 +161,7 @@ void ControlLoop::Impl::Pursue(const ClassForecast& row, Affair* affair, LoopTic
   const Case seen = *std::move(affair->open);
   Decide(row, finding, affair, tick);
   LookAround(row, finding, seen);
+  if (affair->flight) Bridge(row, diagnosis, seen, tick);
 }
 
 // An action is in force, and the alarm lasts: does a request wait less than before, and is more
@@ -190,6 +194,10 @@ void ControlLoop::Impl::LookAfter(const ClassForecast& row, Affair* affair, Loop
   const Case seen = *std::move(flight.after);
   flight.after.reset();
   const Diagnosis& diagnosis = finding.diagnosis;
+  Diagnosis still = diagnosis;  // those who wait hold others up, whatever they wait for by now
+  still.cause = flight.r.cause;
+  still.confidence = flight.r.confidence;
+  Bridge(row, still, seen, tick);
   const bool is_clear =
       diagnosis.cause < Cause::kApplication && diagnosis.confidence >= options_.clear_confidence;
   // It may have been too early to tell.
@@ -199,6 +207,11 @@ void ControlLoop::Impl::LookAfter(const ClassForecast& row, Affair* affair, Loop
   if (diagnosis.cause == flight.r.cause && diagnosis.cause < Cause::kApplication) {
     Decide(row, finding, affair, tick);
     LookAround(row, finding, seen);
+  } else if (flight.judged && is_clear && IsEnough(*topology_, row, diagnosis) &&
+             PutAside(diagnosis.culprit, affair)) {
+    Decide(row, finding, affair, tick);
+    LookAround(row, finding, seen);
+    if (affair->flight) Bridge(row, diagnosis, seen, tick);
   } else if (flight.r.cause == Cause::kApplication && is_clear) {
     // What was done on a guess makes room.
     flight.replaced = true;
@@ -315,6 +328,60 @@ void ControlLoop::Impl::PursueLoad(const ClassForecast& row, Affair* affair, Loo
 
 // ---- What to do.
 
+// One action moves a limit at a time: what was put aside, or bridges, has it.
+bool ControlLoop::Impl::InForceBeside(ServiceId service, Action action) const {
+  const auto there = [&](std::uint8_t aside) {
+    const auto affair = affairs_.find({service.value(), false, aside});
+    return affair != affairs_.end() && affair->second.flight.has_value();
+  };
+  return there(internal::AsideOf(action)) ||
+         (action == Action::kCpuLimit && there(internal::kBridge));
+}
+
+// What has helped stays, and another cause is met beside it.
+bool ControlLoop::Impl::PutAside(ServiceId service, Affair* affair) {
+  const Action action = affair->flight->r.action;
+  if (!service.valid() || InForceBeside(service, action)) return false;
+  Affair& aside = affairs_[{service.value(), false, internal::AsideOf(action)}];
+  aside.flight = std::move(affair->flight);
+  affair->flight.reset();
+  return true;
+}
+
+// Something is done about what requests wait for, which takes its time: they hold processors for
+// longer until then, and where the others wait for these, they are given more of them.
+void ControlLoop::Impl::Bridge(const ClassForecast& row, const Diagnosis& diagnosis,
+                               const Case& seen, LoopTick* tick) {
+  if (diagnosis.cause >= Cause::kApplication || diagnosis.cause == Cause::kCpu ||
+      !topology_->IsLive(diagnosis.culprit)) {
+    return;
+  }
+  const bool waits = std::any_of(
+      diagnosis.evidence.begin(), diagnosis.evidence.end(), [&](const DiagnosisEvidence& evidence) {
+        return evidence.resource == Resource::kCpu && IsWorth(*topology_, row, evidence);
+      });
+  if (!waits) return;
+  const Blamed key{diagnosis.culprit.value(), false, internal::kBridge};
+  const auto known = affairs_.find(key);
+  if (known == affairs_.end() && !HasRoom()) return;
+  const bool bridges = known != affairs_.end() && known->second.flight.has_value();
+  if (!bridges && InForceBeside(diagnosis.culprit, Action::kCpuLimit)) return;
+  Affair& affair = known == affairs_.end() ? affairs_[key] : known->second;
+  if (affair.flight ? affair.flight->undoing || affair.flight->applied_ns == 0 ||
+                          steady_ns_ - affair.flight->applied_ns < kEffectNs
+                    : steady_ns_ < affair.wait_until_ns) {
+    return;
+  }
+  affair.touched_ns = steady_ns_;
+  Diagnosis of_processors;
+  of_processors.cause = Cause::kCpu;
+  of_processors.instance = diagnosis.instance;
+  Finding finding;
+  finding.diagnosis = diagnosis;
+  finding.shortage = ShortageIn(seen, of_processors);
+  Decide(row, finding, &affair, tick, Occasion::kMeanwhile);
+}
+
 void ControlLoop::Impl::SendReport(const ClassForecast& row, const Finding& finding,
                                    Recommendation report, Affair* affair, LoopTick* tick) {
   report.id = ++next_id_;
@@ -328,16 +395,17 @@ void ControlLoop::Impl::SendReport(const ClassForecast& row, const Finding& find
   tick->sent += status.ok() ? 1 : 0;
 }
 
-// `beside`: it is on the culprit's node, and short of the same.
+// kBeside: it is on the culprit's node, and short of the same.
 void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding, Affair* affair,
-                               LoopTick* tick, bool beside) {
+                               LoopTick* tick, Occasion occasion) {
   const Diagnosis& diagnosis = finding.diagnosis;
+  const bool meanwhile = occasion == Occasion::kMeanwhile;
   affair->guessed = false;
   // More of what is in force, or the first of it.
   const Flight* const more = affair->flight ? &*affair->flight : nullptr;
   if (more == nullptr) {
     affair->open.reset();
-    ++tick->decided;
+    tick->decided += meanwhile ? 0 : 1;
   }
   if (steady_ns_ - affair->ended_ns > internal::kForgetNs) affair->hold_scale = 1;
   AdviceRequest request;
@@ -348,7 +416,8 @@ void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding,
   request.failed_before = affair->failed;
   request.shortage = finding.shortage;
   request.in_force = more != nullptr ? &more->r : nullptr;
-  request.beside = beside;
+  request.beside = occasion == Occasion::kBeside;
+  request.meanwhile = meanwhile;
   // A report alone helps nobody now: the next rule is asked for with it.
   const bool reported = diagnosis.cause == Cause::kApplication && affair->report_after_ns != 0;
   if (reported) ++request.failed_before;
@@ -369,9 +438,11 @@ void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding,
                                   advice ? &*advice : nullptr, verdict, why));
   };
   if (more != nullptr && (!advice || !(advice->to > kWorthRaising * more->r.to))) return;
+  if (advice && !meanwhile && InForceBeside(diagnosis.culprit, advice->action)) advice.reset();
   if (!advice) {
     // Looked at again while the alarm lasts, with new readings.
     affair->wait_until_ns = steady_ns_ + options_.read_ns;
+    if (meanwhile) return;  // most causes have no such rule
     audit("nothing", diagnosis.cause == Cause::kUndecided ? "the cause is not clear"
                                                           : "no rule has anything to offer");
     return;
@@ -390,13 +461,16 @@ void ControlLoop::Impl::Decide(const ClassForecast& row, const Finding& finding,
   flight.settled_ns = steady_ns_ + advice->settle_ns;
   flight.ends_ns = steady_ns_ + hold;
   flight.before_us = finding.shortage.wait_us;
+  flight.meanwhile = meanwhile;
   if (more != nullptr) {  // held against what was before all of it
     flight.before_us = std::max(flight.before_us, more->before_us);
     flight.relieved = more->relieved;
   }
-  audit(options_.shadow ? "shadow" : "act", more != nullptr ? "it is not enough"
-                                            : beside        ? "its node is short of it"
-                                                            : "");
+  audit(options_.shadow ? "shadow" : "act", meanwhile         ? "until that works, processors"
+                                            : more != nullptr ? "it is not enough"
+                                            : occasion == Occasion::kBeside
+                                                ? "its node is short of it"
+                                                : "");
   if (!options_.shadow) {
     const absl::Status status = internal::Guarded(options_.act, *advice);
     if (!status.ok()) {

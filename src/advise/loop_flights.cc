@@ -65,6 +65,7 @@ void ControlLoop::Impl::TakeReports() {
         // It settles from when it was applied, not from when it was asked for.
         flight.applied_ns = steady_ns_;
         flight.settled_ns = steady_ns_ + flight.r.settle_ns;
+        flight.judged = flight.judged || flight.meanwhile;
         break;
       case ActionOutcome::kExpired:
         EndFlight(found, flight.judged && !flight.undoing, "it expired");

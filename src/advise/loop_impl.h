@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -42,13 +43,21 @@ absl::Status Guarded(const Function& function, const Arguments&... arguments) {
 struct Blamed {
   std::uint32_t service = ServiceId::kNone;
   bool load = false;
+  // No row's, if not 0: what bridges the time until an action works (rules.h), or one that helped
+  // and was put aside for another cause, by its action.
+  std::uint8_t aside = 0;
   friend bool operator<(const Blamed& a, const Blamed& b) {
-    return a.service != b.service ? a.service < b.service : a.load < b.load;
+    return std::tie(a.service, a.load, a.aside) < std::tie(b.service, b.load, b.aside);
   }
   friend bool operator==(const Blamed& a, const Blamed& b) {
-    return a.service == b.service && a.load == b.load;
+    return a.service == b.service && a.load == b.load && a.aside == b.aside;
   }
 };
+
+inline constexpr std::uint8_t kBridge = 1;
+constexpr std::uint8_t AsideOf(Action action) {
+  return static_cast<std::uint8_t>(kBridge + 1 + static_cast<std::uint8_t>(action));
+}
 
 // So long does the loop remember what did not help, and how often an alarm returned.
 inline constexpr std::int64_t kForgetNs = 600'000'000'000;
@@ -95,8 +104,9 @@ class ControlLoop::Impl {
     bool answered = false;
     bool judged = false;
     bool undoing = false;
-    bool replaced = false;  // a clearer cause was found: no failure
-    bool ends = false;      // it was looked at, and is needed no longer
+    bool meanwhile = false;  // it bridges: nobody judges whether it was enough
+    bool replaced = false;   // a clearer cause was found: no failure
+    bool ends = false;       // it was looked at, and is needed no longer
   };
   // What goes on about one culprit.
   struct Affair {
@@ -115,6 +125,7 @@ class ControlLoop::Impl {
     Diagnosis diagnosis;
     Shortage shortage;
   };
+  enum class Occasion : std::uint8_t { kCulprit, kBeside, kMeanwhile };
   // Who else is on the nodes on which a culprit's resource ran short.
   struct Around {
     ClassForecast row;
@@ -163,7 +174,11 @@ class ControlLoop::Impl {
   Shortage ShortageIn(const Case& open, const Diagnosis& diagnosis) const;
   std::vector<Finding> ShortOnPath(const Case& open, bool* network) const;
   void Decide(const ClassForecast& row, const Finding& finding, Affair* affair, LoopTick* tick,
-              bool beside = false);
+              Occasion occasion = Occasion::kCulprit);
+  bool InForceBeside(ServiceId service, Action action) const;
+  bool PutAside(ServiceId service, Affair* affair);
+  void Bridge(const ClassForecast& row, const Diagnosis& diagnosis, const Case& seen,
+              LoopTick* tick);
   void SendReport(const ClassForecast& row, const Finding& finding, Recommendation report,
                   Affair* affair, LoopTick* tick);
 

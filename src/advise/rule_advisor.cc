@@ -103,7 +103,7 @@ std::optional<Recommendation> RuleAdvisor::Advise(const AdviceRequest& request) 
     for (const AdviceRule& rule : options_.rules.rules) {
       // What is counted is not raised before its effect can be there.
       if (rule.cause != request.diagnosis->cause || rule.action != request.in_force->action ||
-          rule.add > 0) {
+          rule.meanwhile != request.meanwhile || rule.add > 0) {
         continue;
       }
       return Try(request, rule);
@@ -116,6 +116,7 @@ std::optional<Recommendation> RuleAdvisor::Advise(const AdviceRequest& request) 
   const auto ask = [&](std::uint32_t after) {
     for (const AdviceRule& rule : options_.rules.rules) {
       if (rule.cause != request.diagnosis->cause || rule.after != after ||
+          rule.meanwhile != request.meanwhile ||
           static_cast<double>(request.diagnosis->confidence) < rule.min_confidence) {
         continue;
       }

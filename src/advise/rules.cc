@@ -22,7 +22,11 @@ constexpr char kDefaultText[] =
     "min-confidence=0.5\n"
     "cache             cache-partition        factor=3 settle=1s hold=10s min-confidence=0.3\n"
     "memory-bandwidth  memory-bandwidth-share factor=3 settle=1s hold=10s min-confidence=0.3\n"
-    "memory-capacity   memory-limit           factor=1.5 settle=30s hold=5m min-confidence=0.3\n"
+    "memory-bandwidth  cpu-limit              factor=2 most=16 settle=1s hold=10s "
+    "min-confidence=0.3 meanwhile\n"
+    "memory-capacity   memory-limit           factor=1.5 settle=10s hold=5m min-confidence=0.3\n"
+    "memory-capacity   cpu-limit              factor=2 most=16 settle=1s hold=10s "
+    "min-confidence=0.3 meanwhile\n"
     "network           network-share          factor=2 settle=1s hold=10s min-use=0.1 "
     "min-confidence=0.3 cooldown=1s\n"
     "network           replicas               add=1 settle=10s hold=1m after=1 "
@@ -78,6 +82,10 @@ std::string FormatTime(std::int64_t ns) {
 }
 
 absl::Status ParseSetting(std::size_t line, std::string_view word, AdviceRule* rule) {
+  if (word == "meanwhile") {
+    rule->meanwhile = true;
+    return absl::OkStatus();
+  }
   const std::size_t equals = std::min(word.find('='), word.size());
   const std::string_view key = word.substr(0, equals);
   const std::string_view value = word.substr(std::min(equals + 1, word.size()));
@@ -114,8 +122,8 @@ absl::Status ParseSetting(std::size_t line, std::string_view word, AdviceRule* r
     }
   } else {
     return At(line, word,
-              "is not known: give factor, most, add, min-confidence, min-use, after, settle, hold "
-              "or cooldown");
+              "is not known: give factor, most, add, min-confidence, min-use, after, meanwhile, "
+              "settle, hold or cooldown");
   }
   return absl::OkStatus();
 }
@@ -181,6 +189,9 @@ absl::Status ParseRule(std::size_t line, const std::vector<std::string_view>& wo
       return At(line, words[1], "ends before it can be judged: give a hold above settle");
     }
   }
+  if (rule.meanwhile && rule.action != Action::kCpuLimit) {
+    return At(line, words[1], "is nothing to do meanwhile: give cpu-limit");
+  }
   table->rules.push_back(rule);
   return absl::OkStatus();
 }
@@ -228,9 +239,9 @@ std::string FormatRules(const RuleTable& table) {
     if (rule.add != 0) absl::StrAppend(&text, " add=", FormatNumber(rule.add));
     if (rule.min_use != 0) absl::StrAppend(&text, " min-use=", FormatNumber(rule.min_use));
     absl::StrAppend(&text, " min-confidence=", FormatNumber(rule.min_confidence),
-                    " after=", rule.after, " settle=", FormatTime(rule.settle_ns),
-                    " hold=", FormatTime(rule.hold_ns), " cooldown=", FormatTime(rule.cooldown_ns),
-                    "\n");
+                    " after=", rule.after, rule.meanwhile ? " meanwhile" : "",
+                    " settle=", FormatTime(rule.settle_ns), " hold=", FormatTime(rule.hold_ns),
+                    " cooldown=", FormatTime(rule.cooldown_ns), "\n");
   }
   for (const TenantRule& tenant : table.tenants) {
     absl::StrAppend(&text, "tenant ", tenant.application, " priority=", tenant.priority);

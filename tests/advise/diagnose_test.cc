@@ -163,6 +163,35 @@ TEST(Diagnose, WhoWaitsForThoseThatWaitForMemoryWaitsForMemory) {
   EXPECT_EQ(found(2000, 0.6), Cause::kMemoryBandwidth);
 }
 
+TEST(Diagnose, WhereProcessorsAreHeldLongerForMemoryItIsTheMemory) {
+  Bench bench;
+  const auto in_use = [](double use, HwReading* reading) {
+    reading->instance[Resource::kCpu].utilisation = {use, Quality::kOk, Reason::kNone,
+                                                     Scope::kCgroup};
+  };
+  HwReading healthy = ReadingOf({{Resource::kCache, 10}, {Resource::kMemoryBandwidth, 10}});
+  in_use(0.1, &healthy);  // a hundred microseconds for a request
+  bench.baseline = StallBaseline();
+  for (int i = 0; i < 10; ++i) (void)bench.baseline.Learn(healthy);
+  const auto found = [&](double bandwidth_us, double use) {
+    InstanceEvidence evidence;
+    evidence.baseline = &bench.baseline;
+    evidence.reading = ReadingOf({{Resource::kCpu, 50'000},
+                                  {Resource::kCache, 10},
+                                  {Resource::kMemoryBandwidth, bandwidth_us}});
+    in_use(use, &evidence.reading);
+    return Diagnose(bench.row, absl::MakeSpan(&evidence, 1)).cause;
+  };
+  // However long the queue for processors has become by then.
+  EXPECT_EQ(found(500, 0.7), Cause::kMemoryBandwidth);
+  EXPECT_EQ(found(3000, 0.7), Cause::kMemoryBandwidth);
+  EXPECT_EQ(found(10, 0.7), Cause::kCpu);   // nobody waits for memory
+  EXPECT_EQ(found(500, 0.3), Cause::kCpu);  // neighbours have the processor
+  in_use(0.5, &healthy);
+  for (int i = 0; i < 100; ++i) (void)bench.baseline.Learn(healthy);
+  EXPECT_EQ(found(500, 0.7), Cause::kCpu);  // held hardly longer than usual
+}
+
 TEST(Diagnose, ARiseIsHeldAgainstWhatARequestTakesThere) {
   Bench bench;
   const auto found = [&](double in_use, const DiagnoseOptions& options) {

@@ -278,6 +278,87 @@ TEST(LoopCases, WhatIsNotEnoughIsRaisedToWhatIsShort) {
   for (const Recommendation& r : plane.sent) EXPECT_LE(r.to, 32);
 }
 
+TEST(LoopCases, ProcessorsBridgeTheTimeUntilWhatIsShortIsThere) {
+  for (const double waits_us : {2000.0, 20.0}) {
+    SCOPED_TRACE(waits_us);
+    Plane plane;
+    plane.Start();
+    plane.Learn();
+    plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kMemoryCapacity, 9000},
+                                                       {Resource::kCpu, waits_us}};
+    ASSERT_LE(plane.TicksUntilSent(), 4);
+    EXPECT_EQ(plane.sent[0].action, Action::kMemoryLimit);
+    if (waits_us < 200) {  // of a target of 20 ms it is nothing
+      EXPECT_EQ(plane.sent.size(), 1u);
+      continue;
+    }
+    ASSERT_EQ(plane.sent.size(), 2u);
+    EXPECT_EQ(plane.sent[1].action, Action::kCpuLimit);
+    EXPECT_EQ(plane.sent[1].cause, Cause::kMemoryCapacity);
+    EXPECT_EQ(plane.sent[1].target.service, "cart");
+    EXPECT_EQ(plane.loop->in_flight(), 2u);
+    EXPECT_EQ(plane.Lines("decision"), 2u);
+    for (const Recommendation& r : plane.sent) plane.Answer(ActionOutcome::kApplied, r.id);
+    // It is raised where more wait, and never undone as what did not help: it is not what is short.
+    plane.place = plane.sent[1].to;
+    plane.monitor.stalls[plane.shop.cart_0.value()][Resource::kCpu] = 40'000;
+    ASSERT_LE(plane.TicksUntilSent(), 4);
+    EXPECT_EQ(plane.sent[2].action, Action::kCpuLimit);
+    EXPECT_GT(plane.sent[2].to, plane.place);
+    EXPECT_EQ(plane.sent[2].undo, 4);
+    plane.Answer(ActionOutcome::kApplied);
+    for (int i = 0; i < 20; ++i) (void)plane.Tick({plane.Alarm()});
+    EXPECT_TRUE(plane.undone.empty());
+    // With the kill switch both go.
+    plane.loop->Kill();
+    (void)plane.Tick({plane.Alarm()});
+    EXPECT_EQ(plane.undone.size(), 2u);
+  }
+}
+
+TEST(LoopCases, ABridgeThatIsRefusedIsNotAskedForInEveryTick) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kMemoryCapacity, 9000},
+                                                     {Resource::kCpu, 2000}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  ASSERT_EQ(plane.sent.size(), 2u);
+  plane.Answer(ActionOutcome::kApplied, plane.sent[0].id);
+  plane.Answer(ActionOutcome::kRefused, plane.sent[1].id);
+  for (int i = 0; i < 30; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_EQ(plane.sent.size(), 2u);  // the rule's cool-down is 5 s
+}
+
+TEST(LoopCases, WhatHelpedStaysAndAnotherCauseIsMetBesideIt) {
+  Plane plane;
+  plane.Start();
+  plane.Learn();
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kMemoryCapacity, 9000}};
+  ASSERT_LE(plane.TicksUntilSent(), 4);
+  plane.Answer(ActionOutcome::kApplied);
+  plane.monitor.stalls.clear();
+  for (int i = 0; i < 110; ++i) (void)plane.Tick();
+  ASSERT_EQ(plane.Lines("helped"), 1u);
+  // The same again is more of the same; another cause is another action.
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kStorage, 9000}};
+  ASSERT_LE(plane.TicksUntilSent(), 5);
+  EXPECT_EQ(plane.sent[1].action, Action::kIoShare);
+  EXPECT_EQ(plane.loop->in_flight(), 2u);
+  EXPECT_TRUE(plane.undone.empty());
+  plane.Answer(ActionOutcome::kApplied);
+  plane.monitor.stalls.clear();
+  for (int i = 0; i < 20; ++i) (void)plane.Tick();
+  // While the first is in force no second one moves its limit.
+  plane.monitor.stalls[plane.shop.cart_0.value()] = {{Resource::kMemoryCapacity, 9000}};
+  for (int i = 0; i < 10; ++i) (void)plane.Tick({plane.Alarm()});
+  EXPECT_EQ(plane.sent.size(), 2u);
+  // Both end by themselves, or are undone together.
+  plane.loop->Kill();
+  (void)plane.Tick({plane.Alarm()});
+  EXPECT_EQ(plane.undone.size(), 2u);
+}
+
 TEST(LoopCases, WhatSomebodyElseHasMovedIsRenewedNoMore) {
   Plane plane;
   plane.Start();

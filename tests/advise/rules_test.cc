@@ -52,6 +52,16 @@ TEST(Rules, ReadsARuleWithAllItHas) {
   EXPECT_EQ(table->rules[1].min_use, 0.3);
 }
 
+TEST(Rules, WhatIsDoneMeanwhileIsSaidByAWord) {
+  const RuleTable table =
+      ParseRules("memory-capacity cpu-limit factor=2 meanwhile hold=10s\ncpu cpu-limit factor=2\n")
+          .value();
+  EXPECT_TRUE(table.rules[0].meanwhile);
+  EXPECT_EQ(table.rules[0].hold_ns, 10'000'000'000);
+  EXPECT_FALSE(table.rules[1].meanwhile);
+  EXPECT_TRUE(ParseRules(FormatRules(table)).value().rules[0].meanwhile);
+}
+
 TEST(Rules, TenantsHavePrioritiesAndBudgets) {
   const RuleTable table = ParseRules(
                               "tenant shop priority=2 cpu-limit=16 memory-limit=64e9\n"
@@ -87,6 +97,9 @@ TEST(Rules, ErrorNamesTheLineAndTheFix) {
                         Case{"network network-share factor=2 min-use=2", "is no share"},
                         Case{"cpu cpu-limit factor=2 after=1.5", "is no count"},
                         Case{"cpu cpu-limit factor=2 colour=red", "is not known"},
+                        Case{"cpu replicas add=1 meanwhile", "nothing to do meanwhile"},
+                        Case{"cpu report meanwhile", "nothing to do meanwhile"},
+                        Case{"cpu cpu-limit factor=2 meanwhile=1", "is not known"},
                         Case{"tenant", "names nobody"},
                         Case{"tenant shop cpu-limit", "is no setting"},
                         Case{"tenant shop cpu-limit=-1", "is no setting"},
@@ -118,9 +131,10 @@ TEST(Rules, WrittenAndReadAgainIsTheSame) {
 
 TEST(Rules, RandomTextIsReadOrRefused) {
   std::mt19937 random(1);
-  const std::string_view pieces[] = {"cpu",  "cpu-limit", "factor=", "1",  "e9",      " ",  "\n",
-                                     "hold", "=",         "tenant",  "#",  "settle=", "ms", "-",
-                                     "*",    "nan",       "inf",     "\t", "report",  "0.5"};
+  const std::string_view pieces[] = {
+      "cpu",  "cpu-limit", "factor=", "1",  "e9",      " ",   "\n",
+      "hold", "=",         "tenant",  "#",  "settle=", "ms",  "-",
+      "*",    "nan",       "inf",     "\t", "report",  "0.5", " meanwhile "};
   int accepted = 0;
   for (int i = 0; i < 20'000; ++i) {
     std::string text;

@@ -52,6 +52,9 @@ struct AdviceRequest {
   // An action that is in force and gave too little: more of the same is asked for. Null: none is.
   const Recommendation* in_force = nullptr;
   bool beside = false;  // it is not the culprit, but short of the same on its node
+  // Something is being done about the cause, and requests wait for processors besides: `shortage`
+  // is of these, and rules that say so are asked (rules.h).
+  bool meanwhile = false;
 };
 
 class Advisor {

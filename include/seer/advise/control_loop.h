@@ -16,7 +16,11 @@
 // An alarm opens a case for its culprit: the instances are read for `read_ns`, and the case is
 // decided earlier if the cause is clear after `min_read_ns` (of waiting for processors a hundredth
 // of the class's target). A service has one case or one action in flight at a time, whichever
-// classes it endangers, and so has the load of a class.
+// classes it endangers, and so has the load of a class. Beside it there is at most one that bridges
+// the time until it works, where a rule says so (rules.h, `meanwhile`): who waits for memory holds
+// processors for longer, and those who wait for these are given more of them. It is no attempt at
+// the cause and not judged as one; it is raised, renewed and ended by what it is needed for. What
+// has settled and helped stays in force, and if another cause is clear later that is met beside it.
 //
 // Load has no culprit. The services on the way of the class's calls are read, and those are acted
 // upon that have too little for it; where none has, the one where the requests come in. Where most

@@ -11,7 +11,8 @@
 //
 //   a resource    one rose enough over what is healthy; with several, the one that rose most. Where
 //                 requests wait for a processor that others hold for so long because they wait for
-//                 memory, it is the memory
+//                 memory, it is the memory: where a request holds processors twice as long
+//                 as when all is well, or waits for memory a part of what it waits for them
 //   load          the forecast says so, or the instance has more requests than processors for them,
 //                 and more than by chance
 //   application   the culprit is clear, everything a cause could hide in was observed, nothing rose

@@ -24,6 +24,10 @@
 //                    long beside their target: a larger share of a link that is idle helps nobody.
 //                    0 to 1
 //   after            actions on this service that did not help before, 0 to 100
+//   meanwhile        not instead of another rule of the cause but beside it, where requests wait
+//   for
+//                    processors as well: who is held up holds them for longer, and the others need
+//                    more of them until what is short is there. Of cpu-limit; without a value
 //   settle           before the effect can be judged; a number with ms, s or m
 //   hold             until it is undone by itself; above settle
 //   cooldown         after its end, until the same service is acted upon again
@@ -58,6 +62,7 @@ struct AdviceRule {
   double min_confidence = 0;
   double min_use = 0;
   std::uint32_t after = 0;
+  bool meanwhile = false;  // beside the rule that applies
   std::int64_t settle_ns = 1'000'000'000;
   std::int64_t hold_ns = 30'000'000'000;
   std::int64_t cooldown_ns = 5'000'000'000;
