@@ -21,12 +21,15 @@ namespace {
 
 constexpr char kUsage[] =
     "evaluate-retrain --scenario FILE --graphs FOLDER --folder FOLDER [--figures FILE] [--seed N]\n"
-    "                 [--full] [--only series|churn|feedback] [--scale X] [--models FOLDER]\n"
-    "                 [--round-minutes X] [--test-minutes X] [--series N]\n"
+    "                 [--full] [--only series|churn|feedback|network] [--scale X]\n"
+    "                 [--models FOLDER] [--round-minutes X] [--test-minutes X] [--series N]\n"
+    "                 [--network NAME] [--epochs N] [--train-minutes X]\n"
     "  --full     phases of 40 minutes instead of 15, and an hour to train from\n"
     "  --scale X  all times times X: for a look\n"
     "  --models FOLDER  models that were trained before, and where they are kept\n"
     "  --series N  so many, of this seed and those behind it, added up\n"
+    "  --network NAME, --epochs N  that is trained for `network`: lstm, 8\n"
+    "  --train-minutes X  to train from, and half of it for validation; not scaled\n"
     "  --round-minutes X, --test-minutes X  of feedback (of churn twice the second), not scaled\n"
     "Writes retrain.md and retrain.svg into the folder.\n";
 
@@ -268,6 +271,67 @@ void Tell(const std::vector<RetrainSeries>& all, Out* out) {
                        static_cast<double>(series.phases.size()) - 1, curves);
 }
 
+void Tell(const RetrainRenormalised& network, const std::string& name, Out* out) {
+  out->report +=
+      "\n## Scales alone\n\nA network (" + name + ", " + std::to_string(network.weights) +
+      " weights, " + std::to_string(network.epochs) + " epochs, " + Number(network.train_cpu_s, 0) +
+      " s; " + std::to_string(network.validation_hits) + " of " +
+      std::to_string(network.validation_violations) +
+      " foreseen in validation) as it is, and with scales that follow what is usual (" +
+      std::to_string(network.models) +
+      " times). Misses, and false alarms an hour (near misses among them), from a minute after "
+      "each update on; in brackets the misses of the first minute. The gain in points of "
+      "recall.\n\n| update | frozen | re-normalised | gain |\n|---|---|---|---|\n";
+  std::vector<RetrainCounts> before, after;
+  for (const RetrainRenormalised::Phase& phase : network.phases) {
+    const auto first = [](const RetrainCounts& counts) {
+      return " (" + std::to_string(counts.violations - counts.hits) + " of " +
+             std::to_string(counts.violations) + ")";
+    };
+    const auto cell = [&](const RetrainCounts& all, const RetrainCounts& minute) {
+      std::string text = Cells(all, phase.minutes);
+      return text.insert(text.size() - 2, first(minute));
+    };
+    out->report += "| " + phase.update + " |" + cell(phase.frozen, phase.first_minute_frozen) +
+                   cell(phase.renormalised, phase.first_minute) + " " +
+                   Number(100 * (phase.renormalised.Recall() - phase.frozen.Recall())) + " |\n";
+    if (phase.update == "none") continue;
+    before.push_back(phase.frozen);
+    after.push_back(phase.renormalised);
+  }
+  out->report += "\n";
+  Difference("retrain.network_renormalised_gain", "", after, before, out);
+  double hours = 0;
+  for (const RetrainRenormalised::Phase& phase : network.phases) {
+    hours += phase.update == "none" ? 0 : phase.minutes / 60;
+  }
+  out->report +=
+      "\nHad the alarms begun at other log-odds: recall, false alarms an hour.\n\n"
+      "| by | frozen | re-normalised |\n|---|---|---|\n";
+  for (const RetrainShift& shift : network.shifts) {
+    if (std::fmod(shift.by, 1) != 0) continue;
+    const auto cell = [&](const RetrainCounts& counts) {
+      return " " + Number(counts.Recall(), 3) + ", " +
+             Number(static_cast<double>(counts.false_alarms) / hours, 0) + "/h |";
+    };
+    out->report +=
+        "| " + Number(shift.by, 0) + " |" + cell(shift.ceiling) + cell(shift.retrained) + "\n";
+  }
+  out->report += "\n";
+  std::uint64_t frozen_false = 0, violations = 0;
+  double frozen_recall = 0;
+  for (const RetrainShift& shift : network.shifts) {
+    if (shift.by != 0) continue;
+    frozen_false = shift.ceiling.false_alarms;
+    frozen_recall = shift.ceiling.Recall();
+    violations = shift.ceiling.violations;
+  }
+  const double at_equal = RecallAt(network.shifts, static_cast<double>(frozen_false));
+  out->Figure("retrain.network_renormalised_gain_at_equal_false_alarms", "points",
+              {100 * (at_equal - frozen_recall), kNone, kNone, violations}, "");
+  for (const std::string& line : network.decisions) out->report += "    " + line + "\n";
+}
+
 bool Write(const std::string& path, const std::string& text) {
   if (path.empty()) return true;
   std::ofstream file(path, std::ios::binary);
@@ -277,7 +341,8 @@ bool Write(const std::string& path, const std::string& text) {
 
 int Main(int argc, char** argv) {
   RetrainOptions options;
-  std::string folder, figures, only, scale_text = "1", seed = "1", round, test, count = "1";
+  std::string folder, figures, only, scale_text = "1", seed = "1", round, test, count = "1", epochs,
+                                     train;
   const std::map<std::string_view, std::string*> texts = {{"--scenario", &options.scenario},
                                                           {"--graphs", &options.graphs},
                                                           {"--folder", &folder},
@@ -288,7 +353,10 @@ int Main(int argc, char** argv) {
                                                           {"--round-minutes", &round},
                                                           {"--test-minutes", &test},
                                                           {"--models", &options.models},
-                                                          {"--series", &count}};
+                                                          {"--series", &count},
+                                                          {"--network", &options.network},
+                                                          {"--epochs", &epochs},
+                                                          {"--train-minutes", &train}};
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--full") {
       options.phase_minutes = 40;
@@ -314,6 +382,10 @@ int Main(int argc, char** argv) {
   }
   if (!round.empty()) options.round_minutes = std::atof(round.c_str());
   if (!test.empty()) options.test_minutes = std::atof(test.c_str());
+  if (!epochs.empty()) options.epochs = static_cast<std::uint32_t>(std::atoi(epochs.c_str()));
+  if (!train.empty()) options.train_minutes = std::atof(train.c_str());
+  if (!train.empty()) options.validation_minutes = options.train_minutes / 2;
+  if (!(options.train_minutes > 0)) return Fail(kUsage);
   if (!(options.round_minutes > 0) || !(options.test_minutes > 0)) return Fail(kUsage);
   options.say = [](std::string_view what) {
     std::fprintf(stderr, "seer: %.*s\n", static_cast<int>(what.size()), what.data());
@@ -358,6 +430,11 @@ int Main(int argc, char** argv) {
          &out);
     Loss("retrain.feedback_loss_not_noted", "", feedback->without_actions.test,
          feedback->not_noted.test, &out);
+  }
+  if (wanted("network")) {
+    const auto network = RunRenormalised(options);
+    if (!network.ok()) return Fail(network.status());
+    Tell(*network, options.network, &out);
   }
   if (!Write(folder + "/retrain.md", out.report) || !Write(figures, out.figures) ||
       (!out.svg.empty() && !Write(folder + "/retrain.svg", out.svg))) {

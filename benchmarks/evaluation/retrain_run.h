@@ -33,6 +33,8 @@ struct RetrainOptions {
   double round_minutes = 2, test_minutes = 20;
   double left_alone = 0.3;  // of the alarms while actions are taken: else there is nothing to learn
   std::string models;       // a folder with those that were trained before; empty: none
+  std::string network = "lstm";  // of RunRenormalised(): ModelConfig::Named()
+  std::uint32_t epochs = 8;      // and how often it sees what it is trained with, at most
   std::function<void(std::string_view)> say = [](std::string_view) {};
 };
 
@@ -83,6 +85,24 @@ struct RetrainSeries {
   std::vector<std::string> decisions;  // a line each
 };
 absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options);
+
+// A network of the first version, as it is and with scales that follow what is usual: from a minute
+// after each update on, and the minute before that.
+struct RetrainRenormalised {
+  struct Phase {
+    std::string update;
+    double minutes = 0;
+    RetrainCounts frozen, renormalised, first_minute_frozen, first_minute;
+  };
+  std::vector<Phase> phases;
+  std::vector<RetrainShift> shifts;  // of frozen (`ceiling`) and renormalised, after all updates
+  std::uint64_t models = 0;          // with other scales, or mapped onto other services
+  std::size_t weights = 0;
+  std::uint64_t epochs = 0, validation_hits = 0, validation_violations = 0;
+  double train_cpu_s = 0;
+  std::vector<std::string> decisions;  // a line each
+};
+absl::StatusOr<RetrainRenormalised> RunRenormalised(const RetrainOptions& options);
 
 // The same ticks with a fifth of the services replaced by others half way, and without; the model
 // is not retrained. Counted is the second half.

@@ -180,7 +180,9 @@ absl::StatusOr<TrainedOnce> TrainOnce(const RetrainOptions& options, std::size_t
   return once;
 }
 
-Judged::Judged(std::unique_ptr<TickPredictor> predictor) : predictor_(std::move(predictor)) {}
+Judged::Judged(std::unique_ptr<TickPredictor> predictor,
+               std::optional<ModelCalibration> calibration)
+    : predictor_(std::move(predictor)), calibration_(std::move(calibration)) {}
 Judged::Judged(const TreeModel& model)
     : predictor_(Quiet(model)), calibration_(model.calibration) {}
 
@@ -194,8 +196,22 @@ absl::Status Judged::Next(const TreeModel& model, const Topology& topology) {
   return absl::OkStatus();
 }
 
+void Judged::Succeed(std::unique_ptr<TickPredictor> next, const ModelCalibration& calibration) {
+  successor_ = std::move(next);
+  its_calibration_ = calibration;
+}
+
 absl::Status Judged::Observe(const ClusterTick& tick, const Topology& topology) {
   absl::Status status = predictor_->Observe(tick, topology, &forecast_);
+  if (status.ok() && successor_ != nullptr) {
+    Forecast own;
+    status = successor_->Observe(tick, topology, &own);
+    if (!own.classes.empty()) {
+      predictor_ = std::move(successor_);
+      calibration_ = its_calibration_;
+      forecast_ = std::move(own);
+    }
+  }
   if (!status.ok()) return status;
   for (const ClassForecast& row : forecast_.classes) {
     said_.resize(std::max<std::size_t>(said_.size(), row.request_class.index() + 1));

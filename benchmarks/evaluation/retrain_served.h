@@ -52,11 +52,15 @@ absl::StatusOr<TrainedOnce> TrainOnce(const RetrainOptions& options, std::size_t
 // Somebody's alarms, and in the end what they were worth.
 class Judged {
  public:
-  explicit Judged(std::unique_ptr<TickPredictor> predictor);
+  // `calibration`: of a model.
+  explicit Judged(std::unique_ptr<TickPredictor> predictor,
+                  std::optional<ModelCalibration> calibration = std::nullopt);
   explicit Judged(const TreeModel& model);
 
   // Another model of the same kind goes on from what this one knows, as in a Predictor.
   absl::Status Next(const TreeModel& model, const Topology& topology);
+  // One that knows nothing yet: it takes over as soon as it says something.
+  void Succeed(std::unique_ptr<TickPredictor> next, const ModelCalibration& calibration);
   absl::Status Observe(const ClusterTick& tick, const Topology& topology);
   const Forecast& forecast() const { return forecast_; }
 
@@ -74,6 +78,8 @@ class Judged {
 
   std::unique_ptr<TickPredictor> predictor_;
   std::optional<ModelCalibration> calibration_;
+  std::unique_ptr<TickPredictor> successor_;
+  ModelCalibration its_calibration_;
   Forecast forecast_;
   std::vector<Said> said_;
 };
