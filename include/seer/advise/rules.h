@@ -25,9 +25,8 @@
 //                    0 to 1
 //   after            actions on this service that did not help before, 0 to 100
 //   meanwhile        not instead of another rule of the cause but beside it, where requests wait
-//   for
-//                    processors as well: who is held up holds them for longer, and the others need
-//                    more of them until what is short is there. Of cpu-limit; without a value
+//                    for processors as well: who is held up holds them for longer, and the others
+//                    need more of them until what is short is there. Of cpu-limit; without a value
 //   settle           before the effect can be judged; a number with ms, s or m
 //   hold             until it is undone by itself; above settle
 //   cooldown         after its end, until the same service is acted upon again
