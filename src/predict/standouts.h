@@ -23,7 +23,7 @@ SEER_BEGIN_NAMESPACE
 namespace internal {
 
 struct Standouts {
-  static constexpr std::size_t kCandidates = 16;  // the most conspicuous services that are told
+  static constexpr std::size_t kCandidates = 24;  // the most conspicuous services that are told
   static constexpr std::size_t kMaskable = 4;     // services at a time
 
   std::array<float, ServiceColumns::kLanes> most;  // of each lane

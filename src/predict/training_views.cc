@@ -14,7 +14,9 @@ namespace internal {
 namespace {
 
 constexpr double kMissing = 0.3;  // probes of a view
-// Of other targets: as many times the latency, at least and at most; requests and shares.
+// Of other targets: which part of it a class's tail usually takes, at least and at most; where that
+// is not known, as many times the latency; requests and shares.
+constexpr double kLeastTail = 0.1, kMostTail = 0.85;
 constexpr double kLeastLatency = 0.6, kMostLatency = 1.6;
 constexpr std::uint32_t kMinOver[] = {1, 2, 5, 10};
 constexpr std::uint32_t kAllowedPpm[] = {10'000, 20'000, 50'000, 250'000};
@@ -54,6 +56,55 @@ void CopySeen(const ClusterTick& tick, const Topology& topology, const std::vect
     if (const auto made = tick.edges.made(id)) seen->edges.SetMade(id, *made);
   }
 }
+
+// A value of each class a second: what its p99 was in that second.
+class Tails {
+ public:
+  absl::Status Read(const LabelledRun& run) {
+    return run.for_each_tick([this](const ClusterTick& tick) {
+      if (classes_.size() < tick.classes.size()) classes_.resize(tick.classes.size());
+      const std::int64_t second = tick.period.EndNs(tick.tick) / 1'000'000'000;
+      if (second != second_) Next();
+      second_ = second;
+      for (std::size_t c = 0; c < tick.classes.size(); ++c) {
+        const ClassTick& own = tick.classes[c];
+        if (!own.seen || own.count == 0) continue;
+        if (!own.latency.empty()) {
+          classes_[c].now.Merge(own.latency);
+        } else {
+          classes_[c].p99_ns = std::max(classes_[c].p99_ns, own.p99_ns);
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+  // The median of the seconds; 0 where there is none.
+  std::int64_t UsualNs(std::size_t c) {
+    Next();
+    if (c >= classes_.size() || classes_[c].seconds.empty()) return 0;
+    std::vector<std::int64_t>& seconds = classes_[c].seconds;
+    const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+    std::nth_element(seconds.begin(), middle, seconds.end());
+    return *middle;
+  }
+
+ private:
+  struct OfClass {
+    LatencyHistogram now;
+    std::int64_t p99_ns = 0;
+    std::vector<std::int64_t> seconds;
+  };
+  void Next() {
+    for (OfClass& own : classes_) {
+      if (!own.now.empty()) own.p99_ns = own.now.Quantile(0.99);
+      if (own.p99_ns > 0) own.seconds.push_back(own.p99_ns);
+      own.now.Clear();
+      own.p99_ns = 0;
+    }
+  }
+  std::int64_t second_ = -1;
+  std::vector<OfClass> classes_;
+};
 
 // What is held against the violations of the run before: one that overlaps tells who initiated it.
 void TakeInitiators(const std::vector<Violation>& known, std::vector<Violation>* violations) {
@@ -97,14 +148,19 @@ absl::StatusOr<LabelledRun> WithOtherTargets(const LabelledRun& run, std::uint64
   const auto draw = [&](std::size_t c, std::size_t which) {
     return static_cast<double>(random.Uniform(4 * c + which));
   };
+  Tails tails;
+  SEER_RETURN_IF_ERROR(tails.Read(run));
   for (std::size_t c = 0; c < run.topology.classes().size(); ++c) {
     const ClassId id(static_cast<std::uint32_t>(c));
     if (!run.topology.IsLive(id)) continue;
     QosTarget target = run.topology.request_class(id).target;
-    const double times = kLeastLatency * std::pow(kMostLatency / kLeastLatency, draw(c, 0));
+    const auto usual = static_cast<double>(tails.UsualNs(c));
+    const double latency = usual > 0
+                               ? usual / (kLeastTail * std::pow(kMostTail / kLeastTail, draw(c, 0)))
+                               : static_cast<double>(target.latency_ns) * kLeastLatency *
+                                     std::pow(kMostLatency / kLeastLatency, draw(c, 0));
     constexpr double kMostNs = 3'600e9;
-    target.latency_ns = static_cast<std::int64_t>(
-        std::clamp(static_cast<double>(target.latency_ns) * times, 1.0, kMostNs));
+    target.latency_ns = static_cast<std::int64_t>(std::clamp(latency, 1.0, kMostNs));
     const auto pick = [&](const auto& list, std::size_t which) {
       const auto count = static_cast<double>(std::size(list));
       return list[static_cast<std::size_t>(std::min(draw(c, which) * count, count - 1))];

@@ -12,6 +12,8 @@ constexpr std::size_t kMostRing = 4096;               // ticks of a trailing win
 constexpr std::size_t kLeave = 3;                     // ticks whose late requests leave it next
 constexpr double kSlow = 2, kSlower = 8, kFades = 5;  // seconds
 // From which a class is in trouble.
+// An expectile: above most of the ticks' tails, and not far above where they are all alike.
+constexpr float kSlowOnes = 0.9f;
 constexpr float kFilled = 0.2f, kOld = 0.6f, kHeldUp = 0.15f;
 
 float OrZero(float value) { return value == value ? value : 0.0f; }
@@ -104,7 +106,8 @@ void TreeFeatures::Observe(const ClusterTick& tick, const Topology& topology, do
     const float delay = OrZero(state.weighed.delay) / state.target_s;
     state.delay_slow += Weight(kSlow) * (delay - state.delay_slow);
     state.delay_slower += Weight(kSlower) * (delay - state.delay_slower);
-    const bool trouble = state.fill > kFilled || state.oldest > kOld || delay > kHeldUp;
+    const bool trouble =
+        state.fill > kFilled || (state.oldest > kOld && state.age > 1) || delay > kHeldUp;
     state.trouble = trouble ? std::min(state.trouble + 1, 1000.0f) : 0;
   }
 }
@@ -155,9 +158,9 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
     const auto of_target = [&](std::int64_t ns) {
       return static_cast<float>(static_cast<double>(ns) / static_cast<double>(target_ns));
     };
-    state.oldest_before = state.oldest;
+    state.age_before = state.age;
     state.p99_before = state.p99;
-    state.over_now = state.oldest = state.p99 = state.p50 = state.count = kNone;
+    state.over_now = state.oldest = state.age = state.p99 = state.p50 = state.count = kNone;
     state.near_now = state.half_now = state.p90 = kNone;
     double waits = 0;
     if (now != nullptr) {
@@ -174,6 +177,7 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
       slot.half = std::max(slot.half, slot.near);
       state.over_now = slot.over;
       state.oldest = of_target(now->oldest_open_ns);
+      if (state.usual_slow > 0) state.age = state.oldest / state.usual_slow;
       const bool whole = !now->latency.empty();
       if (now->count > 0 || whole) {
         state.p99 = of_target(whole ? now->latency.Quantile(0.99) : now->p99_ns);
@@ -208,8 +212,18 @@ void TreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& topology
       const float weight = std::max(services_.rate(), 1 / (state.ticks + 1));
       state.ticks += 1;
       state.usual_count += weight * (slot.total - state.usual_count);
+      if (state.fill < 1) {
+        state.usual_fill += weight * (state.fill - state.usual_fill);
+        state.usual_near +=
+            weight * (static_cast<float>(state.near_sum) / state.allowed - state.usual_near);
+        state.usual_half +=
+            weight * (static_cast<float>(state.half) / state.allowed - state.usual_half);
+      }
       if (state.p99 == state.p99 && state.fill < 1) {
         state.usual_p99 += weight * (state.p99 - state.usual_p99);
+        const float above = state.p99 - state.usual_slow;
+        const float pull = above > 0 ? kSlowOnes : 1 - kSlowOnes;
+        state.usual_slow += std::min(2 * weight * pull, 1.0f) * above;
       }
     }
     const float fill = OrZero(state.fill);

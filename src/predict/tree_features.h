@@ -126,12 +126,15 @@ class TreeFeatures {
     double over = 0, near_sum = 0, half = 0, total = 0;
     std::uint32_t near_bucket = 0, half_bucket = 0;
     float allowed = 0;
-    float over_now = kNone, oldest = kNone, oldest_before = kNone, p99 = kNone, p99_before = kNone;
+    float over_now = kNone, oldest = kNone, p99 = kNone, p99_before = kNone;
     float p50 = kNone, count = kNone;
     float usual_count = 0, usual_p99 = 0, ticks = 0;
-    float fill = kNone;            // over the target, of what is allowed: 1 is a breach
-    std::array<float, 3> fills{};  // the three ticks before, the newest first
-    float since_breach = 1000;     // ticks
+    float usual_slow = 0;  // an expectile of the ticks' p99: what a slow request usually takes
+    float usual_fill = 0, usual_near = 0, usual_half = 0;  // of what is allowed
+    float fill = kNone;                     // over the target, of what is allowed: 1 is a breach
+    std::array<float, 3> fills{};           // the three ticks before, the newest first
+    float since_breach = 1000;              // ticks
+    float age = kNone, age_before = kNone;  // of the oldest open one, in usual_slow; a tick before
     bool near = false, known = false;
     float near_now = kNone, half_now = kNone, p90 = kNone;
     float leaves = kNone;  // over the target, of what is allowed, in the ticks that leave next

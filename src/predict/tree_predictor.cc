@@ -270,8 +270,9 @@ absl::StatusOr<std::unique_ptr<TickPredictor>> MakeTreePredictor(
     TreeModel model, const TreePredictorOptions& options) {
   SEER_RETURN_IF_ERROR(model.Validate());
   if (options.max_initiators < 1 || options.max_initiators > TreeFeatures::kCandidates) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("options.max_initiators is ", options.max_initiators, ": give 1 to 16"));
+    return absl::InvalidArgumentError(absl::StrCat("options.max_initiators is ",
+                                                   options.max_initiators, ": give 1 to ",
+                                                   TreeFeatures::kCandidates));
   }
   return std::unique_ptr<TickPredictor>(new TreePredictor(std::move(model), options));
 }

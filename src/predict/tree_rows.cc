@@ -10,6 +10,9 @@ namespace internal {
 namespace {
 
 constexpr std::size_t kMostAround = 64;  // of neighbours that are looked at
+// Of the target, from which on it is told how old a request is; below, what is usual is the
+// measure.
+constexpr float kOldFrom = 0.6f;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // NaN never wins.
@@ -34,11 +37,11 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.fill == state.fill ? state.allowed - static_cast<float>(state.over) : kNone);
   put(state.over_now);
   put(state.fill - state.fills[1]);
-  put(state.oldest);
-  put(state.oldest - state.oldest_before);
+  put(std::max(state.oldest, kOldFrom));
+  put(state.age - state.age_before);
   put(state.p99);
   put(state.p99_before);
-  put(state.p50);
+  put(state.usual_slow > 0 ? state.p50 / state.usual_slow : kNone);
   put(state.usual_p99 > 0 ? state.p99 / state.usual_p99 : kNone);
   put(state.fill == state.fill ? static_cast<float>(state.near_sum) / state.allowed : kNone);
   put(state.fill == state.fill ? static_cast<float>(state.half) / state.allowed : kNone);
@@ -142,7 +145,7 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.near_now / state.allowed);
   put(state.half_now / state.allowed);
   put(state.fill == state.fill ? state.leaves : kNone);
-  put(state.p90);
+  put(state.usual_slow > 0 ? state.p90 / state.usual_slow : kNone);
   put(state.usual_p99 > 0 ? state.usual_p99 : kNone);
   float held = 0;
   for (std::size_t i = 0; i < kHeldTicks; ++i) {
@@ -156,6 +159,11 @@ void TreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.delay_slower);
   put(state.peak);
   put(static_cast<float>(static_cast<double>(state.trouble) * services_.seconds()));
+  put(state.age);
+  put(state.usual_fill);
+  put(state.usual_near);
+  put(state.usual_half);
+  put(state.usual_slow > 0 ? state.usual_slow : kNone);
 }
 
 void TreeFeatures::Compared::Use(absl::Span<const std::uint32_t> candidates,

@@ -287,7 +287,8 @@ void PlainTreeFeatures::Observe(const ClusterTick& tick, const Topology& topolog
     const float delay = OrZero(state.weighed.delay) / state.target_s;
     Follow(delay, 2, &state.delay_slow);
     Follow(delay, 8, &state.delay_slower);
-    const bool trouble = state.fill > 0.2f || state.oldest > 0.6f || delay > 0.15f;
+    const bool trouble =
+        state.fill > 0.2f || (state.oldest > 0.6f && state.age > 1) || delay > 0.15f;
     state.trouble = trouble ? std::min(state.trouble + 1, 1000.0f) : 0;
   }
 }
@@ -420,9 +421,9 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
     const auto of_target = [&](std::int64_t ns) {
       return static_cast<float>(static_cast<double>(ns) / static_cast<double>(target_ns));
     };
-    state.oldest_before = state.oldest;
+    state.age_before = state.age;
     state.p99_before = state.p99;
-    state.over_now = state.oldest = state.p99 = state.p50 = state.count = kNone;
+    state.over_now = state.oldest = state.age = state.p99 = state.p50 = state.count = kNone;
     state.near_now = state.half_now = state.p90 = kNone;
     double waits = 0;
     if (now != nullptr) {
@@ -439,6 +440,7 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
       slot.half = std::max(slot.half, slot.near);
       state.over_now = slot.over;
       state.oldest = of_target(now->oldest_open_ns);
+      if (state.usual_slow > 0) state.age = state.oldest / state.usual_slow;
       const bool whole = !now->latency.empty();
       if (now->count > 0 || whole) {
         state.p99 = of_target(whole ? now->latency.Quantile(0.99) : now->p99_ns);
@@ -480,8 +482,17 @@ void PlainTreeFeatures::ReadClasses(const ClusterTick& tick, const Topology& top
       const float weight = std::max(rate_, 1 / (state.ticks + 1));
       state.ticks += 1;
       state.usual_count += weight * (slot.total - state.usual_count);
+      if (state.fill < 1) {
+        const auto near = static_cast<float>(state.near_sum), half = static_cast<float>(state.half);
+        state.usual_fill += weight * (state.fill - state.usual_fill);
+        state.usual_near += weight * (near / state.allowed - state.usual_near);
+        state.usual_half += weight * (half / state.allowed - state.usual_half);
+      }
       if (state.p99 == state.p99 && state.fill < 1) {
         state.usual_p99 += weight * (state.p99 - state.usual_p99);
+        const float above = state.p99 - state.usual_slow;
+        const float pull = above > 0 ? 0.9f : 1 - 0.9f;  // nine times as fast up as down
+        state.usual_slow += std::min(2 * weight * pull, 1.0f) * above;
       }
     }
     const float fill = OrZero(state.fill);

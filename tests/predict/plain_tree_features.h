@@ -62,7 +62,7 @@ class PlainTreeFeatures {
  public:
   static constexpr std::size_t kClassColumns = TreeModel::kClassColumns;
   static constexpr std::size_t kServiceColumns = TreeModel::kServiceColumns;
-  static constexpr std::size_t kCandidates = 16;  // of a class: the most conspicuous services
+  static constexpr std::size_t kCandidates = 24;  // of a class: the most conspicuous services
 
   explicit PlainTreeFeatures(const TreeInputs& inputs = {}) : inputs_(inputs) {}
 
@@ -127,9 +127,11 @@ class PlainTreeFeatures {
     double over = 0, near_sum = 0, half = 0, total = 0;
     std::uint32_t near_bucket = 0, half_bucket = 0;
     float allowed = 0;
-    float over_now = kNone, oldest = kNone, oldest_before = kNone, p99 = kNone, p99_before = kNone;
+    float over_now = kNone, oldest = kNone, p99 = kNone, p99_before = kNone;
     float p50 = kNone, count = kNone;
-    float usual_count = 0, usual_p99 = 0, ticks = 0;
+    float usual_count = 0, usual_p99 = 0, usual_slow = 0, ticks = 0;
+    float usual_fill = 0, usual_near = 0, usual_half = 0;
+    float age = kNone, age_before = kNone;
     float fill = kNone;            // over the target, of what is allowed: 1 is a breach
     std::array<float, 3> fills{};  // the three ticks before, the newest first
     float since_breach = 1000;     // ticks

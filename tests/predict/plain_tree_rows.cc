@@ -21,11 +21,11 @@ void PlainTreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.fill == state.fill ? state.allowed - static_cast<float>(state.over) : kNone);
   put(state.over_now);
   put(state.fill - state.fills[1]);
-  put(state.oldest);
-  put(state.oldest - state.oldest_before);
+  put(state.oldest < 0.6f ? 0.6f : state.oldest);
+  put(state.age - state.age_before);
   put(state.p99);
   put(state.p99_before);
-  put(state.p50);
+  put(state.usual_slow > 0 ? state.p50 / state.usual_slow : kNone);
   put(state.usual_p99 > 0 ? state.p99 / state.usual_p99 : kNone);
   put(state.fill == state.fill ? static_cast<float>(state.near_sum) / state.allowed : kNone);
   put(state.fill == state.fill ? static_cast<float>(state.half) / state.allowed : kNone);
@@ -177,7 +177,7 @@ void PlainTreeFeatures::ClassRow(ClassId id, float* row) {
   put(state.near_now / state.allowed);
   put(state.half_now / state.allowed);
   put(state.fill == state.fill ? state.leaves : kNone);
-  put(state.p90);
+  put(state.usual_slow > 0 ? state.p90 / state.usual_slow : kNone);
   put(state.usual_p99 > 0 ? state.usual_p99 : kNone);
   float held = 0;
   for (std::size_t i = 0; i < 8; ++i) {
@@ -187,7 +187,9 @@ void PlainTreeFeatures::ClassRow(ClassId id, float* row) {
   put(held / std::max(state.usual_count, 0.1f));
   for (const float value :
        {state.fill_slow, state.fill_slower, state.delay_slow, state.delay_slower, state.peak,
-        static_cast<float>(static_cast<double>(state.trouble) * seconds_)}) {
+        static_cast<float>(static_cast<double>(state.trouble) * seconds_), state.age,
+        state.usual_fill, state.usual_near, state.usual_half,
+        state.usual_slow > 0 ? state.usual_slow : kNone}) {
     put(value);
   }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -103,6 +104,62 @@ TEST(WithOtherTargets, ViolationsAreThoseOfTheOtherTargets) {
     EXPECT_EQ(TicksOf(WithOtherTargets(labelled, seed).value()), ticks) << "the same each time";
   }
   EXPECT_TRUE(stricter && laxer);
+}
+
+// The same run, each tick changed.
+LabelledRun Changed(const LabelledRun& run, std::function<void(ClassTick*)> change) {
+  LabelledRun other = run;
+  other.for_each_tick = [whole = run.for_each_tick, change](const auto& handle) {
+    return whole([&](const ClusterTick& tick) {
+      ClusterTick own = tick;
+      for (ClassTick& row : own.classes) change(&row);
+      return handle(own);
+    });
+  };
+  return other;
+}
+
+TEST(WithOtherTargets, TheTailUsuallyTakesATenthOfItAtLeastAndNearlyAllAtMost) {
+  const FaultyRun run(3);
+  // A request takes 20 ms and some; of a hundred the slowest 9 to 12 more. In the backlogs it takes
+  // longer, which is not what is usual.
+  constexpr double kLeastMs = 28, kMostMs = 34;
+  const LabelledRun whole = run.Labelled();
+  const LabelledRun quantiles = Changed(whole, [](ClassTick* row) {
+    row->p50_ns = row->latency.Quantile(0.5);
+    row->p99_ns = row->latency.Quantile(0.99);
+    row->latency.Clear();
+  });
+  for (const LabelledRun* labelled : {&whole, &quantiles}) {
+    double least = 1e9, most = 0;
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      const LabelledRun other = WithOtherTargets(*labelled, seed).value();
+      const double ms =
+          static_cast<double>(other.topology.request_class(run.cluster.buy).target.latency_ns) *
+          1e-6;
+      EXPECT_GE(ms, kLeastMs / 0.85);
+      EXPECT_LE(ms, kMostMs / 0.1);
+      least = std::min(least, ms);
+      most = std::max(most, ms);
+    }
+    EXPECT_LT(least, 60) << "some are nearly too slow all the time";
+    EXPECT_GT(most, 200) << "and some have room";
+  }
+}
+
+TEST(WithOtherTargets, WhereNobodyKnowsWhatIsUsualItIsNearTheOldOne) {
+  const FaultyRun run(3, 400);
+  const LabelledRun unseen = Changed(run.Labelled(), [](ClassTick* row) { *row = ClassTick(); });
+  const auto before =
+      static_cast<double>(run.cluster.topology.request_class(run.cluster.buy).target.latency_ns);
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const LabelledRun other = WithOtherTargets(unseen, seed).value();
+    const auto after =
+        static_cast<double>(other.topology.request_class(run.cluster.buy).target.latency_ns);
+    EXPECT_GE(after, 0.6 * before - 1);
+    EXPECT_LE(after, 1.6 * before);
+    EXPECT_TRUE(other.violations.empty());
+  }
 }
 
 TEST(WithOtherTargets, ARunThatCannotBeReadIsAnError) {

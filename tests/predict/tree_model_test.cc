@@ -391,8 +391,13 @@ TEST(TreeModel, NamesWhatDoesNotFit) {
   bad.provenance["a"] = "b\nc";
   EXPECT_THAT(std::string(bad.Validate().message()), HasSubstr("provenance"));
   TreePredictorOptions options;
-  options.max_initiators = 0;
-  EXPECT_FALSE(MakeTreePredictor(Trained(), options).ok());
+  options.max_initiators = 24;
+  EXPECT_TRUE(MakeTreePredictor(Trained(), options).ok());
+  for (const std::size_t wrong : {0u, 25u}) {
+    options.max_initiators = wrong;
+    EXPECT_THAT(std::string(MakeTreePredictor(Trained(), options).status().message()),
+                HasSubstr("give 1 to 24"));
+  }
 }
 
 }  // namespace

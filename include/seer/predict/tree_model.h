@@ -11,8 +11,9 @@
 //
 // What it looks at: depths and self depths as spreads above usual, how they rise, rates, what
 // stands at a service over the rate at which it is served, neighbours along edges and on the node;
-// how much of its target a class uses up, now and in the last seconds, how many of its requests
-// should have ended and have not, whom it waits for (src/predict/tree_features.h).
+// how much of its target a class uses up, now, in the last seconds and usually, how old its oldest
+// request is by what a slow one usually takes, how many of its requests should have ended and have
+// not, whom it waits for (src/predict/tree_features.h).
 //
 // The initiators are ranked by the trees once the probability has come to a tenth of the threshold;
 // before that, by how conspicuous they are. A forecast has no row for a class until half a minute's
@@ -55,7 +56,7 @@ struct TreeInputs {
 };
 
 struct TreeModel {
-  static constexpr std::size_t kClassColumns = 84;    // of `violations`
+  static constexpr std::size_t kClassColumns = 89;    // of `violations`
   static constexpr std::size_t kServiceColumns = 66;  // of `initiators`
 
   TickPeriod period;
@@ -84,7 +85,7 @@ absl::StatusOr<TreeModel> LoadTreeModel(const std::string& path);
 
 struct TreePredictorOptions {
   std::string name = "trees";
-  std::size_t max_initiators = 8;  // 1 to 16, "load" not counted
+  std::size_t max_initiators = 8;  // 1 to 24, "load" not counted
   bool evidence = true;
 };
 absl::StatusOr<std::unique_ptr<TickPredictor>> MakeTreePredictor(
