@@ -129,15 +129,16 @@ Section By(const std::string& column, const std::string& title, absl::Span<const
   for (const Judged& j : judged) {
     std::vector<std::string> row = {j.name};
     names.push_back(j.name);
-    std::size_t at = 0;
-    for (const GroupScore& g : j.score->groups) {
-      if (g.column != column) continue;
-      row.push_back(cell(static_cast<double>(g.hits), static_cast<double>(g.violations)));
-      if (at < bars.size()) {
-        bars[at++].values.push_back(g.violations == 0 ? NAN
-                                                      : static_cast<double>(g.hits) /
-                                                            static_cast<double>(g.violations));
-      }
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      // Who was asked about fewer runs may have met none of them.
+      const auto& groups = j.score->groups;
+      const auto g = std::find_if(groups.begin(), groups.end(), [&](const GroupScore& each) {
+        return each.column == column && each.value == values[i];
+      });
+      const double hits = g == groups.end() ? 0 : static_cast<double>(g->hits);
+      const double of = g == groups.end() ? 0 : static_cast<double>(g->violations);
+      row.push_back(cell(hits, of));
+      bars[i].values.push_back(of > 0 ? hits / of : NAN);
     }
     section.table.push_back(std::move(row));
   }

@@ -67,7 +67,7 @@ TEST(Summary, AViolationIsForeseenOnceHoweverOftenOneLooks) {
   EXPECT_TRUE(std::isnan(Summarize({}, 2000).recall.value));
 }
 
-Score Sample(const std::string& name, bool foresees) {
+Score Sample(const std::string& name, bool foresees, const std::string& first = "cpu") {
   Recording recording;
   Run& run = recording.Of("run");
   for (int i = 0; i < 4; ++i) {
@@ -76,7 +76,7 @@ Score Sample(const std::string& name, bool foresees) {
     v.end_ms = v.start_ms + 1000;
     v.request_class = "shop/buy";
     v.culprit = "store";
-    v.cause = i % 2 == 0 ? "cpu" : "network";
+    v.cause = i % 2 == 0 ? first : "network";
     v.groups = {{"onset", "step"}, {"foreseeable", "yes"}};
     run.violations.push_back(v);
   }
@@ -122,6 +122,16 @@ TEST(Summary, SectionsShowEverybodyByCauseAndByLead) {
   EXPECT_THAT(html, HasSubstr("Recall against false alarms"));
   EXPECT_THAT(html, HasSubstr("Recall by lead"));
   EXPECT_EQ(html.find("nan"), std::string::npos);
+}
+
+TEST(Summary, WhoMetNoneOfACauseHasAnEmptyCellThere) {
+  const Score whole = Sample("whole", true), fewer = Sample("fewer", true, "network");
+  const std::vector<Judged> judged = {{"whole", &whole, {}, true}, {"fewer", &fewer, {}, true}};
+  Report report;
+  report.sections = Sections(judged, Summarize({}, 2000));
+  const std::string markdown = ToMarkdown(report);
+  EXPECT_THAT(markdown, HasSubstr("| whole | 100 % | 100 % |"));
+  EXPECT_THAT(markdown, HasSubstr("| fewer | - | 100 % |"));
 }
 
 TEST(Summary, NobodyIsNoCrash) {
