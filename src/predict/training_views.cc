@@ -81,23 +81,19 @@ class Tails {
   // The median of the seconds; 0 where there is none.
   std::int64_t UsualNs(std::size_t c) {
     Next();
-    if (c >= classes_.size() || classes_[c].seconds.empty()) return 0;
-    std::vector<std::int64_t>& seconds = classes_[c].seconds;
-    const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-    std::nth_element(seconds.begin(), middle, seconds.end());
-    return *middle;
+    return c < classes_.size() ? classes_[c].seconds.Quantile(0.5) : 0;
   }
 
  private:
   struct OfClass {
     LatencyHistogram now;
     std::int64_t p99_ns = 0;
-    std::vector<std::int64_t> seconds;
+    LatencyHistogram seconds;  // of their p99: however long the run is
   };
   void Next() {
     for (OfClass& own : classes_) {
       if (!own.now.empty()) own.p99_ns = own.now.Quantile(0.99);
-      if (own.p99_ns > 0) own.seconds.push_back(own.p99_ns);
+      if (own.p99_ns > 0) own.seconds.Record(own.p99_ns);
       own.now.Clear();
       own.p99_ns = 0;
     }
