@@ -25,9 +25,9 @@ LabelledRun WithoutProbes(const LabelledRun& run, double share, std::uint64_t se
 
 // With a target of another strictness for each class, drawn by `seed`, and the violations that
 // there are then; where there was one before, their initiator is that one's. The class's tail
-// usually takes a tenth of it at least and nearly all of it at most: a simulator's requests take a
-// tenth, those of real applications half. Where latencies are only known as quantiles, a violation
-// that is not sure is none.
+// usually takes a tenth of it at least and nearly all of it at most: the simulator's requests take
+// a tenth of theirs at most, those of a real application half and more. Where latencies are only
+// known as quantiles, a violation that is not sure is none.
 absl::StatusOr<LabelledRun> WithOtherTargets(const LabelledRun& run, std::uint64_t seed);
 
 struct TrainingView {
