@@ -61,7 +61,7 @@ void CopySeen(const ClusterTick& tick, const Topology& topology, const std::vect
 class Tails {
  public:
   absl::Status Read(const LabelledRun& run) {
-    return run.for_each_tick([this](const ClusterTick& tick) {
+    const absl::Status status = run.for_each_tick([this](const ClusterTick& tick) {
       if (classes_.size() < tick.classes.size()) classes_.resize(tick.classes.size());
       const std::int64_t second = tick.period.EndNs(tick.tick) / 1'000'000'000;
       if (second != second_) Next();
@@ -77,10 +77,11 @@ class Tails {
       }
       return absl::OkStatus();
     });
+    Next();
+    return status;
   }
   // The median of the seconds; 0 where there is none.
-  std::int64_t UsualNs(std::size_t c) {
-    Next();
+  std::int64_t UsualNs(std::size_t c) const {
     return c < classes_.size() ? classes_[c].seconds.Quantile(0.5) : 0;
   }
 
