@@ -11,8 +11,9 @@
 //
 // Every benchmark of the program runs several times, all of them in random order, so that a machine
 // that gets slower meanwhile slows them alike. A figure's value is the median over the repetitions;
-// its interval goes from the 10th to the 90th percentile. Time is CPU time of the measuring thread,
-// or real time where the benchmark says UseRealTime().
+// its interval goes from the 10th to the 90th percentile, or is what the benchmark itself says it
+// is (Counter). Time is CPU time of the measuring thread, or real time where the benchmark says
+// UseRealTime().
 #pragma once
 
 #include <string>
@@ -48,7 +49,8 @@ inline Figure Ratio(std::string id, std::string goal, std::string benchmark, std
   figure.of_peer = true;
   return figure;
 }
-// A counter that the benchmark sets in state.counters.
+// A counter that the benchmark sets in state.counters. Where it sets <counter>_low and
+// <counter>_high too, they are the figure's interval: of a benchmark that repeats within itself.
 inline Figure Counter(std::string id, std::string unit, std::string goal, std::string benchmark,
                       std::string counter) {
   return {std::move(id),     std::move(unit), std::move(goal), std::move(benchmark), "", "",

@@ -23,6 +23,13 @@ std::vector<Figure>& Figures() {
   return figures;
 }
 
+double Percentile(const std::vector<double>& sorted, double p) {
+  const double at = p * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
 // Keeps every repetition; shows their median and spread only.
 class Collector : public benchmark::ConsoleReporter {
  public:
@@ -49,15 +56,26 @@ class Collector : public benchmark::ConsoleReporter {
 
   bool failed() const { return failed_; }
 
+  // The 10th and 90th percentile of the values, or what the benchmark says.
+  void Interval(const Figure& figure, const std::vector<double>& values, double* low,
+                double* high) const {
+    *low = Percentile(values, 0.1);
+    *high = Percentile(values, 0.9);
+    if (figure.counter.empty()) return;
+    const std::vector<double> lows = Counters(figure, figure.counter + "_low");
+    const std::vector<double> highs = Counters(figure, figure.counter + "_high");
+    if (lows.empty() || highs.empty()) return;
+    *low = Percentile(lows, 0.5);
+    *high = Percentile(highs, 0.5);
+  }
+
   // The figure of each repetition, sorted; empty if its benchmark did not run.
   std::vector<double> Values(const Figure& figure) const {
     const Samples* ours = Find(figure.benchmark);
     if (ours == nullptr) return {};
+    if (!figure.counter.empty()) return Counters(figure, figure.counter);
     std::vector<double> values;
-    if (!figure.counter.empty()) {
-      const auto found = ours->counters.find(figure.counter);
-      if (found != ours->counters.end()) values = found->second;
-    } else if (!figure.peer.empty()) {
+    if (!figure.peer.empty()) {
       const Samples* peer = Find(figure.peer);
       if (peer == nullptr) return {};
       for (std::size_t i = 0; i < std::min(ours->ns.size(), peer->ns.size()); ++i) {
@@ -89,29 +107,34 @@ class Collector : public benchmark::ConsoleReporter {
     return found == samples_.end() ? nullptr : &found->second;
   }
 
+  // Of each repetition, sorted; empty if there is none of this name.
+  std::vector<double> Counters(const Figure& figure, const std::string& name) const {
+    const Samples* ours = Find(figure.benchmark);
+    if (ours == nullptr) return {};
+    const auto found = ours->counters.find(name);
+    if (found == ours->counters.end()) return {};
+    std::vector<double> values = found->second;
+    std::sort(values.begin(), values.end());
+    return values;
+  }
+
   bool failed_ = false;
   std::map<std::string, Samples> samples_;
 };
-
-double Percentile(const std::vector<double>& sorted, double p) {
-  const double at = p * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
 
 void WriteFigures(const Collector& collector, const std::string& path) {
   std::ofstream out(path, std::ios::app);
   for (const Figure& figure : Figures()) {
     const std::vector<double> values = collector.Values(figure);
     if (values.empty()) continue;  // benchmarks/run says so
+    double low = 0, high = 0;
+    collector.Interval(figure, values, &low, &high);
     char line[1024];
     std::snprintf(line, sizeof(line),
                   R"({"id": "%s", "value": %.6g, "unit": "%s", "low": %.6g, "high": %.6g, )"
                   R"("peer": "%s", "goal": "%s"})",
-                  figure.id.c_str(), Percentile(values, 0.5), figure.unit.c_str(),
-                  Percentile(values, 0.1), Percentile(values, 0.9), figure.peer_name.c_str(),
-                  figure.goal.c_str());
+                  figure.id.c_str(), Percentile(values, 0.5), figure.unit.c_str(), low, high,
+                  figure.peer_name.c_str(), figure.goal.c_str());
     out << line << "\n";
   }
 }

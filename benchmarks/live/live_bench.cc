@@ -48,7 +48,7 @@ double Wanted(const char* name, double usual, double least, double most) {
 }
 double Seconds() { return Wanted("SEER_LIVE_SECONDS", 600, 20, 3600); }
 int Seeds() { return static_cast<int>(Wanted("SEER_LIVE_SEEDS", 3, 1, 100)); }
-int Pairs() { return static_cast<int>(Wanted("SEER_LIVE_PAIRS", 20, 1, 1000)); }
+int Pairs() { return static_cast<int>(Wanted("SEER_LIVE_PAIRS", 20, 2, 1000)); }
 double PairSeconds() { return Seconds() >= 600 ? 10 : 6; }  // of either half
 
 // A folder that is gone when this is.
@@ -266,8 +266,8 @@ void BM_Overhead(benchmark::State& state) {
     }
     const auto tell = [&](const std::string& name, const Interval& interval) {
       state.counters[name + "_pct"] = interval.mean;
-      state.counters[name + "_low_pct"] = interval.low;
-      state.counters[name + "_high_pct"] = interval.high;
+      state.counters[name + "_pct_low"] = interval.low;
+      state.counters[name + "_pct_high"] = interval.high;
     };
     tell("latency", AddedPercent(pairs, static_cast<std::size_t>(kRate * kWarmSeconds)));
     tell("throughput", IntervalOf(loss));

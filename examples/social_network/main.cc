@@ -22,12 +22,15 @@
 // control plane (control_plane) foresees by a model (serving_model), diagnoses and decides, and
 // tells people (news). What was foreseen is held against what happened (judge), part by part of the
 // run (arm), and shown (screen, report). A model is trained with what such parts have recorded
-// (learning): the recording that ships is one (shipped_model). It was made by
+// (learning): the recording that ships is one (shipped_model). It is of a machine with much else to
+// do, and of one that was idle:
 //
 //   examples/run social-network --learn FILE --duration 750 --seed 101
 //     --record examples/social_network/social-network.seerdata
+//   examples/run social-network --learn FILE --duration 480 --seed 61 --record (the same)
+//   examples/run social-network --parts watch --duration 300 --seed 62 --record (the same)
 //
-// and goes on behind six minutes of faults that were drawn, not in turn; then all was packed as
+// the first behind six minutes of faults that were drawn, not in turn; then all was packed as
 // densely as a dataset can be. run.cc puts it together.
 #include <cstdio>
 #include <exception>
