@@ -1,9 +1,6 @@
 // What it brings a network that only what is usual is taken anew, from its first minute after an
 // update on: the same ticks for a network that stays as it is, and for one whose scales follow.
-#include <time.h>
-
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,12 +25,6 @@ namespace {
 constexpr std::uint32_t kWindow = 20;  // ticks
 constexpr std::int64_t kMs = 1'000'000;
 
-double CpuNow() {
-  timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
 absl::Status FillWith(const Kept& kept, TrainingSet* set) {
   absl::Status status = set->BeginRun(kept.run.topology);
   for (std::size_t i = 0; i < kept.ticks.size() && status.ok(); ++i) {
@@ -45,7 +36,7 @@ absl::Status FillWith(const Kept& kept, TrainingSet* set) {
 // As `seer train` makes one, of what traces tell.
 absl::StatusOr<Checkpoint> TrainNetwork(const RetrainOptions& options, const Kept& train,
                                         const Kept& validation, RetrainRenormalised* facts) {
-  const double begin = CpuNow();
+  const double begin = CpuSeconds();
   ModelInputs inputs;
   inputs.inputs = WindowInputs::OfTraces();
   for (const int ms : {100, 200, 300, 500, 1000, 2000}) inputs.horizons_ns.push_back(ms * kMs);
@@ -107,7 +98,7 @@ absl::StatusOr<Checkpoint> TrainNetwork(const RetrainOptions& options, const Kep
   checkpoint.sections[ModelCalibration::kSection] = EncodeModelCalibration(fitted->calibration);
   facts->weights = network->parameters();
   facts->epochs = (*trainer)->state().epoch;
-  facts->train_cpu_s = CpuNow() - begin;
+  facts->train_cpu_s = CpuSeconds() - begin;
   facts->validation_hits = fitted->hits;
   for (const HeardClass& one : heard->classes) {
     facts->validation_violations += one.violations.size();
@@ -159,12 +150,10 @@ absl::StatusOr<RetrainRenormalised> RunRenormalised(const RetrainOptions& option
   scales.settle_ns = std::int64_t{1} << 61;
   auto retrainer = Retrainer::Create(*model, scales);
   if (!retrainer.ok()) return retrainer.status();
-  ViolationDetector detector;
-  std::vector<Violation> violations;
+  Watched watched;
   absl::Status status;
   cluster::RunScenario(built->model, built->options, [&](const ClusterTick& tick) {
-    detector.Observe(tick, topology);
-    for (Violation& each : detector.TakeFinished()) violations.push_back(each);
+    watched.Observe(tick, topology);
     const auto take = [&](absl::Status each) {
       if (status.ok()) status = std::move(each);
     };
@@ -190,10 +179,8 @@ absl::StatusOr<RetrainRenormalised> RunRenormalised(const RetrainOptions& option
     if (predictor.ok() && own.ok()) follows.Succeed(*std::move(predictor), *own);
   });
   if (!status.ok()) return status;
-  detector.Finish();
-  for (Violation& each : detector.TakeFinished()) violations.push_back(each);
-  std::sort(violations.begin(), violations.end(),
-            [](const Violation& a, const Violation& b) { return a.start_ns < b.start_ns; });
+  watched.Finish();
+  const std::vector<Violation>& violations = watched.violations;
 
   const std::int64_t start_ns = built->options.simulator.start_ns;
   const auto phase_ns = static_cast<std::int64_t>(options.phase_minutes * kMinute * 1e9);
@@ -219,13 +206,7 @@ absl::StatusOr<RetrainRenormalised> RunRenormalised(const RetrainOptions& option
       shift.retrained.Add(follows.Count(violations, from, to, shift.by));
     }
   }
-  for (const RetrainDecision& each : (*retrainer)->TakeDecisions()) {
-    char at_min[32];
-    std::snprintf(at_min, sizeof(at_min), "%6.2f min ",
-                  static_cast<double>(each.at_ns - start_ns) / 6e10);
-    result.decisions.push_back(at_min + std::string(RetrainStageName(each.stage)) +
-                               (each.replaced ? " yes " : " no: ") + each.reason);
-  }
+  result.decisions = LinesOf((*retrainer)->TakeDecisions(), start_ns);
   return result;
 }
 

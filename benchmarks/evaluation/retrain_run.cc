@@ -1,34 +1,13 @@
 #include "benchmarks/evaluation/retrain_run.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <utility>
 
 #include "benchmarks/evaluation/retrain_served.h"
 #include "seer/predict/rivals.h"
-#include "seer/window/violations.h"
 
 namespace seer::evaluation {
-namespace {
-
-// Detected as it runs.
-struct Watched {
-  ViolationDetector detector;
-  std::vector<Violation> violations;
-  void Observe(const ClusterTick& tick, const Topology& topology) {
-    detector.Observe(tick, topology);
-    for (Violation& v : detector.TakeFinished()) violations.push_back(v);
-  }
-  void Finish() {
-    detector.Finish();
-    for (Violation& v : detector.TakeFinished()) violations.push_back(v);
-    std::sort(violations.begin(), violations.end(),
-              [](const Violation& a, const Violation& b) { return a.start_ns < b.start_ns; });
-  }
-};
-
-}  // namespace
 
 absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options) {
   const auto spec = cluster::LoadScenario(options.scenario);
@@ -123,16 +102,7 @@ absl::StatusOr<RetrainSeries> RunSeries(const RetrainOptions& options) {
   series.rounds = learning.rounds;
   series.own_scratches = learning.scratches;
   series.own_scratch_cpu_s = learning.scratch_cpu_s;
-  for (const RetrainDecision& each : learning.decisions) {
-    char at_min[32];
-    std::snprintf(at_min, sizeof(at_min), "%6.2f min ",
-                  static_cast<double>(each.at_ns - start_ns) / 6e10);
-    series.decisions.push_back(at_min + std::string(RetrainStageName(each.stage)) +
-                               (each.rolled_back ? " back: "
-                                : each.replaced  ? " yes "
-                                                 : " no: ") +
-                               each.reason);
-  }
+  series.decisions = LinesOf(learning.decisions, start_ns);
   if (series.rounds > 0) {
     const auto rounds = static_cast<double>(series.rounds);
     series.round_cpu_s = learning.cpu_s / rounds;

@@ -15,15 +15,12 @@
 #include "seer/window/violation_labeller.h"
 
 namespace seer::evaluation {
-namespace {
 
 double CpuSeconds() {
   timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
-
-}  // namespace
 
 absl::StatusOr<cluster::BuiltScenario> BuildUpdated(const RetrainOptions& options,
                                                     std::uint64_t seed, double minutes,
@@ -178,6 +175,33 @@ absl::StatusOr<TrainedOnce> TrainOnce(const RetrainOptions& options, std::size_t
   }
   for (const char* const note : {kNoteCpu, kNoteRival}) once.model.provenance.erase(note);
   return once;
+}
+
+void Watched::Observe(const ClusterTick& tick, const Topology& topology) {
+  detector.Observe(tick, topology);
+  for (Violation& each : detector.TakeFinished()) violations.push_back(each);
+}
+void Watched::Finish() {
+  detector.Finish();
+  for (Violation& each : detector.TakeFinished()) violations.push_back(each);
+  std::sort(violations.begin(), violations.end(),
+            [](const Violation& a, const Violation& b) { return a.start_ns < b.start_ns; });
+}
+
+std::vector<std::string> LinesOf(const std::vector<RetrainDecision>& decisions,
+                                 std::int64_t start_ns) {
+  std::vector<std::string> lines;
+  for (const RetrainDecision& each : decisions) {
+    char at_min[32];
+    std::snprintf(at_min, sizeof(at_min), "%6.2f min ",
+                  static_cast<double>(each.at_ns - start_ns) / 6e10);
+    lines.push_back(at_min + std::string(RetrainStageName(each.stage)) +
+                    (each.rolled_back ? " back: "
+                     : each.replaced  ? " yes "
+                                      : " no: ") +
+                    each.reason);
+  }
+  return lines;
 }
 
 Judged::Judged(std::unique_ptr<TickPredictor> predictor,

@@ -24,6 +24,9 @@ namespace seer::evaluation {
 
 constexpr double kMinute = 60;
 
+// That this thread has taken.
+double CpuSeconds();
+
 // The first `updates` of the scenario's, from the start (a version of the application), or at even
 // distances (a series of them).
 absl::StatusOr<cluster::BuiltScenario> BuildUpdated(const RetrainOptions& options,
@@ -48,6 +51,18 @@ struct TrainedOnce {
 };
 // From `options.models` where it was made before.
 absl::StatusOr<TrainedOnce> TrainOnce(const RetrainOptions& options, std::size_t updates);
+
+// The violations of a run, by time, detected as it goes.
+struct Watched {
+  ViolationDetector detector;
+  std::vector<Violation> violations;
+  void Observe(const ClusterTick& tick, const Topology& topology);
+  void Finish();
+};
+
+// A line each, with the minute of the run that began then.
+std::vector<std::string> LinesOf(const std::vector<RetrainDecision>& decisions,
+                                 std::int64_t start_ns);
 
 // Somebody's alarms, and in the end what they were worth.
 class Judged {

@@ -33,17 +33,13 @@ struct NetworkMemory {
         }
       }
     }
-    for (std::int64_t* const time : Times()) {
-      io(*time);
-      RequireTime(io, *time);
-    }
+    times().State(io);
     io(drifted_before), io(drifted), io(wants_scratch), io(unlearnt), io(jobs);
     io.List(not_mapped, 8, [&](std::string& name) { io(name); });
   }
 
-  // A clock that was put back: what was to wait until then waits no longer than from now on.
-  void NotLaterThan(std::int64_t now_ns) {
-    for (std::int64_t* const time : Times()) *time = *time < now_ns ? *time : now_ns;
+  Times<6> times() {
+    return {{&newest_ns, &looked_ns, &round_ns, &replaced_ns, &probed_ns, &changed_ns}};
   }
 
   ReplayBuffer replay, held_back;
@@ -55,11 +51,6 @@ struct NetworkMemory {
   std::uint64_t unlearnt = 0;  // windows ahead of violations
   std::uint64_t jobs = 0;
   std::vector<std::string> not_mapped;
-
- private:
-  std::vector<std::int64_t*> Times() {
-    return {&newest_ns, &looked_ns, &round_ns, &replaced_ns, &probed_ns, &changed_ns};
-  }
 };
 
 }  // namespace internal

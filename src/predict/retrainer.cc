@@ -224,7 +224,9 @@ class NetworkRetrainer final : public internal::RetrainerCore {
         memory_.changed_ns = intake_->newest_ns();
       }
       way_since_ns_ = intake_->on_the_way_since_ns();
-      if (intake_->newest_ns() < memory_.newest_ns) memory_.NotLaterThan(intake_->newest_ns());
+      if (intake_->newest_ns() < memory_.newest_ns) {
+        memory_.times().NotLaterThan(intake_->newest_ns());
+      }
       memory_.newest_ns = intake_->newest_ns();
       TakeCounts(intake_->events().alarms(), intake_->dropped());
     }

@@ -1,6 +1,7 @@
 // What every predictor asks of a tick before it looks at it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -60,6 +61,23 @@ inline bool IsTime(std::int64_t ns) {
 inline void RequireTime(StateIo& io, std::int64_t ns) {
   io.Require(IsTime(ns), "a time that is nobody's");
 }
+
+// Several such times, each of which belongs to whoever holds this.
+template <std::size_t kCount>
+struct Times {
+  std::int64_t* const each[kCount];
+
+  void State(StateIo& io) const {
+    for (std::int64_t* const time : each) {
+      io(*time);
+      RequireTime(io, *time);
+    }
+  }
+  // A clock that was put back: what was to wait until then waits no longer than from now on.
+  void NotLaterThan(std::int64_t now_ns) const {
+    for (std::int64_t* const time : each) *time = *time < now_ns ? *time : now_ns;
+  }
+};
 
 }  // namespace internal
 SEER_END_NAMESPACE

@@ -66,18 +66,12 @@ struct TreeMemory {
     }
     replay.State(io);
     held_back.State(io);
-    for (std::int64_t* const time : Times()) {
-      io(*time);
-      RequireTime(io, *time);
-    }
+    times().State(io);
     io(wants_scratch), io(unlearnt), io(unjudged), io(jobs), io(rounds), io(fruitless);
     io.List(settled_way, 8, [&](std::string& name) { io(name); });
   }
 
-  // A clock that was put back: what was to wait until then waits no longer than from now on.
-  void NotLaterThan(std::int64_t now_ns) {
-    for (std::int64_t* const time : Times()) *time = *time < now_ns ? *time : now_ns;
-  }
+  Times<5> times() { return {{&newest_ns, &round_ns, &replaced_ns, &probed_ns, &changed_ns}}; }
 
   TreeReplay replay;
   TreeHeldBack held_back;
@@ -87,11 +81,6 @@ struct TreeMemory {
   std::uint64_t jobs = 0, rounds = 0;
   std::uint32_t fruitless = 0;
   std::vector<std::string> settled_way;
-
- private:
-  std::vector<std::int64_t*> Times() {
-    return {&newest_ns, &round_ns, &replaced_ns, &probed_ns, &changed_ns};
-  }
 };
 
 }  // namespace internal

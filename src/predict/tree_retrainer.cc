@@ -152,7 +152,9 @@ class TreeRetrainer final : public internal::RetrainerCore {
     {
       internal::MutexLock lock(&mutex_);
       looks = intake_.Take();
-      if (intake_.newest_ns() < memory_.newest_ns) memory_.NotLaterThan(intake_.newest_ns());
+      if (intake_.newest_ns() < memory_.newest_ns) {
+        memory_.times().NotLaterThan(intake_.newest_ns());
+      }
       memory_.newest_ns = intake_.newest_ns();
       way_ = intake_.on_the_way();
       way_since_ns_ = intake_.on_the_way_since_ns();

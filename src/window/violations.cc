@@ -116,7 +116,7 @@ void ViolationDetector::StepClass(ClassId id, Tick tick, const ClassTick* row,
   state.over -= oldest.over;
   state.total -= oldest.total;
   oldest = {};
-  if (row != nullptr) oldest = {OverTarget(*row, target, options_.recount), row->count, true};
+  if (row != nullptr) oldest = {OverTarget(*row, target, options_.recount), row->count};
   state.over += oldest.over;
   state.total += oldest.total;
 

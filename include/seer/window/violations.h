@@ -98,7 +98,6 @@ class ViolationDetector {
   struct Row {
     std::uint64_t over = 0;
     std::uint64_t total = 0;
-    bool seen = false;
   };
   struct ClassState {
     std::vector<Row> ring;  // the window's ticks, by tick modulo size
