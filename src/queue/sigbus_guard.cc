@@ -113,10 +113,12 @@ int GuardMapping(const char* data, std::size_t bytes) {
 void UnguardMapping(int guard) {
   if (guard < 0) return;
   MutexLock lock(&mutex);
+  // Relaxed: nobody touches the range any more, and who takes the place next has the mutex.
   guards[static_cast<std::size_t>(guard)].begin.store(0, std::memory_order_relaxed);
 }
 
 bool MappingBroken(int guard) {
+  // Relaxed: it was set in this thread, while it read.
   return guard >= 0 &&
          guards[static_cast<std::size_t>(guard)].broken.load(std::memory_order_relaxed);
 }
